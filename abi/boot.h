@@ -1,0 +1,62 @@
+/*
+ * What the host tells the kernel at the first EENTER of each vCPU (RDI = address of struct boot_params in untrusted
+ * memory). Everything here is hostile: copied in once, every address and length checked to lie outside ELRANGE, and
+ * only facts that the policy leaves to the host are used.
+ */
+#ifndef COFRE_ABI_BOOT_H
+#define COFRE_ABI_BOOT_H
+
+#include <stdint.h>
+
+#define BOOT_MAGIC 0x31544f4f42464f43ULL /* "COFBOOT1" */
+#define BOOT_VERSION 1
+
+enum boot_flags {
+    BOOT_TTY = 1 << 0,        /* stdin/stdout/stderr are one terminal (run -t) */
+    BOOT_SIMULATION = 1 << 1, /* informational: the enclave runs on softsgx */
+    BOOT_STATS = 1 << 2,      /* the host would like statistics at exit; the policy decides */
+    BOOT_LOG_DEBUG = 1 << 3,  /* the host would like debug logs; the policy decides */
+    BOOT_STDIN_OPEN = 1 << 4, /* run -i: stdin is connected; otherwise reads give end of file */
+    BOOT_TRACE = 1 << 5,      /* system call trace wanted; the policy decides */
+};
+
+/* A run of bytes in untrusted memory. */
+struct boot_blob {
+    uint64_t addr;
+    uint64_t size;
+};
+
+/* One answer of CPUID, collected by the host before the enclave starts; sanitised by the kernel against XFRM. */
+struct boot_cpuid {
+    uint32_t leaf, subleaf;
+    uint32_t eax, ebx, ecx, edx;
+};
+
+struct boot_params {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size; /* sizeof(struct boot_params) */
+    uint32_t flags;
+    uint32_t vcpu_count;          /* vCPU threads that will enter; 1..policy.vcpu_max */
+    struct boot_blob arena;       /* abi/ring.h; page aligned */
+    struct boot_blob root;        /* root image: EROFS, then the dm-verity hash tree; page aligned */
+    struct boot_blob vcpu_shared; /* array of struct vcpu_shared (abi/hostcall.h), vcpu_count entries, page aligned */
+    struct boot_blob args;        /* NUL-terminated strings back to back; empty = the policy's own */
+    struct boot_blob env;         /* "NAME=VALUE\0"..., each checked against policy rules */
+    struct boot_blob hostname;    /* one string, no NUL needed */
+    struct boot_blob hosts;       /* /etc/hosts text */
+    struct boot_blob resolv_conf; /* /etc/resolv.conf text */
+    struct boot_blob workdir;     /* run -w; empty = the policy's own */
+    struct boot_blob user;        /* run -u "uid[:gid]" or names; empty = the policy's own */
+    struct boot_blob cpuid;       /* array of struct boot_cpuid */
+    struct boot_blob stats;       /* struct run_stats (abi/stats.h) the kernel fills at exit */
+    uint64_t tsc_hz;              /* clock calibration: see hostcall CLOCK */
+    uint64_t clock_tsc;           /* TSC when the two below were read */
+    uint64_t clock_monotonic_ns;
+    uint64_t clock_realtime_ns;
+    uint64_t random_seed[4]; /* mixed in besides RDRAND, never trusted alone */
+    uint16_t tty_rows, tty_cols;
+    uint32_t reserved;
+};
+
+#endif

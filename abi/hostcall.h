@@ -1,0 +1,129 @@
+/*
+ * Every way out of the enclave.
+ *
+ * A host call is an EEXIT with RDI = EXIT_HOSTCALL. Number, arguments and result travel in this vCPU's struct
+ * vcpu_shared (untrusted). The host answers by EENTER with the same TCS (RDI = ENTER_RETURN). Errors are negative
+ * errno. The kernel side (kernel/arch/hostcall.c) copies arguments out, copies the result in once, and checks it as the
+ * table says.
+ *
+ * HOSTCALL(number, name, what, what the kernel checks of the answer)
+ */
+#ifndef COFRE_ABI_HOSTCALL_H
+#define COFRE_ABI_HOSTCALL_H
+
+#include <stdint.h>
+
+#define HOSTCALLS(HOSTCALL)                                                                                            \
+    HOSTCALL(0, PARK,                                                                                                  \
+             "sleep until an event, a kick or deadline arg0 (CLOCK_MONOTONIC ns, 0 = do not wait, ~0 = none); "        \
+             "arg1 & PARK_PUMP: send what is queued, wait for input, fill rings",                                      \
+             "result ignored; rings are validated when read")                                                          \
+    HOSTCALL(1, KICK, "wake or interrupt the vCPUs of bit mask arg0", "result ignored")                                \
+    HOSTCALL(2, SOCKET, "struct hostcall_socket in vcpu_shared.data: create, bind, listen, connect, options, close",   \
+             "channel in range and free; address length and family; value length")                                     \
+    HOSTCALL(3, EDMM, "op arg0 (enum edmm_op) on [arg1, arg1 + arg2), arg3 = permissions or page type",                \
+             "0 or error; the effect is proved by EACCEPT, never by the answer")                                       \
+    HOSTCALL(4, CLOCK, "fill struct hostcall_clock in vcpu_shared.data", "rate within 1% of the first; no step back")  \
+    HOSTCALL(5, CONSOLE, "op arg0 (enum console_op): terminal modes and window size", "sizes are plain numbers")       \
+    HOSTCALL(6, LOG, "write arg0 bytes of vcpu_shared.data to the host's stderr (panics, policy permitting debug)",    \
+             "result ignored")                                                                                         \
+    HOSTCALL(7, EXIT, "the container has ended: exit status arg0 (0..255), or 256 + signal number", "does not return") \
+    HOSTCALL(8, TRACE, "as LOG, for the system call trace", "result ignored")
+
+enum hostcall {
+#define HOSTCALL_ENUM(number, name, what, check) HOSTCALL_##name = (number),
+    HOSTCALLS(HOSTCALL_ENUM)
+#undef HOSTCALL_ENUM
+        HOSTCALL_COUNT
+};
+
+#define PARK_PUMP 1ULL
+#define PARK_FOREVER (~0ULL)
+
+/* RDI at EEXIT. */
+enum exit_reason {
+    EXIT_HOSTCALL = 1, /* perform vcpu_shared's host call, then EENTER with ENTER_RETURN */
+    EXIT_RESUME = 2,   /* the exception entry is done: ERESUME */
+    EXIT_DEAD = 3,     /* this vCPU can do no more (panic already reported): end the container */
+};
+
+/* RDI at EENTER. A hint for CSSA = 1 (the SSA's EXITINFO decides); authoritative for nothing. */
+enum enter_reason {
+    ENTER_BOOT = 0,      /* first entry of this TCS; RSI = address of struct boot_params */
+    ENTER_RETURN = 1,    /* a host call's answer is in vcpu_shared */
+    ENTER_EXCEPTION = 2, /* CSSA = 1: an exception happened inside */
+    ENTER_TICK = 3,      /* CSSA = 1: preemption tick or kick */
+};
+
+/* Permissions of pages, as in SECINFO.FLAGS. */
+#define EDMM_R 1
+#define EDMM_W 2
+#define EDMM_X 4
+
+enum edmm_op {
+    EDMM_RESTRICT = 0, /* EMODPR to arg3; then EACCEPT each page with PR set */
+    EDMM_TRIM = 1,     /* EMODT to PT_TRIM; then EACCEPT each page, then EDMM_REMOVE */
+    EDMM_REMOVE = 2,   /* EREMOVE trimmed and accepted pages */
+    EDMM_PROTECT = 3,  /* page-table permissions only (mprotect); what SGX1 has; never a security boundary */
+    EDMM_POPULATE = 4, /* hint: EAUG these pages now, so that EACCEPT does not fault (no-op where unsupported) */
+};
+
+enum console_op {
+    CONSOLE_GET_WINSIZE = 0, /* result = rows << 16 | cols */
+};
+
+/* The host's answer to CLOCK. */
+struct hostcall_clock {
+    uint64_t tsc, monotonic_ns, realtime_ns, tsc_hz;
+};
+
+#define HOSTCALL_DATA_SIZE 2048
+
+/* One page per vCPU, untrusted. */
+struct vcpu_shared {
+    uint64_t nr; /* enum hostcall */
+    uint64_t args[6];
+    int64_t result;
+    /* Written by the kernel, read by the host's ticker at any time (relaxed): ticks are delivered only while non-zero.
+     */
+    uint32_t tick_wanted;
+    /* Futex-like word owned by the host: kicks. The kernel only reads it as a hint before parking. */
+    uint32_t kick;
+    /* Host -> kernel hint: 1 while this vCPU sits in PARK, so that others know whether KICK is needed. */
+    uint32_t parked;
+    uint32_t pad;
+    uint64_t reserved[20];
+    uint8_t data[HOSTCALL_DATA_SIZE];
+};
+_Static_assert(sizeof(struct vcpu_shared) <= 4096, "one page");
+
+/* SOCKET operations. Addresses are struct sockaddr_in / sockaddr_in6 exactly as Linux lays them out. */
+enum socket_op {
+    SOCKET_CREATE = 0, /* family, type, protocol, channel := the kernel's choice of free channel */
+    SOCKET_BIND = 1,   /* addr; answer: addr as bound (getsockname) */
+    SOCKET_LISTEN = 2, /* value = backlog; accepted sockets then appear on the channel's accept ring */
+    SOCKET_CONNECT =
+        3, /* addr; answers 0 or -EINPROGRESS; outcome via channel state; addr := local address when known */
+    SOCKET_SHUTDOWN = 4, /* value = SHUT_*: after all queued tx bytes */
+    SOCKET_CLOSE = 5,   /* value & CLOSE_RESET: linger 0, send RST. Otherwise tx is drained, then FIN. Frees the channel
+                           later: the host posts CHAN_EV_CLOSED when the slot may be reused */
+    SOCKET_SETOPT = 6,  /* level, name, optval, optlen: only those of the kernel's allow list */
+    SOCKET_GETOPT = 7,  /* same, answer in optval */
+    SOCKET_GETNAME = 8, /* value: 0 local, 1 peer; answer in addr */
+};
+#define CLOSE_RESET 1
+
+struct hostcall_socket {
+    uint32_t op;
+    uint32_t channel;
+    int32_t family, type, protocol;
+    int32_t value;
+    int32_t level, name;
+    uint32_t addr_size;
+    uint32_t optlen;
+    uint8_t addr[128];
+    uint8_t optval[256];
+};
+_Static_assert(sizeof(struct hostcall_socket) <= HOSTCALL_DATA_SIZE, "fits the data area");
+
+#endif

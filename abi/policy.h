@@ -1,0 +1,79 @@
+/*
+ * The compiled policy: what is measured besides the kernel itself. Written by image/policy_compile.c, read by
+ * kernel/boot/policy.c (which trusts it only after bounds checks) and by host tools that show it.
+ *
+ * One struct policy, then a string area. Lists are offset + count of NUL-terminated strings back to back. Canonical:
+ * the same policy has exactly one encoding; unused bytes are zero.
+ */
+#ifndef COFRE_ABI_POLICY_H
+#define COFRE_ABI_POLICY_H
+
+#include <stdint.h>
+
+#define POLICY_MAGIC 0x3159434c4f464f43ULL /* "COFOLCY1" */
+#define POLICY_VERSION 1
+
+enum policy_flags {
+    POLICY_EDMM = 1 << 0,             /* memory grows by EAUG/EACCEPT; otherwise added at build */
+    POLICY_DEBUG = 1 << 1,            /* the enclave may be created with ATTRIBUTES.DEBUG */
+    POLICY_DIAGNOSTICS = 1 << 2,      /* statistics, logs and traces may leave the enclave */
+    POLICY_ARGS_ANY = 1 << 3,         /* the host may replace the command's arguments (run IMAGE -- ARGS) */
+    POLICY_WORKDIR_ANY = 1 << 4,      /* the host may choose the working directory */
+    POLICY_USER_ANY = 1 << 5,         /* the host may choose the user */
+    POLICY_HOST_NAME = 1 << 6,        /* hostname from the host */
+    POLICY_HOST_HOSTS = 1 << 7,       /* /etc/hosts from the host */
+    POLICY_HOST_RESOLV_CONF = 1 << 8, /* /etc/resolv.conf from the host */
+    POLICY_PORTS_ANY = 1 << 9,        /* any port may be bound on host interfaces */
+    POLICY_CONNECT_ANY = 1 << 10,     /* outgoing connections may be made */
+    POLICY_READ_ONLY_ROOT = 1 << 11,  /* no writable layer above the root image */
+};
+
+struct policy_list {
+    uint32_t offset; /* from the start of struct policy */
+    uint32_t count;
+};
+
+struct policy_mount { /* tmpfs mounts, in the order to mount */
+    uint32_t path_offset;
+    uint32_t mode;
+    uint64_t size_max; /* bytes; 0 = bounded only by memory */
+};
+
+struct policy_port {
+    uint16_t port;     /* host order */
+    uint16_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+};
+
+struct policy {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size; /* of the whole blob */
+    uint64_t flags;
+    uint64_t elrange_size;     /* power of two >= ELRANGE_SIZE_MIN */
+    uint64_t memory_size;      /* application memory limit, bytes, multiple of a page */
+    uint64_t kernel_heap_size; /* bytes; the limit with EDMM, the preallocation without */
+    uint32_t vcpu_max;
+    uint32_t xfrm_low; /* XFRM (bits 31:0) the enclave is created with */
+    uint32_t uid, gid;
+    uint32_t umask;
+    uint32_t stack_size;           /* main thread's stack limit, bytes */
+    struct policy_list groups;     /* decimal strings */
+    struct policy_list entrypoint; /* argv[0..] that the host may not replace */
+    struct policy_list cmd;        /* default arguments after it */
+    struct policy_list env;        /* "NAME=VALUE" */
+    struct policy_list env_allow;  /* names, or NAME* prefixes, that the host may set */
+    uint32_t workdir_offset;       /* string; 0 = "/" */
+    uint32_t hostname_offset;      /* string; 0 = "cofre" */
+    struct policy_list tmpfs;      /* array of struct policy_mount */
+    struct policy_list ports;      /* array of struct policy_port */
+    /* Root image */
+    uint64_t root_size;        /* bytes of the EROFS image (multiple of 4096): the data blocks */
+    uint64_t root_hash_offset; /* where in the image file the first hash block is (no superblock) */
+    uint8_t root_hash[32];     /* dm-verity root hash: SHA-256, 4096/4096, hash type 1 */
+    uint8_t root_salt[32];
+    uint32_t user_name_offset; /* the image's USER string if it needs /etc/passwd to resolve; 0 = uid/gid above hold */
+    uint32_t stop_signal;      /* what `stop` sends first; 0 = SIGTERM */
+    uint8_t reserved[128];
+};
+
+#endif

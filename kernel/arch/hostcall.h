@@ -1,0 +1,20 @@
+/* Kernel side of abi/hostcall.h: one function per host call. Each copies in once and checks the answer. */
+#ifndef COFRE_KERNEL_ARCH_HOSTCALL_H
+#define COFRE_KERNEL_ARCH_HOSTCALL_H
+
+#include "abi/hostcall.h"
+#include "kernel/lib/types.h"
+
+/* Leaves the enclave with the kernel lock released; returns with it held. Only the idle task parks. */
+void hostcall_park(uint64_t deadline_ns, bool pump);
+void hostcall_kick(uint64_t vcpu_mask);
+/* Runs one socket operation; *op is copied out and back in. Returns 0 or negative errno (host's, range-checked). */
+must_check int hostcall_socket(struct hostcall_socket *op);
+must_check int hostcall_edmm(enum edmm_op op, uint64_t addr, uint64_t size, uint64_t arg);
+void hostcall_clock(struct hostcall_clock *ret_clock);
+int64_t hostcall_console(enum console_op op, uint64_t arg);
+void hostcall_log(const char *text, size_t size);
+void hostcall_trace(const char *text, size_t size);
+noreturn_fn void hostcall_exit(int status);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * Open file descriptions and descriptor tables.
+ */
+#ifndef COFRE_KERNEL_FS_FILE_H
+#define COFRE_KERNEL_FS_FILE_H
+
+#include "kernel/fs/inode.h"
+#include "kernel/lib/types.h"
+#include "kernel/mm/uio.h"
+#include "kernel/sched/wait.h"
+
+struct dentry;
+struct vma;
+struct poll_table;
+
+struct dir_context {
+    file_off_t pos; /* cookie of the next entry */
+    /* Returns false when the buffer is full: stop without advancing pos. type is DT_*. */
+    bool (*emit)(struct dir_context *ctx, const char *name, size_t name_size, uint64_t ino, unsigned type,
+                 file_off_t next_pos);
+};
+
+/* Any member may be NULL (EINVAL, ENOTTY, ESPIPE, ENOTDIR... as Linux gives; poll NULL = always readable and writable).
+ */
+struct file_ops {
+    /* pos is the position to use and advance; NULL for files without one (pipes, sockets). May sleep unless O_NONBLOCK.
+     */
+    ssize_t (*read)(struct file *file, struct iov_iter *to, file_off_t *pos);
+    ssize_t (*write)(struct file *file, struct iov_iter *from, file_off_t *pos);
+    /* EPOLL* bits now true; registers with poll_wait() on every queue that can change them when table is not NULL. */
+    uint32_t (*poll)(struct file *file, struct poll_table *table);
+    int64_t (*ioctl)(struct file *file, unsigned command, uint64_t arg);
+    int (*readdir)(struct file *file, struct dir_context *ctx);
+    file_off_t (*llseek)(struct file *file, file_off_t offset, int whence);
+    int (*mmap)(struct file *file, struct vma *vma); /* NULL: inode->ops->read_page serves it, or -ENODEV */
+    int (*fsync)(struct file *file, bool data_only);
+    int (*fallocate)(struct file *file, int mode, file_off_t offset, file_off_t size);
+    int (*open)(struct inode *inode, struct file *file);
+    void (*flush)(struct file *file);   /* each close(2) of a descriptor */
+    void (*release)(struct file *file); /* last reference gone */
+    void (*show_fdinfo)(struct file *file, char *buf, size_t size);
+};
+
+struct file {
+    const struct file_ops *ops;
+    struct inode *inode; /* referenced; anonymous kinds (pipes, sockets, eventfd...) have one of the anon file system */
+    struct dentry *dentry; /* referenced or NULL */
+    unsigned flags;        /* O_* status flags and access mode */
+    file_off_t pos;
+    unsigned refcount;
+    void *private;
+    int owner_pid, owner_signal; /* F_SETOWN, F_SETSIG */
+    void *epoll_watchers;        /* kernel/fs/epoll.c: to drop watches at release */
+};
+
+/* A file of no file system, e.g. "anon_inode:[eventfd]" for /proc/self/fd. flags: O_RDWR, O_NONBLOCK... */
+struct file *file_new_anon(const char *name, const struct file_ops *ops, void *private, unsigned flags) must_check;
+struct file *file_get(struct file *file);
+void file_put(struct file *file);
+
+/* Descriptor tables. */
+struct fd_table *fd_table_new(void) must_check;
+struct fd_table *fd_table_get(struct fd_table *table);
+void fd_table_put(struct fd_table *table);
+/* The file behind a descriptor of the current process, with a reference; NULL = EBADF. */
+struct file *fd_get(int fd);
+/* Lowest free descriptor >= min now holding file (takes over the caller's reference on success), or -EMFILE. */
+int fd_install(struct file *file, int min, bool cloexec);
+int fd_close(int fd);
+void fd_close_on_exec(void);
+/* Calls fn for each open descriptor, ascending; stops when it returns non-zero, which is returned. */
+int fd_for_each(struct fd_table *table, int (*fn)(int fd, struct file *file, void *arg), void *arg);
+
+static inline bool file_readable(const struct file *f)
+{
+    return (f->flags & 3) != 1;
+}
+static inline bool file_writable(const struct file *f)
+{
+    return (f->flags & 3) != 0;
+}
+
+#endif

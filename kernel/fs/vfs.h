@@ -1,0 +1,68 @@
+/*
+ * Path names, mounts, and what the rest of the kernel asks of the file system.
+ */
+#ifndef COFRE_KERNEL_FS_VFS_H
+#define COFRE_KERNEL_FS_VFS_H
+
+#include <asm/statfs.h>
+
+#include "kernel/fs/file.h"
+#include "kernel/fs/inode.h"
+
+struct super_block {
+    const char *type; /* "erofs", "tmpfs", "proc", ... */
+    uint64_t dev;     /* st_dev */
+    struct inode *root;
+    unsigned flags;                                             /* MS_RDONLY... */
+    uint32_t magic;                                             /* statfs f_type */
+    void (*statfs)(struct super_block *sb, struct statfs *ret); /* may be NULL */
+    void *private;
+};
+
+/* A name in the tree. Cached; referenced. */
+struct dentry;
+struct dentry *dentry_get(struct dentry *dentry);
+void dentry_put(struct dentry *dentry);
+struct inode *dentry_inode(const struct dentry *dentry); /* borrowed; NULL for a negative dentry */
+/* The absolute path from the process's root into buf; pointer into buf, or NULL if too long. " (deleted)" appended if
+ * so. */
+char *dentry_path(const struct dentry *dentry, char *buf, size_t size);
+
+#define AT_FDCWD_ (-100)
+
+/* Lookup flags. */
+enum { LOOKUP_FOLLOW = 1, LOOKUP_DIRECTORY = 2, LOOKUP_EMPTY_PATH = 4, LOOKUP_NO_SYMLINKS = 8 };
+
+/* Path already in kernel memory. dfd: a descriptor or AT_FDCWD. */
+int vfs_lookup(int dfd, const char *path, unsigned lookup_flags, struct dentry **ret_dentry);
+/* As open(2)/openat(2) without installing a descriptor. flags O_*; mode after umask. */
+int vfs_open(int dfd, const char *path, unsigned flags, uint32_t mode, struct file **ret_file);
+/* Create a special file (unix sockets, fifos, devices). -EEXIST if there. */
+int vfs_mknod(int dfd, const char *path, uint32_t mode, uint64_t rdev, struct dentry **ret_dentry);
+int vfs_unlink(int dfd, const char *path);
+/* Read at pos into kernel memory; bytes or -errno; short only at the end. */
+ssize_t vfs_read_kernel(struct file *file, void *buf, size_t size, file_off_t pos);
+ssize_t vfs_write_kernel(struct file *file, const void *buf, size_t size, file_off_t pos);
+/* Access check with the current fsuid/fsgid; mask of 4 read, 2 write, 1 execute. 0 or -EACCES. */
+int inode_permission(struct inode *inode, unsigned mask);
+/* Fill *stat as statx(2) would for any inode. */
+void inode_stat(struct inode *inode, struct statx *stat);
+void inode_touch_atime(struct inode *inode);
+void inode_touch_mtime(struct inode *inode); /* and ctime */
+/* Path string from user memory; kmalloc'd, NUL-terminated, 1..4095 bytes; -EFAULT, -ENAMETOOLONG, -ENOENT if empty
+ * (unless allow_empty). */
+int path_from_user(uaddr_t path, bool allow_empty, char **ret_path);
+
+/* Attach sb's root over the directory at path (made in the tree at boot by fs_init). */
+int vfs_mount(const char *path, struct super_block *sb, unsigned flags);
+
+/* Boot: root image (verity + EROFS), overlay, /proc, /dev, /sys, /tmp and policy mounts. */
+void fs_init(void);
+
+/* Character devices by number; dev modules register at init. */
+void device_register(uint64_t rdev, const struct file_ops *ops);
+
+/* inotify hooks, called by the VFS and by file operations that change things. mask: IN_*; name may be NULL. */
+void fsnotify(struct inode *inode, uint32_t mask, const char *name, struct inode *child, uint32_t cookie);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * The address space of this enclave's process: VMAs over [USER_BASE, KERNEL_BASE) and [KERNEL_END, ELRANGE size), and
+ * the pages committed in them. One enclave is one process, so there is one `struct mm`. All under the kernel lock.
+ */
+#ifndef COFRE_KERNEL_MM_MM_H
+#define COFRE_KERNEL_MM_MM_H
+
+#include "kernel/lib/list.h"
+#include "kernel/lib/types.h"
+
+struct file;
+
+/* prot and flags are Linux's PROT_* and MAP_*. */
+struct vma {
+    RB_ENTRY(vma) node;
+    uaddr_t start, end; /* page aligned, end exclusive */
+    int prot;
+    int flags;         /* MAP_PRIVATE or MAP_SHARED, MAP_ANONYMOUS, MAP_NORESERVE, MAP_GROWSDOWN, MAP_STACK */
+    struct file *file; /* referenced; NULL for anonymous memory */
+    file_off_t offset; /* of start in file */
+    const char *name;  /* "[stack]", "[heap]", "[vdso]" or NULL; static storage */
+    const struct vma_ops *ops;
+    void *private;
+};
+
+/* For mappings that are not plain file pages (devices, rings). Any member may be NULL. */
+struct vma_ops {
+    int (*fault)(struct vma *vma, uaddr_t page, bool write); /* commit and fill one page: 0, -EFAULT, -EIO (SIGBUS) */
+    void (*unmap)(struct vma *vma, uaddr_t start, uaddr_t end);
+};
+
+struct mm {
+    RB_HEAD(vma_tree, vma) vmas;
+    size_t vma_count;
+    uaddr_t brk_start, brk;
+    uaddr_t mmap_top; /* new mappings go below, top down */
+    uaddr_t stack_top;
+    uaddr_t vdso;
+    uaddr_t arg_start, arg_end, env_start, env_end;
+    uint64_t committed_pages, committed_pages_max, limit_pages;
+    uint64_t locked_pages;
+};
+
+struct mm *mm_self(void);
+void mm_init(void);
+
+/* As mmap(2), munmap(2), mprotect(2), with a file already looked up (a reference is taken). Return address or -errno.
+ */
+int64_t mm_map(uaddr_t addr, size_t size, int prot, int flags, struct file *file, file_off_t offset);
+int mm_unmap(uaddr_t addr, size_t size);
+int mm_protect(uaddr_t addr, size_t size, int prot);
+/* For exec: drop every mapping and committed page; afterwards brk, stack and vdso are unset. */
+void mm_reset(void);
+struct vma *mm_find_vma(uaddr_t addr);       /* the VMA containing addr, or NULL */
+struct vma *mm_find_vma_above(uaddr_t addr); /* the first VMA with end > addr, or NULL */
+
+/* Resolve a page fault at addr (error: enum page_fault_error). 0, -EFAULT (SIGSEGV; *ret_code = SEGV_MAPERR or
+ * SEGV_ACCERR) or -EIO (SIGBUS BUS_ADRERR). May sleep. */
+int mm_fault(uaddr_t addr, uint64_t error, int *ret_code);
+
+/* 64 KiB-ish of executable memory within +-1 GiB of `near` for the rewriter; writable by the kernel for ever. 0 if
+ * none. */
+uaddr_t mm_stub_area(uaddr_t near, size_t *ret_size);
+
+/* Room that is not committed yet, for sysinfo and /proc/meminfo; bytes. */
+uint64_t mm_free_bytes(void);
+
+#endif

@@ -1,0 +1,16 @@
+/* Sockets: the kernel's own (unix, loopback, netlink) and those of the outside, carried by the arena's channels. */
+#ifndef COFRE_KERNEL_NET_NET_H
+#define COFRE_KERNEL_NET_NET_H
+#include "kernel/lib/types.h"
+void net_init(void);
+/* Look at the arena's ready queue and wake whoever waits. Called with the kernel lock: by the idle loop after and
+ * before each park, by the tick, and by poll when nothing is ready. Returns true if anything was found. */
+bool net_poll_ready(void);
+/* Bytes wait in tx rings that the host does not know of (dirty queue not empty): the scheduler asks for a tick. */
+bool net_flush_wanted(void);
+/* The console's three channels as files (kernel/fs/console.c builds on these). */
+ssize_t channel_read(unsigned channel, void *buf, size_t size);        /* bytes, 0 at end of file, -EAGAIN */
+ssize_t channel_write(unsigned channel, const void *buf, size_t size); /* bytes, -EAGAIN, -EPIPE */
+struct wait_queue *channel_wait_queue(unsigned channel);
+uint32_t channel_poll(unsigned channel); /* EPOLL* now true */
+#endif

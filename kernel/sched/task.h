@@ -1,0 +1,85 @@
+/*
+ * Tasks (threads) and the vCPUs that run them.
+ *
+ * A task sleeps, is runnable (on the run queue) or runs on one vCPU. Fields are grouped by who may touch them; all need
+ * the kernel lock unless said.
+ */
+#ifndef COFRE_KERNEL_SCHED_TASK_H
+#define COFRE_KERNEL_SCHED_TASK_H
+
+#include "kernel/arch/trap.h"
+#include "kernel/lib/list.h"
+#include "kernel/lib/types.h"
+#include "kernel/process/signal_types.h"
+#include "kernel/sched/wait.h"
+
+struct process;
+struct vcpu;
+
+enum task_state { TASK_RUNNING, TASK_RUNNABLE, TASK_SLEEPING, TASK_DEAD };
+
+#define KERNEL_STACK_SIZE 0x4000UL
+#define TASK_COMM_SIZE 16
+
+struct task {
+    /* entry code (offsets asserted in kernel/arch) */
+    uint64_t kernel_stack_top;
+    uint64_t saved_rsp; /* kernel context while not running */
+
+    /* scheduler */
+    enum task_state state;
+    bool interruptible;
+    bool woken; /* since task_prepare_sleep */
+    TAILQ_ENTRY(task) run_link;
+    struct vcpu *vcpu; /* where it runs, or NULL */
+    void *kernel_stack;
+    void *vector_state; /* XSAVE image while not running */
+    uint64_t fs_base;   /* while not running */
+    uint64_t runtime_ns, last_start_ns;
+    uint64_t user_ns, system_ns;
+    int nice;
+    uint64_t affinity_mask;
+
+    /* process */
+    int tid;
+    struct process *process;
+    TAILQ_ENTRY(task) thread_link;
+    struct trap_frame *frame; /* the user context while in the kernel: top of the kernel stack */
+    char comm[TASK_COMM_SIZE];
+    uaddr_t clear_child_tid, set_child_tid;
+    uaddr_t robust_list;
+    size_t robust_list_size;
+    bool exiting;
+
+    /* signals (kernel/process/signal.c) */
+    struct task_signals signals;
+    volatile bool work_pending; /* something to do before going back to user code: signals, exit, reschedule */
+    /* restart_syscall */
+    int64_t (*restart_fn)(struct task *task);
+    uint64_t restart_args[4];
+};
+
+struct task *task_current(void); /* never NULL after boot; the idle task between others */
+
+/*
+ * A new task that will start in user code with *frame (copied), vector state reset or, if clone_vector, copied from the
+ * current task. Not runnable yet: task_start() does that. NULL when out of memory.
+ */
+struct task *task_new(struct process *process, const struct trap_frame *frame, bool clone_vector) must_check;
+void task_start(struct task *task);
+/* A kernel thread: runs fn(arg) and ends when it returns. Not part of any process. */
+struct task *kernel_thread_start(const char *name, void (*fn)(void *), void *arg) must_check;
+/* The current task ends here; its struct is freed once off its stack. */
+noreturn_fn void task_exit(void);
+
+void task_wake(struct task *task); /* from any sleep; sets woken */
+/* Wake an interruptible sleep because a signal came, or interrupt it on another vCPU so that it sees work_pending. */
+void task_notify(struct task *task);
+void task_yield(void);
+/* Run queue has more than this vCPU should keep to itself / tick asked for it. */
+bool task_need_resched(void);
+
+unsigned vcpu_count(void);
+unsigned vcpu_index(void);
+
+#endif
