@@ -37,6 +37,8 @@ enum hostcall {
         HOSTCALL_COUNT
 };
 
+enum tick_wanted { TICK_NONE = 0, TICK_PREEMPT = 1, TICK_FLUSH = 2 };
+
 #define PARK_PUMP 1ULL
 #define PARK_FOREVER (~0ULL)
 
@@ -84,14 +86,22 @@ struct vcpu_shared {
     uint64_t nr; /* enum hostcall */
     uint64_t args[6];
     int64_t result;
-    /* Written by the kernel, read by the host's ticker at any time (relaxed): ticks are delivered only while non-zero.
+    /*
+     * Written by the kernel, read by the host's ticker at any time (relaxed): ticks are delivered only while non-zero.
+     * TICK_PREEMPT: about every 4 ms; TICK_FLUSH: about every 1 ms.
      */
     uint32_t tick_wanted;
     /* Futex-like word owned by the host: kicks. The kernel only reads it as a hint before parking. */
     uint32_t kick;
     /* Host -> kernel hint: 1 while this vCPU sits in PARK, so that others know whether KICK is needed. */
     uint32_t parked;
-    uint32_t pad;
+    /*
+     * vcpu_shared[0] only. Signals for the container's first process: bit n - 1 for signal n (1..31), or-ed in by the
+     * host, which then kicks vCPU 0 (a parked one returns from PARK, a running one gets ENTER_TICK whatever
+     * tick_wanted says). The kernel takes them with one exchange with 0 after every PARK and at every tick of vCPU 0.
+     * With a terminal (BOOT_TTY) keys such as ^C come as bytes on channel 0, never as bits here.
+     */
+    uint32_t signals;
     uint64_t reserved[20];
     uint8_t data[HOSTCALL_DATA_SIZE];
 };
@@ -100,14 +110,21 @@ _Static_assert(sizeof(struct vcpu_shared) <= 4096, "one page");
 /* SOCKET operations. Addresses are struct sockaddr_in / sockaddr_in6 exactly as Linux lays them out. */
 enum socket_op {
     SOCKET_CREATE = 0, /* family, type, protocol, channel := the kernel's choice of free channel */
-    SOCKET_BIND = 1,   /* addr; answer: addr as bound (getsockname) */
-    SOCKET_LISTEN = 2, /* value = backlog; accepted sockets then appear on the channel's accept ring */
-    SOCKET_CONNECT =
-        3, /* addr; answers 0 or -EINPROGRESS; outcome via channel state; addr := local address when known */
-    SOCKET_SHUTDOWN = 4, /* value = SHUT_*: after all queued tx bytes */
-    SOCKET_CLOSE = 5,   /* value & CLOSE_RESET: linger 0, send RST. Otherwise tx is drained, then FIN. Frees the channel
-                           later: the host posts CHAN_EV_CLOSED when the slot may be reused */
-    SOCKET_SETOPT = 6,  /* level, name, optval, optlen: only those of the kernel's allow list */
+    SOCKET_BIND = 1,   /* addr; answer: addr as bound (getsockname, published ports translated back) */
+    SOCKET_LISTEN = 2, /* value = backlog; accepted sockets then appear in the channel's rx ring (abi/ring.h) */
+    /*
+     * addr; answers 0 (datagram), -EINPROGRESS (stream: always, the outcome is CHAN_EV_CONNECTED or CHAN_EV_ERROR) or
+     * an error; addr := local address.
+     */
+    SOCKET_CONNECT = 3,
+    SOCKET_SHUTDOWN = 4, /* value = SHUT_*: after all queued tx bytes; returns at once */
+    SOCKET_CLOSE = 5, /* value & CLOSE_RESET: linger 0, send RST. Otherwise tx is drained, then FIN. Frees the channel
+                         later: the host posts CHAN_EV_CLOSED when the slot may be reused */
+    /*
+     * level, name, optval, optlen: only those of the kernel's allow list. SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO,
+     * SO_ERROR, SO_TYPE and the like are the kernel's own business: the host refuses them (-ENOPROTOOPT).
+     */
+    SOCKET_SETOPT = 6,
     SOCKET_GETOPT = 7,  /* same, answer in optval */
     SOCKET_GETNAME = 8, /* value: 0 local, 1 peer; answer in addr */
 };
