@@ -1,0 +1,325 @@
+/* The compiled policy: writing its one canonical encoding, checking a foreign one, showing it as JSON. */
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/layout.h"
+#include "image/error.h"
+#include "image/policy.h"
+
+struct writer {
+    uint8_t *bytes;
+    size_t size, capacity;
+    int failed;
+};
+
+static uint32_t append(struct writer *w, const void *data, size_t size, size_t align)
+{
+    size_t start = (w->size + align - 1) / align * align;
+    if (start + size > POLICY_SIZE_MAX)
+        w->failed = 1;
+    while (!w->failed && start + size > w->capacity) {
+        size_t capacity = w->capacity ? w->capacity * 2 : 4096;
+        uint8_t *bytes = realloc(w->bytes, capacity);
+        if (!bytes) {
+            w->failed = 1;
+            break;
+        }
+        memset(bytes + w->capacity, 0, capacity - w->capacity);
+        w->bytes = bytes;
+        w->capacity = capacity;
+    }
+    if (w->failed)
+        return 0;
+    if (size)
+        memcpy(w->bytes + start, data, size);
+    w->size = start + size;
+    return (uint32_t)start;
+}
+
+static uint32_t append_string(struct writer *w, const char *text)
+{
+    return text ? append(w, text, strlen(text) + 1, 1) : 0;
+}
+
+static struct policy_list append_list(struct writer *w, const struct string_list *list)
+{
+    struct policy_list ret = {.offset = (uint32_t)w->size, .count = (uint32_t)list->count};
+    for (size_t i = 0; i < list->count; i++)
+        append_string(w, list->items[i]);
+    if (list->count == 0)
+        ret.offset = 0;
+    return ret;
+}
+
+static struct policy_list append_tmpfs(struct writer *w, const struct policy_source *source)
+{
+    struct policy_mount *mounts = calloc(source->tmpfs_count + 1, sizeof(*mounts));
+    if (!mounts) {
+        w->failed = 1;
+        return (struct policy_list){0};
+    }
+    for (size_t i = 0; i < source->tmpfs_count; i++)
+        mounts[i] = (struct policy_mount){.path_offset = append_string(w, source->tmpfs[i].path),
+                                          .mode = source->tmpfs[i].mode,
+                                          .size_max = source->tmpfs[i].size_max};
+    struct policy_list ret = {.count = (uint32_t)source->tmpfs_count};
+    if (ret.count)
+        ret.offset = append(w, mounts, source->tmpfs_count * sizeof(*mounts), 8);
+    free(mounts);
+    return ret;
+}
+
+static int compare_ports(const void *a, const void *b)
+{
+    const struct policy_port *x = a, *y = b;
+    return x->port != y->port ? x->port - y->port : x->protocol - y->protocol;
+}
+
+static struct policy_list append_ports(struct writer *w, const struct policy_source *source)
+{
+    struct policy_list ret = {.count = (uint32_t)source->port_count};
+    if (!ret.count)
+        return ret;
+    struct policy_port *ports = calloc(source->port_count, sizeof(*ports));
+    if (!ports) {
+        w->failed = 1;
+        return ret;
+    }
+    memcpy(ports, source->ports, source->port_count * sizeof(*ports));
+    qsort(ports, source->port_count, sizeof(*ports), compare_ports);
+    ret.offset = append(w, ports, source->port_count * sizeof(*ports), 8);
+    free(ports);
+    return ret;
+}
+
+/* "uid", "uid:gid" become numbers; anything with a name is left for the kernel to look up in the root image. */
+static int numeric_user(const char *user, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+    char *end;
+    unsigned long uid = strtoul(user, &end, 10), gid = 0;
+    if (user[0] < '0' || user[0] > '9' || uid > UINT32_MAX - 1)
+        return 0;
+    if (*end == '\0')
+        return 0; /* the primary group comes from /etc/passwd, if the uid is there */
+    if (*end != ':' || end[1] < '0' || end[1] > '9')
+        return 0;
+    gid = strtoul(end + 1, &end, 10);
+    if (*end || gid > UINT32_MAX - 1)
+        return 0;
+    *ret_uid = (uint32_t)uid;
+    *ret_gid = (uint32_t)gid;
+    return 1;
+}
+
+static int check_source(const struct policy_source *source, char **ret_error)
+{
+    if (source->entrypoint.count + source->cmd.count == 0 && !(source->flags & POLICY_ARGS_ANY))
+        return error_set(ret_error, "the image names no command (set command.entrypoint in the policy)");
+    if (source->workdir && source->workdir[0] != '/')
+        return error_set(ret_error, "the working directory \"%s\" is not absolute", source->workdir);
+    if (!(source->flags & POLICY_EDMM) && source->memory_size > KERNEL_BASE - USER_BASE)
+        return error_set(ret_error, "memory cannot exceed 59G without EDMM");
+    if (source->memory_size > source->elrange_size)
+        return error_set(ret_error, "memory is larger than enclave_size");
+    if (source->elrange_size & (source->elrange_size - 1))
+        return error_set(ret_error, "enclave_size is not a power of two");
+    return 0;
+}
+
+int policy_compile(const struct policy_source *source, const struct policy_root *root, struct policy **ret_policy,
+                   size_t *ret_size, char **ret_error)
+{
+    if (check_source(source, ret_error) < 0)
+        return -1;
+    struct writer w = {0};
+    struct policy p = {
+        .magic = POLICY_MAGIC,
+        .version = POLICY_VERSION,
+        .flags = source->flags,
+        .elrange_size = source->elrange_size,
+        .memory_size = source->memory_size,
+        .kernel_heap_size = source->kernel_heap_size,
+        .vcpu_max = source->vcpu_max,
+        .xfrm_low = source->xfrm_low,
+        .umask = source->umask,
+        .stack_size = source->stack_size,
+        .root_size = root->size,
+        .root_hash_offset = root->hash_offset,
+        .stop_signal = source->stop_signal,
+    };
+    memcpy(p.root_hash, root->hash, sizeof(p.root_hash));
+    memcpy(p.root_salt, root->salt, sizeof(p.root_salt));
+    append(&w, &p, sizeof(p), 8);
+    p.groups = append_list(&w, &source->groups);
+    p.entrypoint = append_list(&w, &source->entrypoint);
+    p.cmd = append_list(&w, &source->cmd);
+    p.env = append_list(&w, &source->env);
+    p.env_allow = append_list(&w, &source->env_allow);
+    p.workdir_offset = append_string(&w, source->workdir);
+    p.hostname_offset = append_string(&w, source->hostname);
+    if (source->user && !numeric_user(source->user, &p.uid, &p.gid))
+        p.user_name_offset = append_string(&w, source->user);
+    p.tmpfs = append_tmpfs(&w, source);
+    p.ports = append_ports(&w, source);
+    append(&w, "", 0, 8);
+    if (w.failed) {
+        free(w.bytes);
+        return error_set(ret_error, "the policy is larger than 16 MiB, or out of memory");
+    }
+    p.size = (uint32_t)w.size;
+    memcpy(w.bytes, &p, sizeof(p));
+    *ret_policy = (struct policy *)w.bytes;
+    *ret_size = w.size;
+    return 0;
+}
+
+static int check_string(const struct policy *p, uint32_t offset)
+{
+    return offset == 0 ||
+           (offset >= sizeof(*p) && offset < p->size && memchr((const char *)p + offset, 0, p->size - offset) != NULL);
+}
+
+static int check_list(const struct policy *p, struct policy_list list)
+{
+    uint64_t offset = list.offset;
+    if (list.count == 0)
+        return 1;
+    if (offset < sizeof(*p))
+        return 0;
+    for (uint32_t i = 0; i < list.count; i++) {
+        const char *end = offset < p->size ? memchr((const char *)p + offset, 0, p->size - offset) : NULL;
+        if (!end)
+            return 0;
+        offset = (uint64_t)(end - (const char *)p) + 1;
+    }
+    return 1;
+}
+
+static int check_array(const struct policy *p, struct policy_list list, size_t item_size)
+{
+    return list.count == 0 || (list.offset >= sizeof(*p) && list.offset <= p->size && list.offset % 8 == 0 &&
+                               list.count <= (p->size - list.offset) / item_size);
+}
+
+int policy_check(const void *blob, size_t size, char **ret_error)
+{
+    const struct policy *p = blob;
+    if (size < sizeof(*p) || size > POLICY_SIZE_MAX || p->magic != POLICY_MAGIC)
+        return error_set(ret_error, "not a compiled policy");
+    if (p->version != POLICY_VERSION)
+        return error_set(ret_error, "policy version %u is not known to this cofre", p->version);
+    if (p->size != size)
+        return error_set(ret_error, "the policy says %u bytes and has %zu", p->size, size);
+    if (!check_list(p, p->groups) || !check_list(p, p->entrypoint) || !check_list(p, p->cmd) ||
+        !check_list(p, p->env) || !check_list(p, p->env_allow) || !check_string(p, p->workdir_offset) ||
+        !check_string(p, p->hostname_offset) || !check_string(p, p->user_name_offset))
+        return error_set(ret_error, "a string of the policy lies outside it");
+    if (!check_array(p, p->tmpfs, sizeof(struct policy_mount)) || !check_array(p, p->ports, sizeof(struct policy_port)))
+        return error_set(ret_error, "a list of the policy lies outside it");
+    const struct policy_mount *mounts = (const struct policy_mount *)((const char *)p + p->tmpfs.offset);
+    for (uint32_t i = 0; i < p->tmpfs.count; i++)
+        if (!check_string(p, mounts[i].path_offset))
+            return error_set(ret_error, "a mount's path lies outside the policy");
+    return 0;
+}
+
+const char *policy_blob_string(const struct policy *policy, uint32_t offset)
+{
+    return offset ? (const char *)policy + offset : NULL;
+}
+
+const char *policy_blob_item(const struct policy *policy, struct policy_list list, uint32_t index)
+{
+    if (index >= list.count)
+        return NULL;
+    const char *s = (const char *)policy + list.offset;
+    while (index--)
+        s += strlen(s) + 1;
+    return s;
+}
+
+static json_t *json_text(const char *text)
+{
+    return text ? json_stringn_nocheck(text, strlen(text)) : json_null();
+}
+
+static json_t *json_list(const struct policy *p, struct policy_list list)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < list.count; i++)
+        json_array_append_new(array, json_text(policy_blob_item(p, list, i)));
+    return array;
+}
+
+static json_t *json_hex(const uint8_t *bytes, size_t size)
+{
+    char text[2 * 64 + 1];
+    for (size_t i = 0; i < size; i++)
+        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    return json_string(text);
+}
+
+static json_t *json_flag(const struct policy *p, uint64_t flag)
+{
+    return json_boolean((p->flags & flag) != 0);
+}
+
+static json_t *json_ports(const struct policy *p)
+{
+    if (p->flags & POLICY_PORTS_ANY)
+        return json_string("any");
+    json_t *array = json_array();
+    const struct policy_port *ports = (const struct policy_port *)((const char *)p + p->ports.offset);
+    for (uint32_t i = 0; i < p->ports.count; i++)
+        json_array_append_new(array,
+                              json_sprintf("%u/%s", ports[i].port, ports[i].protocol == IPPROTO_UDP ? "udp" : "tcp"));
+    return array;
+}
+
+static json_t *json_tmpfs(const struct policy *p)
+{
+    json_t *array = json_array();
+    const struct policy_mount *mounts = (const struct policy_mount *)((const char *)p + p->tmpfs.offset);
+    for (uint32_t i = 0; i < p->tmpfs.count; i++)
+        json_array_append_new(
+            array, json_pack("{s:o,s:I,s:o}", "path", json_text(policy_blob_string(p, mounts[i].path_offset)), "size",
+                             (json_int_t)mounts[i].size_max, "mode", json_sprintf("%04o", mounts[i].mode)));
+    return array;
+}
+
+static json_t *json_user(const struct policy *p)
+{
+    return p->user_name_offset ? json_text(policy_blob_string(p, p->user_name_offset))
+                               : json_sprintf("%u:%u", p->uid, p->gid);
+}
+
+static json_t *json_command(const struct policy *p)
+{
+    const char *workdir = policy_blob_string(p, p->workdir_offset);
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:i}", "entrypoint", json_list(p, p->entrypoint), "args",
+                     json_list(p, p->cmd), "args_from_host", json_flag(p, POLICY_ARGS_ANY), "workdir",
+                     json_text(workdir ? workdir : "/"), "workdir_from_host", json_flag(p, POLICY_WORKDIR_ANY), "user",
+                     json_user(p), "groups", json_list(p, p->groups), "user_from_host", json_flag(p, POLICY_USER_ANY),
+                     "umask", json_sprintf("%04o", p->umask), "stack", (json_int_t)p->stack_size, "stop_signal",
+                     (int)p->stop_signal);
+}
+
+json_t *policy_to_json(const struct policy *p)
+{
+    const char *hostname = policy_blob_string(p, p->hostname_offset);
+    return json_pack(
+        "{s:i,s:I,s:I,s:I,s:i,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:{s:o,s:o,s:o},s:{s:o,s:o},s:{s:o},s:o,s:{s:b,s:b},"
+        "s:{s:I,s:I,s:o,s:o}}",
+        "version", (int)p->version, "memory", (json_int_t)p->memory_size, "kernel_heap",
+        (json_int_t)p->kernel_heap_size, "enclave_size", (json_int_t)p->elrange_size, "vcpus", (int)p->vcpu_max, "edmm",
+        json_flag(p, POLICY_EDMM), "debug", json_flag(p, POLICY_DEBUG), "diagnostics", json_flag(p, POLICY_DIAGNOSTICS),
+        "hostname", json_text(hostname ? hostname : "cofre"), "command", json_command(p), "env", "set",
+        json_list(p, p->env), "allow", json_list(p, p->env_allow), "from_host", "hostname",
+        json_flag(p, POLICY_HOST_NAME), "hosts", json_flag(p, POLICY_HOST_HOSTS), "resolv_conf",
+        json_flag(p, POLICY_HOST_RESOLV_CONF), "network", "listen", json_ports(p), "connect",
+        json_flag(p, POLICY_CONNECT_ANY), "root", "read_only", json_flag(p, POLICY_READ_ONLY_ROOT), "tmpfs",
+        json_tmpfs(p), "cpu", "avx512", (int)((p->xfrm_low & 0xe0) == 0xe0), "pkru", (int)((p->xfrm_low & 0x200) != 0),
+        "root_image", "size", (json_int_t)p->root_size, "hash_offset", (json_int_t)p->root_hash_offset, "root_hash",
+        json_hex(p->root_hash, 32), "salt", json_hex(p->root_salt, 32));
+}

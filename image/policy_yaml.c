@@ -1,0 +1,436 @@
+/*
+ * Policy YAML over libyaml: a tree of tables says which keys exist, what they hold and where they go, so that an
+ * unknown key or a wrong type is always named with its file and line.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "image/error.h"
+#include "image/policy.h"
+
+#define FILE_SIZE_MAX (1 << 20)
+
+struct parser {
+    struct policy_source *source;
+    yaml_document_t document;
+    const char *name;
+    char path[256]; /* of the key being read: "network.listen" */
+    char **error;
+};
+
+struct key;
+typedef int (*key_fn)(struct parser *p, yaml_node_t *node, const struct key *key);
+
+struct key {
+    const char *name;
+    key_fn fn;
+    size_t offset;          /* of the field in struct policy_source */
+    uint64_t flag;          /* enum policy_flags bit, for booleans */
+    uint64_t min, max;      /* numbers and sizes */
+    const struct key *keys; /* nested mapping */
+};
+
+static int bad(struct parser *p, const yaml_node_t *node, const char *what)
+{
+    return error_set(p->error, "%s:%zu: %s%s%s", p->name, node->start_mark.line + 1, p->path, p->path[0] ? ": " : "",
+                     what);
+}
+
+static const char *scalar(const yaml_node_t *node)
+{
+    return node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
+}
+
+static void *field(struct parser *p, const struct key *key)
+{
+    return (char *)p->source + key->offset;
+}
+
+static int read_mapping(struct parser *p, yaml_node_t *node, const struct key *keys)
+{
+    if (node->type != YAML_MAPPING_NODE)
+        return bad(p, node, "a mapping (NAME: VALUE lines) is wanted here");
+    size_t path_size = strlen(p->path);
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+        yaml_node_t *name_node = yaml_document_get_node(&p->document, pair->key);
+        yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
+        const char *name = scalar(name_node);
+        if (!name)
+            return bad(p, name_node, "a key must be plain text");
+        for (yaml_node_pair_t *other = node->data.mapping.pairs.start; other < pair; other++) {
+            const char *other_name = scalar(yaml_document_get_node(&p->document, other->key));
+            if (other_name && strcmp(other_name, name) == 0)
+                return error_set(p->error, "%s:%zu: key \"%s\" appears twice", p->name, name_node->start_mark.line + 1,
+                                 name);
+        }
+        const struct key *key = keys;
+        while (key->name && strcmp(key->name, name) != 0)
+            key++;
+        if (!key->name)
+            return error_set(p->error, "%s:%zu: unknown key \"%s%s%s\" (docs/policy.md lists them)", p->name,
+                             name_node->start_mark.line + 1, p->path, p->path[0] ? "." : "", name);
+        snprintf(p->path + path_size, sizeof(p->path) - path_size, "%s%s", path_size ? "." : "", name);
+        int r = key->fn(p, value, key);
+        p->path[path_size] = '\0';
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int read_nested(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    return read_mapping(p, node, key->keys);
+}
+
+static int parse_number(const char *text, int with_unit, uint64_t *ret_value)
+{
+    char *end;
+    errno = 0;
+    if (!text || text[0] < '0' || text[0] > '9')
+        return -1;
+    uint64_t value = strtoull(text, &end, 0);
+    int shift = 0;
+    if (with_unit && *end) {
+        const char *units = "KMGT", *unit = strchr(units, *end);
+        if (!unit)
+            return -1;
+        shift = 10 * (int)(unit - units + 1);
+        end++;
+        if (strcmp(end, "iB") == 0)
+            end += 2;
+    }
+    if (errno || *end || (value << shift) >> shift != value)
+        return -1;
+    *ret_value = value << shift;
+    return 0;
+}
+
+static int read_size(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    uint64_t value;
+    if (parse_number(scalar(node), 1, &value) < 0)
+        return bad(p, node, "a size is wanted here, such as 512M or 2G");
+    if (value < key->min || value > key->max || value % 4096)
+        return bad(p, node, "the size is out of range, or not a multiple of 4096");
+    *(uint64_t *)field(p, key) = value;
+    return 0;
+}
+
+static int read_size32(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    uint64_t value;
+    if (parse_number(scalar(node), 1, &value) < 0 || value < key->min || value > key->max || value % 4096)
+        return bad(p, node, "a size in range and a multiple of 4096 is wanted here, such as 8M");
+    *(uint32_t *)field(p, key) = (uint32_t)value;
+    return 0;
+}
+
+static int read_number(struct parser *p, yaml_node_t *node, uint64_t min, uint64_t max, uint64_t *ret_value)
+{
+    if (parse_number(scalar(node), 0, ret_value) == 0 && *ret_value >= min && *ret_value <= max)
+        return 0;
+    return error_set(p->error, "%s:%zu: %s: a number from %llu to %llu is wanted here", p->name,
+                     node->start_mark.line + 1, p->path, (unsigned long long)min, (unsigned long long)max);
+}
+
+static int read_u32(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    uint64_t value;
+    if (read_number(p, node, key->min, key->max, &value) < 0)
+        return -1;
+    *(uint32_t *)field(p, key) = (uint32_t)value;
+    return 0;
+}
+
+static int read_u16(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    uint64_t value;
+    if (read_number(p, node, 0, 65535, &value) < 0)
+        return -1;
+    *(uint16_t *)field(p, key) = (uint16_t)value;
+    return 0;
+}
+
+/* Octal, as chmod takes it. */
+static int parse_mode(struct parser *p, yaml_node_t *node, uint32_t *ret_mode)
+{
+    const char *text = scalar(node);
+    char *end;
+    unsigned long value = text ? strtoul(text, &end, 8) : 0;
+    if (!text || !*text || *end || value > 07777)
+        return bad(p, node, "an octal mode is wanted here, such as 1777");
+    *ret_mode = (uint32_t)value;
+    return 0;
+}
+
+static int read_mode(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    return parse_mode(p, node, field(p, key));
+}
+
+static int parse_bool(struct parser *p, yaml_node_t *node, bool *ret_value)
+{
+    const char *text = scalar(node);
+    if (text && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
+        *ret_value = text[0] == 't';
+        return 0;
+    }
+    return bad(p, node, "true or false is wanted here");
+}
+
+static int read_flag(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    bool value;
+    if (parse_bool(p, node, &value) < 0)
+        return -1;
+    p->source->flags = value ? p->source->flags | key->flag : p->source->flags & ~key->flag;
+    return 0;
+}
+
+/* XFRM bits beside x87, SSE and AVX. */
+static int read_xfrm(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    bool value;
+    if (parse_bool(p, node, &value) < 0)
+        return -1;
+    uint32_t bits = (uint32_t)key->flag;
+    p->source->xfrm_low = value ? p->source->xfrm_low | bits : p->source->xfrm_low & ~bits;
+    return 0;
+}
+
+static int read_string(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    const char *text = scalar(node);
+    if (!text || !*text || strlen(text) != node->data.scalar.length)
+        return bad(p, node, "text is wanted here");
+    char *copy = strdup(text), **slot = field(p, key);
+    if (!copy)
+        return error_set(p->error, "out of memory");
+    free(*slot);
+    *slot = copy;
+    return 0;
+}
+
+static int read_list(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    struct string_list *list = field(p, key);
+    if (node->type != YAML_SEQUENCE_NODE)
+        return bad(p, node, "a list is wanted here, such as [one, two]");
+    string_list_clear(list);
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+        yaml_node_t *value = yaml_document_get_node(&p->document, *item);
+        const char *text = scalar(value);
+        if (!text || strlen(text) != value->data.scalar.length)
+            return bad(p, value, "each item must be text");
+        if (string_list_add(list, text) < 0)
+            return error_set(p->error, "out of memory");
+    }
+    return 0;
+}
+
+static int read_env_set(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    (void)key;
+    if (node->type != YAML_MAPPING_NODE)
+        return bad(p, node, "NAME: VALUE lines are wanted here");
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+        yaml_node_t *value_node = yaml_document_get_node(&p->document, pair->value);
+        const char *name = scalar(yaml_document_get_node(&p->document, pair->key)), *value = scalar(value_node);
+        char *assignment;
+        if (!name || !*name || strchr(name, '=') || !value)
+            return bad(p, value_node, "each variable is NAME: VALUE, and NAME has no \"=\"");
+        if (asprintf(&assignment, "%s=%s", name, value) < 0)
+            return error_set(p->error, "out of memory");
+        int r = policy_source_set_env(p->source, assignment);
+        free(assignment);
+        if (r < 0)
+            return error_set(p->error, "out of memory");
+    }
+    return 0;
+}
+
+static int read_listen(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    (void)key;
+    const char *text = scalar(node);
+    if (text && strcmp(text, "any") == 0) {
+        p->source->flags |= POLICY_PORTS_ANY;
+        return 0;
+    }
+    if (node->type != YAML_SEQUENCE_NODE)
+        return bad(p, node, "\"any\" or a list of ports is wanted here, such as [6379, 53/udp]");
+    p->source->flags &= ~(uint64_t)POLICY_PORTS_ANY;
+    p->source->port_count = 0;
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+        yaml_node_t *value = yaml_document_get_node(&p->document, *item);
+        char *reason = NULL;
+        if (policy_source_add_port(p->source, scalar(value) ? scalar(value) : "", &reason) < 0) {
+            int r = bad(p, value, reason);
+            free(reason);
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int read_tmpfs_item(struct parser *p, yaml_node_t *node)
+{
+    const char *path = NULL;
+    uint64_t size = 0;
+    uint32_t mode = 01777;
+    if (node->type != YAML_MAPPING_NODE)
+        return bad(p, node, "each item is {path: /PATH, size: SIZE, mode: OCTAL}");
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+        yaml_node_t *value = yaml_document_get_node(&p->document, pair->value);
+        const char *name = scalar(yaml_document_get_node(&p->document, pair->key));
+        if (name && strcmp(name, "path") == 0) {
+            path = scalar(value);
+        } else if (name && strcmp(name, "size") == 0) {
+            if (parse_number(scalar(value), 1, &size) < 0 || size % 4096)
+                return bad(p, value, "size must be a multiple of 4096, such as 64M");
+        } else if (name && strcmp(name, "mode") == 0) {
+            if (parse_mode(p, value, &mode) < 0)
+                return -1;
+        } else {
+            return bad(p, node, "unknown key (path, size and mode are known)");
+        }
+    }
+    if (!path || path[0] != '/')
+        return bad(p, node, "path is missing or not absolute");
+    return policy_source_add_tmpfs(p->source, path, size, mode) < 0 ? error_set(p->error, "out of memory") : 0;
+}
+
+static int read_tmpfs(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    (void)key;
+    if (node->type != YAML_SEQUENCE_NODE)
+        return bad(p, node, "a list of {path, size, mode} is wanted here");
+    for (size_t i = 0; i < p->source->tmpfs_count; i++)
+        free(p->source->tmpfs[i].path);
+    p->source->tmpfs_count = 0;
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++)
+        if (read_tmpfs_item(p, yaml_document_get_node(&p->document, *item)) < 0)
+            return -1;
+    return 0;
+}
+
+static int read_version(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    (void)key;
+    const char *text = scalar(node);
+    return text && strcmp(text, "1") == 0 ? 0 : bad(p, node, "only version 1 is known");
+}
+
+#define FIELD(f) .offset = offsetof(struct policy_source, f)
+#define RANGE(lo, hi) .min = (lo), .max = (hi)
+
+static const struct key command_keys[] = {
+    {.name = "entrypoint", .fn = read_list, FIELD(entrypoint)},
+    {.name = "args", .fn = read_list, FIELD(cmd)},
+    {.name = "args_from_host", .fn = read_flag, .flag = POLICY_ARGS_ANY},
+    {.name = "workdir", .fn = read_string, FIELD(workdir)},
+    {.name = "workdir_from_host", .fn = read_flag, .flag = POLICY_WORKDIR_ANY},
+    {.name = "user", .fn = read_string, FIELD(user)},
+    {.name = "groups", .fn = read_list, FIELD(groups)},
+    {.name = "user_from_host", .fn = read_flag, .flag = POLICY_USER_ANY},
+    {.name = "umask", .fn = read_mode, FIELD(umask)},
+    {.name = "stack", .fn = read_size32, FIELD(stack_size), RANGE(64 << 10, 1 << 30)},
+    {.name = "stop_signal", .fn = read_u32, FIELD(stop_signal), RANGE(1, 64)},
+    {0},
+};
+static const struct key env_keys[] = {
+    {.name = "set", .fn = read_env_set},
+    {.name = "allow", .fn = read_list, FIELD(env_allow)},
+    {0},
+};
+static const struct key host_keys[] = {
+    {.name = "hostname", .fn = read_flag, .flag = POLICY_HOST_NAME},
+    {.name = "hosts", .fn = read_flag, .flag = POLICY_HOST_HOSTS},
+    {.name = "resolv_conf", .fn = read_flag, .flag = POLICY_HOST_RESOLV_CONF},
+    {0},
+};
+static const struct key network_keys[] = {
+    {.name = "listen", .fn = read_listen},
+    {.name = "connect", .fn = read_flag, .flag = POLICY_CONNECT_ANY},
+    {0},
+};
+static const struct key root_keys[] = {
+    {.name = "read_only", .fn = read_flag, .flag = POLICY_READ_ONLY_ROOT},
+    {0},
+};
+static const struct key cpu_keys[] = {
+    {.name = "avx512", .fn = read_xfrm, .flag = 0xe0},
+    {.name = "pkru", .fn = read_xfrm, .flag = 0x200},
+    {0},
+};
+static const struct key identity_keys[] = {
+    {.name = "product", .fn = read_u16, FIELD(isvprodid)},
+    {.name = "svn", .fn = read_u16, FIELD(isvsvn)},
+    {0},
+};
+static const struct key top_keys[] = {
+    {.name = "version", .fn = read_version},
+    {.name = "memory", .fn = read_size, FIELD(memory_size), RANGE(1UL << 20, 1UL << 45)},
+    {.name = "kernel_heap", .fn = read_size, FIELD(kernel_heap_size), RANGE(8UL << 20, 3UL << 30)},
+    {.name = "enclave_size", .fn = read_size, FIELD(elrange_size), RANGE(1UL << 36, 1UL << 46)},
+    {.name = "vcpus", .fn = read_u32, FIELD(vcpu_max), RANGE(1, 64)},
+    {.name = "edmm", .fn = read_flag, .flag = POLICY_EDMM},
+    {.name = "debug", .fn = read_flag, .flag = POLICY_DEBUG},
+    {.name = "diagnostics", .fn = read_flag, .flag = POLICY_DIAGNOSTICS},
+    {.name = "hostname", .fn = read_string, FIELD(hostname)},
+    {.name = "command", .fn = read_nested, .keys = command_keys},
+    {.name = "env", .fn = read_nested, .keys = env_keys},
+    {.name = "from_host", .fn = read_nested, .keys = host_keys},
+    {.name = "network", .fn = read_nested, .keys = network_keys},
+    {.name = "root", .fn = read_nested, .keys = root_keys},
+    {.name = "tmpfs", .fn = read_tmpfs},
+    {.name = "cpu", .fn = read_nested, .keys = cpu_keys},
+    {.name = "identity", .fn = read_nested, .keys = identity_keys},
+    {0},
+};
+
+int policy_source_parse(struct policy_source *source, const char *name, const void *text, size_t size, char **ret_error)
+{
+    struct parser p = {.source = source, .name = name, .error = ret_error};
+    yaml_parser_t yaml;
+    if (!yaml_parser_initialize(&yaml))
+        return error_set(ret_error, "out of memory");
+    yaml_parser_set_input_string(&yaml, text, size);
+    int r = 0;
+    if (!yaml_parser_load(&yaml, &p.document)) {
+        r = error_set(ret_error, "%s:%zu: %s", name, yaml.problem_mark.line + 1,
+                      yaml.problem ? yaml.problem : "not YAML");
+    } else {
+        yaml_node_t *root = yaml_document_get_root_node(&p.document);
+        if (root && !(root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0))
+            r = read_mapping(&p, root, top_keys);
+        yaml_document_delete(&p.document);
+    }
+    yaml_parser_delete(&yaml);
+    return r;
+}
+
+int policy_source_load(struct policy_source *source, const char *path, char **ret_error)
+{
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return error_set_errno(ret_error, errno, "%s", path);
+    char *text = malloc(FILE_SIZE_MAX);
+    size_t size = text ? fread(text, 1, FILE_SIZE_MAX, f) : 0;
+    int r;
+    if (!text)
+        r = error_set(ret_error, "out of memory");
+    else if (ferror(f))
+        r = error_set_errno(ret_error, errno, "reading %s", path);
+    else if (size == FILE_SIZE_MAX)
+        r = error_set(ret_error, "%s is larger than 1 MiB", path);
+    else
+        r = policy_source_parse(source, path, text, size, ret_error);
+    free(text);
+    fclose(f);
+    return r;
+}
