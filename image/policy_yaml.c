@@ -184,7 +184,7 @@ static int parse_bool(struct parser *p, yaml_node_t *node, bool *ret_value)
 
 static int read_flag(struct parser *p, yaml_node_t *node, const struct key *key)
 {
-    bool value;
+    bool value = false;
     if (parse_bool(p, node, &value) < 0)
         return -1;
     p->source->flags = value ? p->source->flags | key->flag : p->source->flags & ~key->flag;
@@ -194,7 +194,7 @@ static int read_flag(struct parser *p, yaml_node_t *node, const struct key *key)
 /* XFRM bits beside x87, SSE and AVX. */
 static int read_xfrm(struct parser *p, yaml_node_t *node, const struct key *key)
 {
-    bool value;
+    bool value = false;
     if (parse_bool(p, node, &value) < 0)
         return -1;
     uint32_t bits = (uint32_t)key->flag;
