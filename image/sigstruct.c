@@ -26,6 +26,27 @@ static int crypto_error(char **ret_error, const char *what)
     return error_set(ret_error, "%s: %s", what, code ? ERR_reason_error_string(code) : "cryptographic failure");
 }
 
+/* Signing must be reproducible and EINIT does not look at the date, so it is a constant. */
+#define SIGSTRUCT_DATE 0x20250101
+
+void sigstruct_params_for(struct sigstruct_params *ret_params, const struct policy *policy, const uint8_t mrenclave[32],
+                          uint16_t isvprodid, uint16_t isvsvn)
+{
+    uint64_t debug = policy->flags & POLICY_DEBUG ? SGX_ATTR_DEBUG : 0;
+    *ret_params = (struct sigstruct_params){
+        .attributes_flags = SGX_ATTR_MODE64BIT | debug,
+        .attributes_mask_flags = ~debug, /* a debug policy may also be run as production */
+        .attributes_xfrm = policy->xfrm_low,
+        .attributes_mask_xfrm = ~0ULL,
+        .miscselect = SGX_MISC_EXINFO,
+        .miscmask = ~0U,
+        .isvprodid = isvprodid,
+        .isvsvn = isvsvn,
+        .date = SIGSTRUCT_DATE,
+    };
+    memcpy(ret_params->mrenclave, mrenclave, 32);
+}
+
 void sigstruct_fill(struct sgx_sigstruct *sig, const struct sigstruct_params *params)
 {
     memset(sig, 0, sizeof(*sig));

@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 
+#include "abi/policy.h"
 #include "image/sgx_arch.h"
 
 struct sigstruct_params {
@@ -14,6 +15,10 @@ struct sigstruct_params {
     uint16_t isvprodid, isvsvn;
     uint32_t date; /* 0xYYYYMMDD; fixed by the caller so that signing is reproducible */
 };
+
+/* What a SIGSTRUCT for this policy must say: 64-bit mode, XFRM exact, EXINFO, DEBUG only if the policy allows it. */
+void sigstruct_params_for(struct sigstruct_params *ret_params, const struct policy *policy, const uint8_t mrenclave[32],
+                          uint16_t isvprodid, uint16_t isvsvn);
 
 /* Everything but modulus, exponent, signature, q1 and q2. */
 void sigstruct_fill(struct sgx_sigstruct *sig, const struct sigstruct_params *params);

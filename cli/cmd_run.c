@@ -1,0 +1,120 @@
+/*
+ * `cofre run`: finds the runtime and the image's layer, then becomes cofre-runtime (host/), which understands the
+ * options. Kept free of libraries that cost start-up time: the layer is found by reading two small JSON files.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "image/bundle.h"
+#include "image/error.h"
+
+static const char usage[] =
+    "Usage: cofre run [OPTIONS] IMAGE [-- ARGUMENTS]\n\n"
+    "Runs a confidential image in an enclave on this machine. What the host may choose is up to the measured "
+    "policy.\n\n"
+    "  -p, --publish [IP:]HOSTPORT:PORT[/udp]  where PORT of the container is reached on this machine\n"
+    "  -e, --env NAME[=VALUE]    set an environment variable (policy: env.allow)\n"
+    "      --env-file FILE       the same, from lines of a file\n"
+    "  -w, --workdir DIR         working directory (policy: command.workdir_from_host)\n"
+    "  -u, --user USER[:GROUP]   user (policy: command.user_from_host)\n"
+    "      --hostname NAME       host name (policy: from_host.hostname)\n"
+    "      --name NAME           a name for this container\n"
+    "  -i, --interactive         connect standard input\n"
+    "  -t, --tty                 standard input and output are a terminal\n"
+    "      --vcpus N             run on at most N CPUs\n"
+    "      --sgx, --softsgx      insist on hardware, or on the software enclave (which protects nothing)\n"
+    "      --stats[=json:FILE]   print enclave exits, system calls and memory at the end (policy: diagnostics)\n"
+    "      --log LEVEL           kernel messages: error, warning, info, debug (policy: diagnostics)\n"
+    "      --trace               print system calls (policy: diagnostics)\n\n"
+    "Exit status: the command's own; 128 + N if signal N ended it; 125 if cofre failed; 126, 127 if the command\n"
+    "cannot be invoked or found.";
+
+/* Options of cofre-runtime that take their value from the next argument. */
+static int takes_value(const char *option)
+{
+    static const char *const options[] = {"-p", "--publish", "-e",      "--env",      "--env-file", "-w",   "--workdir",
+                                          "-u", "--user",    "--vcpus", "--hostname", "--name",     "--log"};
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        if (strcmp(option, options[i]) == 0)
+            return 1;
+    return 0;
+}
+
+/* The runtime beside this program (build tree or installation). */
+static char *runtime_path(char **ret_error)
+{
+    static const char *const places[] = {"", "host/", "../libexec/cofre/", "../lib/cofre/"};
+    char self[4096], *path = NULL;
+    const char *chosen = getenv("COFRE_RUNTIME");
+    if (chosen)
+        return strdup(chosen);
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n < 0) {
+        error_set_errno(ret_error, errno, "/proc/self/exe");
+        return NULL;
+    }
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        if (asprintf(&path, "%s/%scofre-runtime", self, places[i]) < 0)
+            return NULL;
+        if (access(path, X_OK) == 0)
+            return path;
+        free(path);
+    }
+    error_set(ret_error, "cofre-runtime is not beside %s (set COFRE_RUNTIME to its path)", self);
+    return NULL;
+}
+
+static int run_image(const char *image, int option_count, char **options, int argument_count, char **arguments)
+{
+    struct bundle b;
+    char *error = NULL, *layer = NULL;
+    if (bundle_open(&b, image, &error) < 0)
+        return command_failed("opening the image", error);
+    char *runtime = runtime_path(&error);
+    if (!runtime)
+        return command_failed("finding the runtime", error);
+    int length = b.layer_offset ? asprintf(&layer, "%s@%llu:%llu", b.layer_path, (unsigned long long)b.layer_offset,
+                                           (unsigned long long)b.layer_size)
+                                : asprintf(&layer, "%s", b.layer_path);
+    char **argv = calloc((size_t)(option_count + argument_count) + 5, sizeof(*argv));
+    if (length < 0 || !argv)
+        return command_failed("running", strdup("out of memory"));
+    int n = 0;
+    argv[n++] = (char *)"cofre-runtime";
+    argv[n++] = (char *)"--layer";
+    argv[n++] = layer;
+    for (int i = 0; i < option_count; i++)
+        argv[n++] = options[i];
+    if (argument_count)
+        argv[n++] = (char *)"--";
+    for (int i = 0; i < argument_count; i++)
+        argv[n++] = arguments[i];
+    execv(runtime, argv);
+    error_set_errno(&error, errno, "%s", runtime);
+    return command_failed("running", error);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    int i = 1;
+    while (i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            puts(usage);
+            return 0;
+        }
+        i += takes_value(argv[i]) ? 2 : 1;
+    }
+    if (i >= argc || strcmp(argv[i], "--") == 0)
+        return command_usage("run", "an IMAGE is wanted");
+    const char *image = argv[i];
+    int rest = i + 1;
+    if (rest < argc && strcmp(argv[rest], "--") == 0)
+        rest++;
+    return run_image(image, i - 1, argv + 1, argc - rest, argv + rest);
+}

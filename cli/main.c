@@ -1,0 +1,61 @@
+/* The `cofre` command: a table of commands. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/version.h"
+
+static const struct command commands[] = {
+    {"run", "run a confidential image in an enclave on this machine", cmd_run},
+    {"inspect", "show what a confidential image is: policy, measurement, signature", cmd_inspect},
+    {"measure", "compute MRENCLAVE of an image, of parts, or of an SGXS stream", cmd_measure},
+    {"sign", "sign an image, or exchange digest and signature with an external signer", cmd_sign},
+    {"keygen", "make an enclave signing key (RSA-3072, exponent 3)", cmd_keygen},
+    {"check", "say what this machine offers and what would be used", cmd_check},
+};
+
+int command_failed(const char *what, char *why)
+{
+    fprintf(stderr, "cofre: %s failed: %s\n", what, why ? why : "unknown reason");
+    free(why);
+    return EXIT_COFRE;
+}
+
+int command_usage(const char *name, const char *message)
+{
+    fprintf(stderr, "cofre %s: %s (see `cofre %s --help`)\n", name, message, name);
+    return EXIT_USAGE;
+}
+
+static void help(FILE *out)
+{
+    fputs("Usage: cofre COMMAND [OPTIONS] [ARGUMENTS]\n\n"
+          "Turns an ordinary OCI image into a confidential one that runs in an SGX enclave.\n\nCommands:\n",
+          out);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n`cofre COMMAND --help` explains one; `cofre --version` tells the version.\n", out);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        help(stdout);
+        return 0;
+    }
+    if (strcmp(name, "--version") == 0) {
+        puts("cofre " COFRE_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].fn(argc - 1, argv + 1);
+    fprintf(stderr, "cofre: unknown command \"%s\" (see `cofre --help`)\n", name);
+    return EXIT_USAGE;
+}
