@@ -8,6 +8,11 @@ void net_init(void);
 bool net_poll_ready(void);
 /* Bytes wait in tx rings that the host does not know of (dirty queue not empty): the scheduler asks for a tick. */
 bool net_flush_wanted(void);
+/* A task asked for events without waiting and got none: now and then, pump for it, since it may never sleep. */
+void net_poll_spinning(void);
+/* Let the host send and receive right now (one exit). Only vCPU 0 pumps: false elsewhere, and nothing was done. Other
+ * vCPUs may run kernel code meanwhile. */
+bool net_pump_now(void);
 /* The console's three channels as files (kernel/fs/console.c builds on these). */
 ssize_t channel_read(unsigned channel, void *buf, size_t size);        /* bytes, 0 at end of file, -EAGAIN */
 ssize_t channel_write(unsigned channel, const void *buf, size_t size); /* bytes, -EAGAIN, -EPIPE */

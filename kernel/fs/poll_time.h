@@ -1,0 +1,15 @@
+/* What poll, select and epoll_wait share: deadlines from user timeouts, and the end of a temporary signal mask. */
+#ifndef COFRE_KERNEL_FS_POLL_TIME_H
+#define COFRE_KERNEL_FS_POLL_TIME_H
+
+#include "kernel/lib/types.h"
+
+/* CLOCK_MONOTONIC time that lies so far in the future; 0 if both are 0 (do not wait), NO_DEADLINE if out of range. */
+uint64_t deadline_after(uint64_t seconds, uint64_t ns);
+/* From a user struct timespec; address 0 = NO_DEADLINE. 0, -EFAULT or -EINVAL. */
+must_check int deadline_from_user(uaddr_t timeout, uint64_t *ret_deadline_ns);
+/* After signal_mask_temporary(): put the old mask back now, unless the call ends because of a signal, whose delivery
+ * does it. */
+void signal_mask_restore_unless_interrupted(int64_t result);
+
+#endif

@@ -1,0 +1,412 @@
+/* Channels: rings, queues and events of the arena, with every word of the host checked. */
+#include <asm/errno.h>
+
+#include "kernel/arch/hostcall.h"
+#include "kernel/arch/untrusted.h"
+#include "kernel/boot/boot.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/net/channel.h"
+
+#define CHANNEL_COUNT_MAX 65536U
+#define RING_SIZE_MIN 4096U
+#define RING_SIZE_MAX (1U << 26)
+#define CHUNK_SHIFT 6
+#define CHUNK_SIZE (1U << CHUNK_SHIFT)
+
+/* Past this many bytes a writer looks whether the ring has emptied, so that it can go back to its first page. */
+#define BASE_AFTER 2048U
+
+static struct {
+    uint32_t count;
+    uint32_t ring_size;
+    host_ptr ready, dirty, channels, rings;
+    uint32_t ready_tail;
+    uint32_t dirty_head;
+    struct chan **chunks; /* of CHUNK_SIZE channels, made when one of them is first used */
+    struct chan *free;    /* of the kernel's half, last used first */
+    uint32_t never_used;  /* even numbers from here on were never handed out */
+} arena;
+
+#define SHARED(c, field) host_ptr_add((c)->shared, offsetof(struct channel, field))
+
+static bool region_ok(uint64_t offset, uint64_t size, uint64_t arena_size)
+{
+    return offset % 64 == 0 && offset <= arena_size && size <= arena_size - offset;
+}
+
+void chan_init(void)
+{
+    const struct boot_blob *blob = &boot_params()->arena;
+    struct arena_header h;
+    if (blob->size == 0)
+        return;
+    host_ptr base = {blob->addr};
+    if (blob->size < sizeof(h) || !untrusted_range_ok(base, blob->size))
+        host_lied("arena: place");
+    untrusted_copy_in(&h, base, sizeof(h));
+    uint32_t n = h.channel_count;
+    if (h.magic != ARENA_MAGIC || n < 2 * CHUNK_SIZE || n > CHANNEL_COUNT_MAX || (n & (n - 1)) ||
+        h.ring_size < RING_SIZE_MIN || h.ring_size > RING_SIZE_MAX || (h.ring_size & (h.ring_size - 1)))
+        host_lied("arena: header");
+    uint64_t queue_size = sizeof(struct arena_queue) + n * sizeof(uint32_t);
+    if (!region_ok(h.ready_offset, queue_size, blob->size) || !region_ok(h.dirty_offset, queue_size, blob->size) ||
+        !region_ok(h.channels_offset, (uint64_t)n * sizeof(struct channel), blob->size) ||
+        !region_ok(h.rings_offset, (uint64_t)n * 2 * h.ring_size, blob->size))
+        host_lied("arena: offsets");
+    arena.chunks = kzalloc(n / CHUNK_SIZE * sizeof(struct chan *));
+    if (!arena.chunks)
+        panic("no memory for the arena");
+    arena.ring_size = h.ring_size;
+    arena.ready = host_ptr_add(base, h.ready_offset);
+    arena.dirty = host_ptr_add(base, h.dirty_offset);
+    arena.channels = host_ptr_add(base, h.channels_offset);
+    arena.rings = host_ptr_add(base, h.rings_offset);
+    arena.never_used = ALIGN_UP(CHANNEL_FIRST_SOCKET, 2);
+    arena.count = n;
+}
+
+uint32_t chan_ring_size(void)
+{
+    return arena.ring_size;
+}
+
+/* The private state of a channel; NULL if it was never used (or, with make, out of memory). */
+static struct chan *chan_get(uint32_t number, bool make)
+{
+    struct chan **chunk = &arena.chunks[number >> CHUNK_SHIFT];
+    if (!*chunk) {
+        if (!make)
+            return NULL;
+        *chunk = kzalloc(CHUNK_SIZE * sizeof(struct chan));
+        if (!*chunk)
+            return NULL;
+        for (uint32_t i = 0; i < CHUNK_SIZE; i++) {
+            struct chan *c = &(*chunk)[i];
+            c->number = ALIGN_DOWN(number, CHUNK_SIZE) + i;
+            c->shared = host_ptr_add(arena.channels, (uint64_t)c->number * sizeof(struct channel));
+            c->rx = host_ptr_add(arena.rings, (uint64_t)c->number * 2 * arena.ring_size);
+            c->tx = host_ptr_add(c->rx, arena.ring_size);
+        }
+    }
+    return &(*chunk)[number & (CHUNK_SIZE - 1)];
+}
+
+static void chan_open(struct chan *c, void (*news)(struct chan *, uint32_t), void *owner)
+{
+    c->state = CHAN_OPEN;
+    c->flags = 0;
+    c->rx_head = c->rx_tail = c->rx_base = 0;
+    c->tx_head = c->tx_tail = c->tx_base = 0;
+    c->rx_was_half_full = false;
+    c->news = news;
+    c->owner = owner;
+}
+
+struct chan *chan_alloc(void (*news)(struct chan *, uint32_t), void *owner)
+{
+    struct chan *c = arena.free;
+    if (c) {
+        arena.free = c->next_free;
+    } else {
+        if (arena.never_used >= arena.count)
+            return NULL;
+        c = chan_get(arena.never_used, true);
+        if (!c)
+            return NULL;
+        arena.never_used += 2;
+    }
+    chan_open(c, news, owner);
+    return c;
+}
+
+void chan_unalloc(struct chan *c)
+{
+    c->state = CHAN_FREE;
+    c->owner = NULL;
+    c->next_free = arena.free;
+    arena.free = c;
+}
+
+struct chan *chan_adopt(uint32_t number, void (*news)(struct chan *, uint32_t), void *owner)
+{
+    if (number < CHANNEL_FIRST_SOCKET || number >= arena.count || number % 2 == 0)
+        host_lied("accepted channel: number");
+    struct chan *c = chan_get(number, true);
+    if (!c)
+        return NULL;
+    if (c->state == CHAN_OPEN)
+        host_lied("accepted channel: in use");
+    chan_open(c, news, owner);
+    return c;
+}
+
+struct chan *chan_console(uint32_t number, void (*news)(struct chan *, uint32_t), void *owner)
+{
+    if (arena.count == 0)
+        return NULL;
+    struct chan *c = chan_get(number, true);
+    if (c)
+        chan_open(c, news, owner);
+    return c;
+}
+
+/* Queues */
+
+static host_ptr queue_entry(host_ptr queue, uint32_t index)
+{
+    return host_ptr_add(queue, sizeof(struct arena_queue) + (uint64_t)(index & (arena.count - 1)) * sizeof(uint32_t));
+}
+
+static void chan_make_dirty(struct chan *c)
+{
+    if (untrusted_exchange32(SHARED(c, dirty_queued), 1) != 0)
+        return;
+    uint32_t tail = untrusted_load32(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail)));
+    if (arena.dirty_head - tail >= arena.count)
+        host_lied("dirty queue: tail");
+    untrusted_store32(queue_entry(arena.dirty, arena.dirty_head), c->number);
+    arena.dirty_head++;
+    untrusted_store32(host_ptr_add(arena.dirty, offsetof(struct arena_queue, head)), arena.dirty_head);
+}
+
+bool chan_dirty_pending(void)
+{
+    return arena.count &&
+           untrusted_load32(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail))) != arena.dirty_head;
+}
+
+static void chan_ready(uint32_t number)
+{
+    if (number >= arena.count)
+        host_lied("ready queue: channel");
+    host_ptr shared = host_ptr_add(arena.channels, (uint64_t)number * sizeof(struct channel));
+    /* Flag first, then the channel: an exchange, so that the loads below cannot pass it. */
+    untrusted_exchange32(host_ptr_add(shared, offsetof(struct channel, ready_queued)), 0);
+    struct chan *c = chan_get(number, false);
+    if (!c || c->state == CHAN_FREE)
+        return; /* an accepted connection whose record was not read yet; accept looks for itself */
+    uint32_t events = untrusted_load32(SHARED(c, host_events));
+    if (c->state == CHAN_CLOSING) {
+        if (!(events & CHAN_EV_CLOSED))
+            return;
+        c->state = CHAN_FREE;
+        if (number % 2 == 0 && number >= CHANNEL_FIRST_SOCKET) {
+            c->next_free = arena.free;
+            arena.free = c;
+        }
+        return;
+    }
+    if (c->news)
+        c->news(c, events);
+}
+
+#define READY_BATCH 32
+
+bool chan_poll_ready(void)
+{
+    if (arena.count == 0)
+        return false;
+    uint32_t head = untrusted_load32(host_ptr_add(arena.ready, offsetof(struct arena_queue, head)));
+    uint32_t left = head - arena.ready_tail;
+    if (left == 0)
+        return false;
+    if (left > arena.count)
+        host_lied("ready queue: head");
+    while (left > 0) {
+        uint32_t numbers[READY_BATCH];
+        uint32_t n = MIN(left, (uint32_t)READY_BATCH);
+        for (uint32_t i = 0; i < n; i++)
+            numbers[i] = untrusted_load32(queue_entry(arena.ready, arena.ready_tail + i));
+        /* The slots are free before any flag is, so the host never finds the queue over-full. */
+        arena.ready_tail += n;
+        untrusted_store32(host_ptr_add(arena.ready, offsetof(struct arena_queue, tail)), arena.ready_tail);
+        for (uint32_t i = 0; i < n; i++)
+            chan_ready(numbers[i]);
+        left -= n;
+    }
+    return true;
+}
+
+/* Events and endings */
+
+uint32_t chan_events(struct chan *c, int *ret_error)
+{
+    uint32_t events = untrusted_load32(SHARED(c, host_events));
+    if (ret_error) {
+        *ret_error = 0;
+        if (events & CHAN_EV_ERROR) {
+            int error = (int)untrusted_load32(SHARED(c, host_error));
+            if (error <= 0 || error > EHWPOISON)
+                host_lied("channel error number");
+            *ret_error = error;
+        }
+    }
+    return events;
+}
+
+static void chan_set_flags(struct chan *c, uint32_t flags)
+{
+    c->flags = flags;
+    untrusted_store32(SHARED(c, kernel_flags), flags);
+}
+
+void chan_take_events(struct chan *c, uint32_t events)
+{
+    untrusted_and32(SHARED(c, host_events), ~events);
+}
+
+void chan_close(struct chan *c, bool reset)
+{
+    ASSERT(c->state == CHAN_OPEN);
+    /* The host names accepted channels itself: one is free for it as soon as it hears of the close. */
+    c->state = c->number % 2 ? CHAN_FREE : CHAN_CLOSING;
+    c->news = NULL;
+    c->owner = NULL;
+    struct hostcall_socket op = {.op = SOCKET_CLOSE, .channel = c->number, .value = reset ? CLOSE_RESET : 0};
+    int r = hostcall_socket(&op);
+    (void)r; /* nothing to do about a host that cannot close */
+}
+
+/* Receiving */
+
+static void rx_look(struct chan *c)
+{
+    uint32_t head = untrusted_load32(SHARED(c, rx_head));
+    uint32_t used = head - c->rx_tail;
+    if (used > arena.ring_size)
+        host_lied("rx ring: head");
+    if (used)
+        c->rx_base = untrusted_load32(SHARED(c, rx_base));
+    c->rx_head = head;
+    c->rx_was_half_full |= used >= arena.ring_size / 2;
+}
+
+uint32_t chan_rx_used(struct chan *c)
+{
+    rx_look(c);
+    return c->rx_head - c->rx_tail;
+}
+
+uint32_t chan_rx_used_at_least(struct chan *c, uint32_t wanted)
+{
+    if (c->rx_head - c->rx_tail < wanted)
+        rx_look(c);
+    return c->rx_head - c->rx_tail;
+}
+
+/* Callers stay inside what they were told is there, so only a host that moved its index meanwhile gets here. */
+static void rx_check(const struct chan *c, uint32_t offset, uint32_t size)
+{
+    uint32_t used = c->rx_head - c->rx_tail;
+    if (unlikely(used > arena.ring_size || offset > used || size > used - offset))
+        host_lied("rx ring: moved");
+}
+
+size_t chan_rx_copy(struct chan *c, struct iov_iter *to, uint32_t offset, uint32_t size)
+{
+    rx_check(c, offset, size);
+    uint32_t at = (c->rx_tail + offset - c->rx_base) & (arena.ring_size - 1);
+    uint32_t first = MIN(size, arena.ring_size - at);
+    size_t done = copy_untrusted_to_iter(to, host_ptr_add(c->rx, at), first);
+    if (done == first && first < size)
+        done += copy_untrusted_to_iter(to, c->rx, size - first);
+    return done;
+}
+
+void chan_rx_copy_kernel(struct chan *c, void *dst, uint32_t offset, uint32_t size)
+{
+    rx_check(c, offset, size);
+    uint32_t at = (c->rx_tail + offset - c->rx_base) & (arena.ring_size - 1);
+    uint32_t first = MIN(size, arena.ring_size - at);
+    untrusted_copy_in(dst, host_ptr_add(c->rx, at), first);
+    if (first < size)
+        untrusted_copy_in((char *)dst + first, c->rx, size - first);
+}
+
+void chan_rx_consume(struct chan *c, uint32_t size)
+{
+    rx_check(c, 0, size);
+    c->rx_tail += size;
+    untrusted_store32(SHARED(c, rx_tail), c->rx_tail);
+    if (c->rx_was_half_full && c->rx_head - c->rx_tail < arena.ring_size / 2) {
+        c->rx_was_half_full = false;
+        chan_make_dirty(c);
+    }
+}
+
+/* Sending */
+
+static void tx_look(struct chan *c)
+{
+    uint32_t tail = untrusted_load32(SHARED(c, tx_tail));
+    if (c->tx_head - tail > arena.ring_size)
+        host_lied("tx ring: tail");
+    c->tx_tail = tail;
+}
+
+uint32_t chan_tx_room(struct chan *c, uint32_t wanted)
+{
+    uint32_t used = c->tx_head - c->tx_tail;
+    uint32_t at = (c->tx_head - c->tx_base) & (arena.ring_size - 1);
+    if (used != 0 && (arena.ring_size - used < wanted || at >= BASE_AFTER)) {
+        tx_look(c);
+        used = c->tx_head - c->tx_tail;
+    }
+    if (used == 0 && at != 0) {
+        c->tx_base = c->tx_head;
+        untrusted_store32(SHARED(c, tx_base), c->tx_base);
+    }
+    return arena.ring_size - used;
+}
+
+static void tx_check(const struct chan *c, uint32_t offset, uint32_t size)
+{
+    uint32_t room = arena.ring_size - (c->tx_head - c->tx_tail);
+    ASSERT(room <= arena.ring_size && offset <= room && size <= room - offset);
+}
+
+size_t chan_tx_copy(struct chan *c, struct iov_iter *from, uint32_t offset, uint32_t size)
+{
+    tx_check(c, offset, size);
+    uint32_t at = (c->tx_head + offset - c->tx_base) & (arena.ring_size - 1);
+    uint32_t first = MIN(size, arena.ring_size - at);
+    size_t done = copy_untrusted_from_iter(from, host_ptr_add(c->tx, at), first);
+    if (done == first && first < size)
+        done += copy_untrusted_from_iter(from, c->tx, size - first);
+    return done;
+}
+
+void chan_tx_copy_kernel(struct chan *c, const void *src, uint32_t offset, uint32_t size)
+{
+    tx_check(c, offset, size);
+    uint32_t at = (c->tx_head + offset - c->tx_base) & (arena.ring_size - 1);
+    uint32_t first = MIN(size, arena.ring_size - at);
+    untrusted_copy_out(host_ptr_add(c->tx, at), src, first);
+    if (first < size)
+        untrusted_copy_out(c->tx, (const char *)src + first, size - first);
+}
+
+void chan_tx_commit(struct chan *c, uint32_t size)
+{
+    c->tx_head += size;
+    untrusted_store32(SHARED(c, tx_head), c->tx_head);
+    chan_make_dirty(c);
+}
+
+uint32_t chan_tx_queued(struct chan *c)
+{
+    tx_look(c);
+    return c->tx_head - c->tx_tail;
+}
+
+void chan_want_room(struct chan *c, bool want)
+{
+    bool wanted = (c->flags & CHAN_K_WANT_ROOM) != 0;
+    if (want == wanted)
+        return;
+    chan_set_flags(c, want ? c->flags | CHAN_K_WANT_ROOM : c->flags & ~(uint32_t)CHAN_K_WANT_ROOM);
+    if (want)
+        chan_make_dirty(c); /* an exchange: also orders the flag before the caller's last look at the room */
+}

@@ -1,0 +1,72 @@
+/*
+ * Kernel side of the arena (abi/ring.h). A struct chan is the private state of one channel; everything the host wrote
+ * is loaded once per use and checked against it, and a contradiction ends in host_lied().
+ */
+#ifndef COFRE_KERNEL_NET_CHANNEL_H
+#define COFRE_KERNEL_NET_CHANNEL_H
+
+#include "abi/ring.h"
+#include "kernel/lib/types.h"
+#include "kernel/mm/uio.h"
+
+enum chan_state { CHAN_FREE, CHAN_OPEN, CHAN_CLOSING };
+
+struct chan {
+    uint32_t number;
+    uint8_t state;
+    bool rx_was_half_full;
+    uint32_t rx_tail, rx_head, rx_base; /* own; last seen; last seen */
+    uint32_t tx_head, tx_tail, tx_base; /* own; last seen; own */
+    uint32_t flags;                     /* kernel_flags as last stored */
+    host_ptr shared;                    /* struct channel */
+    host_ptr rx, tx;                    /* ring bytes */
+    void (*news)(struct chan *c,
+                 uint32_t event); /* the host says something changed; event: enum channel_event so far */
+    void *owner;
+    struct chan *next_free;
+};
+
+/* Reads and checks the arena's header; an absent arena leaves the kernel without channels. */
+void chan_init(void);
+uint32_t chan_ring_size(void);
+
+/* A free channel of the kernel's half, open; NULL if none is left. */
+struct chan *chan_alloc(void (*news)(struct chan *, uint32_t), void *owner) must_check;
+/* The channel that an accept record names, open. */
+struct chan *chan_adopt(uint32_t number, void (*news)(struct chan *, uint32_t), void *owner);
+/* One of the console's. */
+struct chan *chan_console(uint32_t number, void (*news)(struct chan *, uint32_t), void *owner) must_check;
+/* SOCKET_CREATE failed: back to the free ones, the host never saw it. */
+void chan_unalloc(struct chan *c);
+/* SOCKET_CLOSE: no more use of c by its owner. Bytes in tx still go out, then FIN; or, with reset, RST. */
+void chan_close(struct chan *c, bool reset);
+/* Clear events marked "taken" before acting on them. */
+void chan_take_events(struct chan *c, uint32_t events);
+
+/* enum channel_event bits; *ret_error (may be NULL) = the positive errno when CHAN_EV_ERROR is among them. */
+uint32_t chan_events(struct chan *c, int *ret_error);
+
+/* Bytes that can be read now. chan_rx_used_at_least is cheaper: it looks at the host's index only if needed. */
+uint32_t chan_rx_used(struct chan *c);
+uint32_t chan_rx_used_at_least(struct chan *c, uint32_t wanted);
+/* Copy up to size bytes that lie offset bytes ahead, without consuming; offset + size <= used. Returns bytes moved. */
+size_t chan_rx_copy(struct chan *c, struct iov_iter *to, uint32_t offset, uint32_t size);
+void chan_rx_copy_kernel(struct chan *c, void *dst, uint32_t offset, uint32_t size);
+void chan_rx_consume(struct chan *c, uint32_t size);
+
+/* Free bytes in tx now; looks at the host's index only if fewer than wanted were known to be free. */
+uint32_t chan_tx_room(struct chan *c, uint32_t wanted);
+/* Put bytes offset bytes past head; offset + size <= room. Nothing is seen by the host before chan_tx_commit(). */
+size_t chan_tx_copy(struct chan *c, struct iov_iter *from, uint32_t offset, uint32_t size);
+void chan_tx_copy_kernel(struct chan *c, const void *src, uint32_t offset, uint32_t size);
+void chan_tx_commit(struct chan *c, uint32_t size);
+/* Bytes the host has not taken yet. */
+uint32_t chan_tx_queued(struct chan *c);
+/* Ask to be told when tx has drained; call before the last look at chan_tx_room(). */
+void chan_want_room(struct chan *c, bool want);
+
+/* The two queues; kernel/net/net.h has what the rest of the kernel calls. */
+bool chan_poll_ready(void);
+bool chan_dirty_pending(void);
+
+#endif

@@ -1,0 +1,131 @@
+/* The net layer as the rest of the kernel sees it: start, news from the host, and the console's channels. */
+#include <asm/errno.h>
+#include <linux/eventpoll.h>
+
+#include "kernel/arch/hostcall.h"
+#include "kernel/lib/printk.h"
+#include "kernel/mm/uio.h"
+#include "kernel/net/channel.h"
+#include "kernel/net/net.h"
+#include "kernel/net/socket.h"
+#include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
+#include "kernel/sched/wait.h"
+
+/* A task that polls without ever sleeping still gets news this often. */
+#define SPIN_PUMP_NS 200000
+
+static struct {
+    struct chan *chan;
+    struct wait_queue wait;
+} console[CHANNEL_FIRST_SOCKET];
+
+static uint64_t last_spin_pump_ns;
+
+static void console_news(struct chan *c, uint32_t events)
+{
+    (void)events;
+    wake_up(&console[c->number].wait, 0);
+}
+
+void net_init(void)
+{
+    chan_init();
+    for (uint32_t i = 0; i < CHANNEL_FIRST_SOCKET; i++) {
+        wait_queue_init(&console[i].wait);
+        console[i].chan = chan_console(i, console_news, NULL);
+    }
+    socket_init();
+}
+
+bool net_poll_ready(void)
+{
+    return chan_poll_ready();
+}
+
+bool net_flush_wanted(void)
+{
+    return chan_dirty_pending();
+}
+
+bool net_pump_now(void)
+{
+    if (vcpu_index() != 0)
+        return false;
+    hostcall_park(0, true);
+    chan_poll_ready();
+    return true;
+}
+
+void net_poll_spinning(void)
+{
+    uint64_t now = time_monotonic_ns();
+    if (now - last_spin_pump_ns < SPIN_PUMP_NS)
+        return;
+    last_spin_pump_ns = now;
+    net_pump_now();
+}
+
+ssize_t channel_read(unsigned channel, void *buf, size_t size)
+{
+    struct chan *c = console[channel].chan;
+    if (!c)
+        return 0;
+    uint32_t events = chan_events(c, NULL);
+    uint32_t n = (uint32_t)MIN((size_t)chan_rx_used(c), size);
+    if (n == 0)
+        return (events & (CHAN_EV_EOF | CHAN_EV_ERROR)) ? 0 : -EAGAIN;
+    chan_rx_copy_kernel(c, buf, 0, n);
+    chan_rx_consume(c, n);
+    return (ssize_t)n;
+}
+
+ssize_t channel_write(unsigned channel, const void *buf, size_t size)
+{
+    struct chan *c = console[channel].chan;
+    if (!c)
+        return -EIO;
+    if (chan_events(c, NULL) & CHAN_EV_TX_CLOSED)
+        return -EPIPE;
+    uint32_t wanted = (uint32_t)MIN(size, (size_t)chan_ring_size());
+    uint32_t room = chan_tx_room(c, wanted);
+    if (room == 0) {
+        chan_want_room(c, true);
+        room = chan_tx_room(c, wanted);
+        if (room == 0)
+            return -EAGAIN;
+    }
+    chan_want_room(c, false);
+    uint32_t n = MIN(room, wanted);
+    chan_tx_copy_kernel(c, buf, 0, n);
+    chan_tx_commit(c, n);
+    return (ssize_t)n;
+}
+
+struct wait_queue *channel_wait_queue(unsigned channel)
+{
+    return &console[channel].wait;
+}
+
+uint32_t channel_poll(unsigned channel)
+{
+    struct chan *c = console[channel].chan;
+    if (!c)
+        return EPOLLHUP;
+    uint32_t result = 0;
+    uint32_t events = chan_events(c, NULL);
+    if (chan_rx_used(c) > 0)
+        result |= EPOLLIN | EPOLLRDNORM;
+    if (events & CHAN_EV_EOF)
+        result |= EPOLLIN | EPOLLRDNORM | EPOLLHUP;
+    if (events & CHAN_EV_TX_CLOSED)
+        result |= EPOLLERR;
+    if (chan_tx_room(c, chan_ring_size() / 2) >= chan_ring_size() / 2) {
+        result |= EPOLLOUT | EPOLLWRNORM;
+    } else {
+        chan_want_room(c, true);
+        if (chan_tx_room(c, chan_ring_size() / 2) >= chan_ring_size() / 2)
+            result |= EPOLLOUT | EPOLLWRNORM;
+    }
+    return result;
+}
