@@ -51,21 +51,43 @@ struct file {
     void *private;
     int owner_pid, owner_signal; /* F_SETOWN, F_SETSIG */
     void *epoll_watchers;        /* kernel/fs/epoll.c: to drop watches at release */
+    bool has_locks;              /* OFD or flock locks may exist: kernel/fs/locks.c */
+    bool write_counted;          /* counted in inode->write_count */
 };
 
 /* A file of no file system, e.g. "anon_inode:[eventfd]" for /proc/self/fd. flags: O_RDWR, O_NONBLOCK... */
 struct file *file_new_anon(const char *name, const struct file_ops *ops, void *private, unsigned flags) must_check;
+/* A file over an inode that exists already (the other end of a pipe, a FIFO, a memfd); takes a reference to inode. */
+struct file *file_new_inode(struct inode *inode, const struct file_ops *ops, void *private, unsigned flags) must_check;
 struct file *file_get(struct file *file);
 void file_put(struct file *file);
+
+/* What /proc/self/fd/N says: the path of a file in the tree (" (deleted)" added if so), "pipe:[INO]", "socket:[INO]",
+ * "anon_inode:[eventfd]", "/memfd:NAME (deleted)". Pointer into buf, or NULL if too long. */
+char *file_path(struct file *file, char *buf, size_t size);
+/* The file's name in the tree, or a nameless one for its inode, so that /proc/self/fd/N can be opened; referenced. */
+struct dentry *file_dentry_get(struct file *file) must_check;
+/* llseek for plain files with a size (SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE without holes). */
+file_off_t file_llseek_size(struct file *file, file_off_t offset, int whence);
+/* llseek of directories: positions are cookies. */
+file_off_t file_llseek_dir(struct file *file, file_off_t offset, int whence);
 
 /* Descriptor tables. */
 struct fd_table *fd_table_new(void) must_check;
 struct fd_table *fd_table_get(struct fd_table *table);
 void fd_table_put(struct fd_table *table);
-/* The file behind a descriptor of the current process, with a reference; NULL = EBADF. */
+/* A copy: same files, same close-on-exec flags. */
+struct fd_table *fd_table_copy(struct fd_table *table) must_check;
+/* The file behind a descriptor of the current process, with a reference; NULL = EBADF. O_PATH descriptors give NULL. */
 struct file *fd_get(int fd);
+/* The same, O_PATH descriptors included (fstat, *at calls, fchdir, /proc). */
+struct file *fd_get_any(int fd);
+/* The same of any table. *ret_cloexec may be NULL. */
+struct file *fd_table_file(struct fd_table *table, int fd, bool *ret_cloexec);
 /* Lowest free descriptor >= min now holding file (takes over the caller's reference on success), or -EMFILE. */
 int fd_install(struct file *file, int min, bool cloexec);
+/* Put file at exactly fd, closing what is there (dup2); takes over the reference on success. */
+int fd_install_at(struct file *file, int fd, bool cloexec);
 int fd_close(int fd);
 void fd_close_on_exec(void);
 /* Calls fn for each open descriptor, ascending; stops when it returns non-zero, which is returned. */

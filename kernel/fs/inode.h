@@ -9,6 +9,41 @@
 
 #include "kernel/lib/types.h"
 
+/* <linux/stat.h> leaves these out once any header of the C library (such as <sys/queue.h>) has been seen. */
+#ifndef S_IFMT
+#define S_IFMT 00170000
+#define S_IFSOCK 0140000
+#define S_IFLNK 0120000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFCHR 0020000
+#define S_IFIFO 0010000
+#define S_ISUID 0004000
+#define S_ISGID 0002000
+#define S_ISVTX 0001000
+#define S_ISLNK(m) (((m)&S_IFMT) == S_IFLNK)
+#define S_ISREG(m) (((m)&S_IFMT) == S_IFREG)
+#define S_ISDIR(m) (((m)&S_IFMT) == S_IFDIR)
+#define S_ISCHR(m) (((m)&S_IFMT) == S_IFCHR)
+#define S_ISBLK(m) (((m)&S_IFMT) == S_IFBLK)
+#define S_ISFIFO(m) (((m)&S_IFMT) == S_IFIFO)
+#define S_ISSOCK(m) (((m)&S_IFMT) == S_IFSOCK)
+#define S_IRWXU 00700
+#define S_IRUSR 00400
+#define S_IWUSR 00200
+#define S_IXUSR 00100
+#define S_IRWXG 00070
+#define S_IRGRP 00040
+#define S_IWGRP 00020
+#define S_IXGRP 00010
+#define S_IRWXO 00007
+#define S_IROTH 00004
+#define S_IWOTH 00002
+#define S_IXOTH 00001
+#endif
+
+struct dentry;
 struct inode;
 struct file;
 struct file_ops;
@@ -44,9 +79,12 @@ struct inode_ops {
     int (*rmdir)(struct inode *dir, const char *name, struct inode *victim);
     int (*rename)(struct inode *old_dir, const char *old_name, struct inode *new_dir, const char *new_name,
                   unsigned flags);
-    ssize_t (*readlink)(struct inode *inode, char *buf, size_t size);   /* bytes, no NUL */
-    int (*setattr)(struct inode *inode, const struct inode_attr *attr); /* permission already checked */
-    void (*getattr)(struct inode *inode, struct statx *stat);           /* after the generic fields were filled */
+    ssize_t (*readlink)(struct inode *inode, char *buf, size_t size); /* bytes, no NUL */
+    /* A link that is not a path but a place (/proc/self/fd/N, exe, cwd): the referenced place. */
+    int (*magic_link)(struct inode *inode, struct dentry **ret_dentry);
+    /* Permission already checked. NULL: the generic fields are set in memory. ATTR_SIZE comes through truncate. */
+    int (*setattr)(struct inode *inode, const struct inode_attr *attr);
+    void (*getattr)(struct inode *inode, struct statx *stat); /* after the generic fields were filled */
     ssize_t (*getxattr)(struct inode *inode, const char *name, void *buf, size_t size); /* size 0: length wanted */
     int (*setxattr)(struct inode *inode, const char *name, const void *value, size_t size, int flags);
     ssize_t (*listxattr)(struct inode *inode, char *buf, size_t size);
@@ -57,7 +95,11 @@ struct inode_ops {
      * impossible. */
     int (*write_page)(struct inode *inode, uint64_t page_index, const void *page);
     int (*truncate)(struct inode *inode, file_off_t size);
-    void (*evict)(struct inode *inode); /* last reference gone: free it */
+    /* As open with O_TMPFILE: a nameless regular file. */
+    int (*tmpfile)(struct inode *dir, uint32_t mode, struct inode **ret_inode);
+    /* May access be granted? NULL: mode bits and capabilities (inode_permission_generic). */
+    int (*permission)(struct inode *inode, unsigned mask);
+    void (*evict)(struct inode *inode); /* last reference gone: free it. NULL: static storage */
 };
 
 struct inode {
@@ -82,7 +124,12 @@ struct inode {
     void *mappings; /* shared mappings, kernel/mm/shared.c */
 };
 
+/* A zeroed-and-set-up part common to all inodes: refcount 1, nlink 1, times now, ids of the caller. */
+void inode_init(struct inode *inode, struct super_block *sb, const struct inode_ops *ops, uint32_t mode);
 struct inode *inode_get(struct inode *inode);
-void inode_put(struct inode *inode);
+void inode_put(struct inode *inode); /* NULL is fine */
+/* Inode numbers for file systems that have none of their own. */
+uint64_t inode_number_next(void);
+struct timespec_ns time_now(void); /* CLOCK_REALTIME */
 
 #endif

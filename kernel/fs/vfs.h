@@ -8,6 +8,7 @@
 
 #include "kernel/fs/file.h"
 #include "kernel/fs/inode.h"
+#include "kernel/lib/list.h"
 
 struct super_block {
     const char *type; /* "erofs", "tmpfs", "proc", ... */
@@ -16,8 +17,36 @@ struct super_block {
     unsigned flags;                                             /* MS_RDONLY... */
     uint32_t magic;                                             /* statfs f_type */
     void (*statfs)(struct super_block *sb, struct statfs *ret); /* may be NULL */
+    bool volatile_names; /* names come and go by themselves (/proc): looked up each time, never cached */
     void *private;
+    struct mount *mount;    /* where it is mounted; kernel/fs/mount.c */
+    const char *show_flags; /* options for /proc/mounts besides ro/rw..., "" or ",size=...": may be NULL */
 };
+
+/* A new device number for a file system without a device, as st_dev gives it. */
+uint64_t super_dev_next(void);
+
+/* One mounted file system, in mount order. */
+struct mount {
+    TAILQ_ENTRY(mount) link;
+    int id, parent_id;
+    struct super_block *sb;
+    struct dentry *root;
+    struct dentry *point; /* NULL for the root */
+    const char *path;     /* as mounted; "/" for the root */
+    unsigned flags;       /* MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC */
+};
+TAILQ_HEAD(mount_list, mount);
+extern struct mount_list mounts;
+
+/* File systems that fs_init mounts; NULL when out of memory. */
+struct super_block *procfs_new(void); /* kernel/fs/proc.c */
+struct super_block *sysfs_new(void);  /* kernel/fs/sysfs.c */
+struct super_block *devfs_new(void);  /* kernel/fs/dev.c: may be a tmpfs_new() with nodes made by inode_ops */
+/* An empty tmpfs; size_max in bytes, 0 = bounded only by memory. mode: of its root, owned by root. */
+struct super_block *tmpfs_new(uint64_t size_max, uint32_t mode) must_check;
+/* What open(2) of a FIFO gives (kernel/fs/pipe.c): its open operation waits for the other end. */
+extern const struct file_ops fifo_file_ops;
 
 /* A name in the tree. Cached; referenced. */
 struct dentry;
@@ -27,6 +56,13 @@ struct inode *dentry_inode(const struct dentry *dentry); /* borrowed; NULL for a
 /* The absolute path from the process's root into buf; pointer into buf, or NULL if too long. " (deleted)" appended if
  * so. */
 char *dentry_path(const struct dentry *dentry, char *buf, size_t size);
+
+/* A nameless dentry for inode (pipes, sockets...); takes a reference to it. */
+struct dentry *dentry_new_detached(struct inode *inode, const char *name) must_check;
+/* The parent's inode, borrowed; NULL for roots and nameless ones. The name is valid while the dentry is not renamed. */
+struct inode *dentry_parent_inode(const struct dentry *dentry);
+const char *dentry_name(const struct dentry *dentry);
+struct super_block *dentry_super(const struct dentry *dentry);
 
 #define AT_FDCWD_ (-100)
 
@@ -40,11 +76,16 @@ int vfs_open(int dfd, const char *path, unsigned flags, uint32_t mode, struct fi
 /* Create a special file (unix sockets, fifos, devices). -EEXIST if there. */
 int vfs_mknod(int dfd, const char *path, uint32_t mode, uint64_t rdev, struct dentry **ret_dentry);
 int vfs_unlink(int dfd, const char *path);
+int vfs_mkdir(int dfd, const char *path, uint32_t mode);
+int vfs_symlink(const char *target, int dfd, const char *path);
+/* As vfs_open of something already looked up. */
+int vfs_open_dentry(struct dentry *dentry, unsigned flags, struct file **ret_file);
 /* Read at pos into kernel memory; bytes or -errno; short only at the end. */
 ssize_t vfs_read_kernel(struct file *file, void *buf, size_t size, file_off_t pos);
 ssize_t vfs_write_kernel(struct file *file, const void *buf, size_t size, file_off_t pos);
 /* Access check with the current fsuid/fsgid; mask of 4 read, 2 write, 1 execute. 0 or -EACCES. */
 int inode_permission(struct inode *inode, unsigned mask);
+int inode_permission_generic(struct inode *inode, unsigned mask);
 /* Fill *stat as statx(2) would for any inode. */
 void inode_stat(struct inode *inode, struct statx *stat);
 void inode_touch_atime(struct inode *inode);
@@ -52,6 +93,9 @@ void inode_touch_mtime(struct inode *inode); /* and ctime */
 /* Path string from user memory; kmalloc'd, NUL-terminated, 1..4095 bytes; -EFAULT, -ENAMETOOLONG, -ENOENT if empty
  * (unless allow_empty). */
 int path_from_user(uaddr_t path, bool allow_empty, char **ret_path);
+
+/* readdir helper: "." and ".." at positions 0 and 1. False when the buffer is full. Entries follow from position 2. */
+bool dir_emit_dots(struct file *file, struct dir_context *ctx);
 
 /* Attach sb's root over the directory at path (made in the tree at boot by fs_init). */
 int vfs_mount(const char *path, struct super_block *sb, unsigned flags);
@@ -64,5 +108,7 @@ void device_register(uint64_t rdev, const struct file_ops *ops);
 
 /* inotify hooks, called by the VFS and by file operations that change things. mask: IN_*; name may be NULL. */
 void fsnotify(struct inode *inode, uint32_t mask, const char *name, struct inode *child, uint32_t cookie);
+/* The same for what happens to an open file or a name: tells watches of the parent (with its name) and of itself. */
+void fsnotify_dentry(struct dentry *dentry, uint32_t mask);
 
 #endif
