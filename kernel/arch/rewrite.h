@@ -14,6 +14,8 @@
  * site that cannot be rewritten keeps working by the slow path.
  */
 void rewrite_text(uaddr_t start, size_t size);
+/* The same for text that is at `bytes` in kernel memory now and will be put at start before it runs. */
+void rewrite_text_copy(uaddr_t start, uint8_t *bytes, size_t size);
 /* The text is being unmapped or replaced: forget its stubs. */
 void rewrite_forget(uaddr_t start, size_t size);
 

@@ -21,6 +21,17 @@ struct vma {
     const char *name;  /* "[stack]", "[heap]", "[vdso]" or NULL; static storage */
     const struct vma_ops *ops;
     void *private;
+    unsigned extra;     /* enum vma_extra */
+    uaddr_t fault_next; /* where the next fault is if memory is touched in order; */
+    size_t fault_pages; /* how many pages that would bring in */
+};
+
+enum vma_extra {
+    VMA_LOCKED = 1,   /* mlock */
+    VMA_DONTFORK = 2, /* madvise */
+    VMA_PINNED = 4,   /* the kernel's own (stubs): the application cannot unmap, protect or map over it */
+    VMA_WIPEONFORK = 8,
+    VMA_DONTDUMP = 16,
 };
 
 /* For mappings that are not plain file pages (devices, rings). Any member may be NULL. */
@@ -42,20 +53,33 @@ struct mm {
 };
 
 struct mm *mm_self(void);
+/* At boot, after kmalloc_init() and the policy. */
 void mm_init(void);
+/* True if [addr, addr + size) is application memory (not the kernel's, not beyond the enclave). */
+bool mm_range_ok(uaddr_t addr, size_t size);
 
 /* As mmap(2), munmap(2), mprotect(2), with a file already looked up (a reference is taken). Return address or -errno.
  */
 int64_t mm_map(uaddr_t addr, size_t size, int prot, int flags, struct file *file, file_off_t offset);
 int mm_unmap(uaddr_t addr, size_t size);
 int mm_protect(uaddr_t addr, size_t size, int prot);
-/* For exec: drop every mapping and committed page; afterwards brk, stack and vdso are unset. */
+/*
+ * For exec: drop every mapping and committed page; afterwards brk, arguments and vdso are unset, and stack_top (where
+ * the main stack should end) and mmap_top are chosen anew.
+ */
 void mm_reset(void);
+/* Where exec says the break starts (page aligned upwards); room for it is not reserved. */
+void mm_set_brk(uaddr_t start);
+/* Name a mapping that was just made ("[stack]", "[vdso]"...; static storage). */
+void mm_name(uaddr_t start, const char *name);
 struct vma *mm_find_vma(uaddr_t addr);       /* the VMA containing addr, or NULL */
 struct vma *mm_find_vma_above(uaddr_t addr); /* the first VMA with end > addr, or NULL */
 
-/* Resolve a page fault at addr (error: enum page_fault_error). 0, -EFAULT (SIGSEGV; *ret_code = SEGV_MAPERR or
- * SEGV_ACCERR) or -EIO (SIGBUS BUS_ADRERR). May sleep. */
+/*
+ * Resolve a page fault at addr (error: enum page_fault_error). 0, -EFAULT (SIGSEGV; *ret_code = SEGV_MAPERR or
+ * SEGV_ACCERR), -EIO (SIGBUS BUS_ADRERR), or -ENOMEM: the memory limit is reached and SIGKILL has been sent; there is
+ * nothing more to do than go back through the way that delivers signals. May sleep.
+ */
 int mm_fault(uaddr_t addr, uint64_t error, int *ret_code);
 
 /* 64 KiB-ish of executable memory within +-1 GiB of `near` for the rewriter; writable by the kernel for ever. 0 if

@@ -15,6 +15,12 @@ must_check int clear_user(uaddr_t dst, size_t size);
 /* As many bytes as could be copied (for partial reads and writes). */
 size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size);
 size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t size);
+size_t clear_user_partial(uaddr_t dst, size_t size);
+/*
+ * Bring in the pages of [addr, addr + size) and return how many bytes from addr on may be read (written) without a
+ * fault while the kernel lock is held.
+ */
+size_t user_prepare(uaddr_t addr, size_t size, bool write);
 /* Length without NUL, -EFAULT, or -ENAMETOOLONG if no NUL within size bytes. */
 must_check ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size);
 

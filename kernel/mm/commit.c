@@ -1,0 +1,291 @@
+/* Making pages exist and cease to, and changing their rights: the one place that runs EACCEPT on application memory. */
+#include <asm-generic/errno.h>
+
+#include "kernel/arch/enclu.h"
+#include "kernel/arch/hostcall.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/heap.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/mm.h"
+#include "kernel/mm/page_state.h"
+
+/* madvise(MADV_DONTNEED) and the like clear this many pages in place; more are given back. */
+#define DISCARD_IN_PLACE_MAX 128
+
+static bool edmm;
+static bool heap_edmm;
+static uaddr_t backed_end;
+
+void pages_init(uint64_t elrange_size, bool with_edmm, uint64_t limit_bytes)
+{
+    page_state_init(elrange_size);
+    edmm = with_edmm;
+    mm_self()->limit_pages = limit_bytes / PAGE_SIZE;
+    backed_end = edmm ? elrange_size : USER_BASE + limit_bytes;
+    /* The loader left everything accessible. */
+    if (!edmm && hostcall_edmm(EDMM_PROTECT, USER_BASE, limit_bytes, 0) < 0)
+        host_lied("EDMM protect");
+}
+
+bool pages_edmm(void)
+{
+    return edmm;
+}
+
+uaddr_t pages_backed_end(void)
+{
+    return backed_end;
+}
+
+uint64_t pages_available(void)
+{
+    const struct mm *mm = mm_self();
+
+    return mm->limit_pages - MIN(mm->limit_pages, mm->committed_pages);
+}
+
+static void host_edmm(enum edmm_op op, uaddr_t start, size_t size, uint64_t arg)
+{
+    if (hostcall_edmm(op, start, size, arg) < 0)
+        host_lied("EDMM refused");
+}
+
+static void accept(uaddr_t page, uint64_t flags)
+{
+    struct secinfo secinfo = {.flags = flags};
+
+    if (enclu_eaccept(&secinfo, page) != 0)
+        host_lied("EACCEPT: the page is not what was asked for");
+}
+
+static void extend(uaddr_t page, unsigned rights)
+{
+    struct secinfo secinfo = {.flags = rights | SECINFO_TYPE(PT_REG)};
+
+    enclu_emodpe(&secinfo, page);
+}
+
+static bool is_zero(const uint64_t *page)
+{
+    for (size_t i = 0; i < PAGE_SIZE / sizeof *page; i += 4)
+        if (page[i] | page[i + 1] | page[i + 2] | page[i + 3])
+            return false;
+    return true;
+}
+
+/* Looking first saves the host from giving memory to pages that are zero anyway. */
+static void clear_page(uaddr_t page)
+{
+    if (!is_zero((const uint64_t *)page))
+        memset((void *)page, 0, PAGE_SIZE);
+}
+
+/* ---- the kernel heap ---- */
+
+void heap_commit_init(bool with_edmm)
+{
+    heap_edmm = with_edmm;
+}
+
+void heap_commit(uint64_t addr, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (heap_edmm)
+            accept(addr + i * PAGE_SIZE, SECINFO_R | SECINFO_W | SECINFO_PENDING | SECINFO_TYPE(PT_REG));
+        else
+            clear_page(addr + i * PAGE_SIZE);
+    }
+}
+
+/* ---- committing ---- */
+
+static int commit_charge(uaddr_t start, size_t count)
+{
+    struct mm *mm = mm_self();
+
+    if (count > pages_available() || !page_state_reserve(start, start + count * PAGE_SIZE))
+        return -ENOMEM;
+    ASSERT(start + count * PAGE_SIZE <= backed_end);
+    mm->committed_pages += count;
+    mm->committed_pages_max = MAX(mm->committed_pages_max, mm->committed_pages);
+    return 0;
+}
+
+static void commit_one(uaddr_t page)
+{
+    ASSERT(!(page_state(page) & PAGE_COMMITTED));
+    if (edmm)
+        accept(page, SECINFO_R | SECINFO_W | SECINFO_PENDING | SECINFO_TYPE(PT_REG));
+    else
+        clear_page(page);
+    page_state_replace(page, PAGE_COMMITTED | PAGE_R | PAGE_W);
+}
+
+int pages_commit(uaddr_t start, size_t count)
+{
+    int r = commit_charge(start, count);
+
+    if (r < 0)
+        return r;
+    if (!edmm)
+        host_edmm(EDMM_PROTECT, start, count * PAGE_SIZE, EDMM_R | EDMM_W);
+    for (size_t i = 0; i < count; i++)
+        commit_one(start + i * PAGE_SIZE);
+    return 0;
+}
+
+int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rights)
+{
+    struct secinfo secinfo = {.flags = rights | SECINFO_TYPE(PT_REG)};
+    int r;
+
+    if (!edmm) {
+        r = pages_commit(start, count);
+        if (r < 0)
+            return r;
+        memcpy((void *)start, src, count * PAGE_SIZE);
+        pages_set_rights(start, start + count * PAGE_SIZE, rights);
+        return 0;
+    }
+    r = commit_charge(start, count);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < count; i++) {
+        uaddr_t page = start + i * PAGE_SIZE;
+
+        ASSERT(!(page_state(page) & PAGE_COMMITTED));
+        if (enclu_eacceptcopy(&secinfo, page, (uint64_t)src + i * PAGE_SIZE) != 0)
+            host_lied("EACCEPTCOPY: the page is not what was asked for");
+        page_state_replace(page, (uint8_t)(PAGE_COMMITTED | rights));
+    }
+    return 0;
+}
+
+/* ---- rights ---- */
+
+/*
+ * The next run of committed pages in [*start, end) that lack (missing = true) some of `rights`, or have others besides
+ * (missing = false). False when there is none.
+ */
+static bool next_run(uaddr_t *start, uaddr_t end, unsigned rights, bool missing, uaddr_t *ret_end)
+{
+    uaddr_t page = *start;
+    bool in_run = false;
+
+    while ((page = in_run ? page : pages_next_committed(page, end)) < end) {
+        unsigned state = page_state(page);
+        unsigned has = state & PAGE_RIGHTS;
+        bool wanted = (state & PAGE_COMMITTED) && (missing ? (rights & ~has) != 0 : (has & ~rights) != 0);
+
+        if (in_run && !wanted)
+            break;
+        if (wanted && !in_run) {
+            *start = page;
+            in_run = true;
+        }
+        page += PAGE_SIZE;
+    }
+    *ret_end = page;
+    return in_run;
+}
+
+static void set_state_rights(uaddr_t page, unsigned rights)
+{
+    page_state_replace(page, (uint8_t)((page_state(page) & ~PAGE_RIGHTS) | rights));
+}
+
+/* All of [start, end) is committed and has more than `rights`: one host call, then each page is accepted as it is now.
+ */
+static void restrict_run(uaddr_t start, uaddr_t end, unsigned rights)
+{
+    host_edmm(EDMM_RESTRICT, start, end - start, rights);
+    for (uaddr_t page = start; page < end; page += PAGE_SIZE) {
+        unsigned left = page_state(page) & rights;
+
+        accept(page, left | SECINFO_PR | SECINFO_TYPE(PT_REG));
+        set_state_rights(page, left);
+    }
+}
+
+void pages_set_rights(uaddr_t start, uaddr_t end, unsigned rights)
+{
+    uaddr_t run, run_end;
+
+    for (run = start; next_run(&run, end, rights, false, &run_end); run = run_end) {
+        if (edmm) {
+            restrict_run(run, run_end, rights);
+            continue;
+        }
+        host_edmm(EDMM_PROTECT, run, run_end - run, rights);
+        for (uaddr_t page = run; page < run_end; page += PAGE_SIZE)
+            set_state_rights(page, rights);
+    }
+    for (run = start; next_run(&run, end, rights, true, &run_end); run = run_end) {
+        if (!edmm)
+            host_edmm(EDMM_PROTECT, run, run_end - run, rights);
+        for (uaddr_t page = run; page < run_end; page += PAGE_SIZE) {
+            if (edmm)
+                extend(page, rights);
+            set_state_rights(page, rights);
+        }
+    }
+}
+
+void pages_refresh(uaddr_t page)
+{
+    if (!edmm)
+        host_edmm(EDMM_PROTECT, page, PAGE_SIZE, page_state(page) & PAGE_RIGHTS);
+}
+
+/* ---- giving back ---- */
+
+static void decommit_run(uaddr_t start, uaddr_t end)
+{
+    if (edmm) {
+        host_edmm(EDMM_TRIM, start, end - start, 0);
+        for (uaddr_t page = start; page < end; page += PAGE_SIZE)
+            accept(page, SECINFO_MODIFIED | SECINFO_TYPE(PT_TRIM));
+        host_edmm(EDMM_REMOVE, start, end - start, 0);
+    } else {
+        host_edmm(EDMM_PROTECT, start, end - start, 0);
+    }
+    for (uaddr_t page = start; page < end; page += PAGE_SIZE)
+        page_state_replace(page, 0);
+    mm_self()->committed_pages -= (end - start) / PAGE_SIZE;
+}
+
+void pages_decommit(uaddr_t start, uaddr_t end)
+{
+    uaddr_t run, run_end;
+
+    for (run = pages_next_committed(start, end); run < end; run = pages_next_committed(run_end, end)) {
+        run_end = run + PAGE_SIZE;
+        while (run_end < end && (page_state(run_end) & PAGE_COMMITTED))
+            run_end += PAGE_SIZE;
+        decommit_run(run, run_end);
+    }
+}
+
+void pages_discard(uaddr_t start, uaddr_t end)
+{
+    uaddr_t page;
+
+    if (edmm && pages_count_committed(start, end) > DISCARD_IN_PLACE_MAX) {
+        pages_decommit(start, end);
+        return;
+    }
+    for (page = pages_next_committed(start, end); page < end; page = pages_next_committed(page + PAGE_SIZE, end)) {
+        unsigned rights = page_state(page) & PAGE_RIGHTS;
+
+        if (edmm && !(rights & PAGE_W)) {
+            pages_decommit(page, page + PAGE_SIZE);
+            continue;
+        }
+        if (!(rights & PAGE_W))
+            pages_set_rights(page, page + PAGE_SIZE, PAGE_R | PAGE_W);
+        memset((void *)page, 0, PAGE_SIZE);
+        if (!(rights & PAGE_W))
+            pages_set_rights(page, page + PAGE_SIZE, rights);
+    }
+}

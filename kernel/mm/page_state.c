@@ -1,0 +1,112 @@
+/* One byte for each page of application memory, in chunks that are made when first needed. */
+#include "kernel/mm/page_state.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+
+#define CHUNK_SHIFT 12 /* pages that one chunk describes: 16 MiB of memory in one page of state */
+#define CHUNK_PAGES (1UL << CHUNK_SHIFT)
+
+struct chunk {
+    uint8_t *state; /* NULL while nothing was ever committed there */
+    uint32_t committed;
+};
+
+static struct chunk *chunks;
+static uint64_t chunk_count;
+
+void page_state_init(uint64_t elrange_size)
+{
+    chunk_count = elrange_size >> (PAGE_SHIFT + CHUNK_SHIFT);
+    chunks = kzalloc(chunk_count * sizeof *chunks);
+    if (!chunks)
+        panic("no memory for page states");
+}
+
+static struct chunk *chunk_of(uaddr_t page)
+{
+    uint64_t i = page >> (PAGE_SHIFT + CHUNK_SHIFT);
+
+    ASSERT(i < chunk_count);
+    return &chunks[i];
+}
+
+static uint8_t *state_of(const struct chunk *chunk, uaddr_t page)
+{
+    return &chunk->state[(page >> PAGE_SHIFT) & (CHUNK_PAGES - 1)];
+}
+
+uint8_t page_state(uaddr_t page)
+{
+    const struct chunk *chunk = chunk_of(page);
+
+    return chunk->state ? *state_of(chunk, page) : 0;
+}
+
+bool page_state_reserve(uaddr_t start, uaddr_t end)
+{
+    for (uaddr_t page = start; page < end; page = ALIGN_DOWN(page, CHUNK_PAGES * PAGE_SIZE) + CHUNK_PAGES * PAGE_SIZE) {
+        struct chunk *chunk = chunk_of(page);
+
+        if (chunk->state)
+            continue;
+        chunk->state = page_alloc();
+        if (!chunk->state)
+            return false;
+        memset(chunk->state, 0, PAGE_SIZE);
+    }
+    return true;
+}
+
+void page_state_replace(uaddr_t page, uint8_t state)
+{
+    struct chunk *chunk = chunk_of(page);
+    uint8_t *byte;
+
+    if (!chunk->state && !state)
+        return;
+    byte = state_of(chunk, page);
+    if ((state ^ *byte) & PAGE_COMMITTED)
+        chunk->committed += state & PAGE_COMMITTED ? 1 : -1;
+    *byte = state;
+}
+
+void page_state_set(uaddr_t page, uint8_t flags)
+{
+    ASSERT(!(flags & PAGE_COMMITTED));
+    page_state_replace(page, page_state(page) | flags);
+}
+
+void page_state_clear(uaddr_t page, uint8_t flags)
+{
+    ASSERT(!(flags & PAGE_COMMITTED));
+    page_state_replace(page, page_state(page) & ~flags);
+}
+
+uaddr_t pages_next_committed(uaddr_t start, uaddr_t end)
+{
+    uaddr_t page = start;
+
+    while (page < end) {
+        const struct chunk *chunk = chunk_of(page);
+        uaddr_t chunk_end = ALIGN_DOWN(page, CHUNK_PAGES * PAGE_SIZE) + CHUNK_PAGES * PAGE_SIZE;
+
+        if (chunk->committed == 0) {
+            page = chunk_end;
+            continue;
+        }
+        for (; page < MIN(chunk_end, end); page += PAGE_SIZE)
+            if (*state_of(chunk, page) & PAGE_COMMITTED)
+                return page;
+    }
+    return end;
+}
+
+size_t pages_count_committed(uaddr_t start, uaddr_t end)
+{
+    size_t count = 0;
+
+    for (uaddr_t page = start; (page = pages_next_committed(page, end)) < end; page += PAGE_SIZE)
+        count++;
+    return count;
+}

@@ -1,0 +1,57 @@
+/*
+ * The pages of application memory: which exist, with which rights, and how they are made to exist and cease to.
+ *
+ * One byte tells the state of each page, and every EACCEPT and EMODPE of application memory happens in commit.c, which
+ * keeps the two in step: a page is accepted once for each time it is committed, and never on the host's word.
+ *
+ * With EDMM, committing is EAUG (by the fault that EACCEPT takes) and EACCEPT; rights are the EPCM's. Without, all
+ * pages of [USER_BASE, USER_BASE + policy.memory_size) exist since the build with contents that nobody vouches for:
+ * committing clears them, and rights are the host's page tables, asked for and not relied upon.
+ */
+#ifndef COFRE_KERNEL_MM_PAGES_H
+#define COFRE_KERNEL_MM_PAGES_H
+
+#include "kernel/lib/types.h"
+
+/* The low bits equal EDMM_R/W/X and SECINFO's. */
+enum page_state {
+    PAGE_R = 1,
+    PAGE_W = 2,
+    PAGE_X = 4,
+    PAGE_RIGHTS = 7,
+    PAGE_COMMITTED = 8,
+    PAGE_SHARED = 16,    /* the home of a page of a shared file mapping (shared.c) */
+    PAGE_REWRITTEN = 32, /* its text went through the rewriter */
+};
+
+void pages_init(uint64_t elrange_size, bool edmm, uint64_t limit_bytes);
+bool pages_edmm(void);
+/* The end of memory that accessible mappings may use: all of it with EDMM. */
+uaddr_t pages_backed_end(void);
+
+uint8_t page_state(uaddr_t page);
+void page_state_set(uaddr_t page, uint8_t flags);
+void page_state_clear(uaddr_t page, uint8_t flags);
+/* The first committed page in [start, end), or end. */
+uaddr_t pages_next_committed(uaddr_t start, uaddr_t end);
+size_t pages_count_committed(uaddr_t start, uaddr_t end);
+
+/*
+ * Make [start, start + count pages), none of it committed, exist: zeroed, with rights RW. pages_commit_copy: with src's
+ * contents and exactly `rights` (R set). -ENOMEM if the limit does not allow it; nothing has happened then.
+ */
+must_check int pages_commit(uaddr_t start, size_t count);
+must_check int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rights);
+/* Pages that may still be committed. */
+uint64_t pages_available(void);
+
+/* Give every committed page in [start, end) exactly these rights. */
+void pages_set_rights(uaddr_t start, uaddr_t end, unsigned rights);
+/* A fault on a page that should not have: tell the host again (page tables are its own). */
+void pages_refresh(uaddr_t page);
+/* Give back every committed page in [start, end). Contents are gone. */
+void pages_decommit(uaddr_t start, uaddr_t end);
+/* Contents become zero; committed pages may stay so. */
+void pages_discard(uaddr_t start, uaddr_t end);
+
+#endif

@@ -1,0 +1,140 @@
+/*
+ * Reading and writing application memory. Pages are looked up before they are touched, so that a page not there yet
+ * costs a call of mm_fault() and no exception; what changes under our hands is caught by the exception table.
+ */
+#include "kernel/mm/uaccess.h"
+
+#include <asm-generic/errno.h>
+
+#include "kernel/arch/trap.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/mm.h"
+#include "kernel/mm/pages.h"
+#include "kernel/sched/lock.h"
+
+/* kernel/arch/uaccess.S */
+size_t raw_copy_user(void *dst, const void *src, size_t size);
+size_t raw_clear_user(void *dst, size_t size);
+int raw_get_user32(uint32_t *dst, const uint32_t *src);
+int raw_get_user64(uint64_t *dst, const uint64_t *src);
+int raw_put_user32(uint32_t *dst, uint32_t value);
+int raw_put_user64(uint64_t *dst, uint64_t value);
+int raw_cmpxchg_user32(uint32_t *p, uint32_t expected, uint32_t desired, uint32_t *ret_old);
+
+bool user_range_ok(uaddr_t addr, size_t size)
+{
+    return mm_range_ok(addr, size);
+}
+
+/* The few system calls that run without the kernel lock take it here. */
+static int bring_in(uaddr_t page, bool write)
+{
+    bool locked = kernel_lock_held();
+    int code, r;
+
+    if (!locked)
+        kernel_lock();
+    r = mm_fault(page, PF_USER | (write ? PF_WRITE : 0), &code);
+    if (!locked)
+        kernel_unlock();
+    return r;
+}
+
+size_t user_prepare(uaddr_t addr, size_t size, bool write)
+{
+    uaddr_t page = ALIGN_DOWN(addr, PAGE_SIZE), end = addr + size;
+    uint8_t wanted = PAGE_COMMITTED | (write ? PAGE_W : PAGE_R);
+
+    if (!mm_range_ok(addr, size))
+        return 0;
+    for (; page < end; page += PAGE_SIZE) {
+        if ((page_state(page) & wanted) == wanted)
+            continue;
+        if (bring_in(page, write) < 0)
+            return page > addr ? page - addr : 0;
+    }
+    return size;
+}
+
+size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size)
+{
+    size_t ready = user_prepare(src, size, false);
+
+    return ready - raw_copy_user(dst, (const void *)src, ready);
+}
+
+size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t size)
+{
+    size_t ready = user_prepare(dst, size, true);
+
+    return ready - raw_copy_user((void *)dst, src, ready);
+}
+
+size_t clear_user_partial(uaddr_t dst, size_t size)
+{
+    size_t ready = user_prepare(dst, size, true);
+
+    return ready - raw_clear_user((void *)dst, ready);
+}
+
+int copy_from_user(void *dst, uaddr_t src, size_t size)
+{
+    return copy_from_user_partial(dst, src, size) == size ? 0 : -EFAULT;
+}
+
+int copy_to_user(uaddr_t dst, const void *src, size_t size)
+{
+    return copy_to_user_partial(dst, src, size) == size ? 0 : -EFAULT;
+}
+
+int clear_user(uaddr_t dst, size_t size)
+{
+    return clear_user_partial(dst, size) == size ? 0 : -EFAULT;
+}
+
+ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size)
+{
+    size_t done = 0;
+
+    while (done < size) {
+        /* Never touch the page after the one the string ends in. */
+        size_t in_page = PAGE_SIZE - ((src + done) & (PAGE_SIZE - 1)), chunk = MIN(in_page, 256UL);
+        const char *nul;
+
+        chunk = MIN(chunk, size - done);
+        if (copy_from_user(dst + done, src + done, chunk) < 0)
+            return -EFAULT;
+        nul = memchr(dst + done, 0, chunk);
+        if (nul)
+            return nul - dst;
+        done += chunk;
+    }
+    return -ENAMETOOLONG;
+}
+
+int get_user32(uint32_t *dst, uaddr_t src)
+{
+    return user_prepare(src, 4, false) == 4 && raw_get_user32(dst, (const uint32_t *)src) == 0 ? 0 : -EFAULT;
+}
+
+int get_user64(uint64_t *dst, uaddr_t src)
+{
+    return user_prepare(src, 8, false) == 8 && raw_get_user64(dst, (const uint64_t *)src) == 0 ? 0 : -EFAULT;
+}
+
+int put_user32(uaddr_t dst, uint32_t value)
+{
+    return user_prepare(dst, 4, true) == 4 && raw_put_user32((uint32_t *)dst, value) == 0 ? 0 : -EFAULT;
+}
+
+int put_user64(uaddr_t dst, uint64_t value)
+{
+    return user_prepare(dst, 8, true) == 8 && raw_put_user64((uint64_t *)dst, value) == 0 ? 0 : -EFAULT;
+}
+
+int cmpxchg_user32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t *ret_old)
+{
+    if ((addr & 3) || user_prepare(addr, 4, true) != 4)
+        return -EFAULT;
+    return raw_cmpxchg_user32((uint32_t *)addr, expected, desired, ret_old) == 0 ? 0 : -EFAULT;
+}
