@@ -13,6 +13,7 @@
 #include "kernel/sched/wait.h"
 
 struct task;
+struct file;
 struct fd_table;
 struct fs_context; /* root, working directory, umask: kernel/fs/fs_context.h */
 
@@ -23,6 +24,8 @@ struct credentials {
     uint32_t gid, egid, sgid, fsgid;
     uint32_t groups[NGROUPS_MAX_COFRE];
     size_t group_count;
+    uint32_t securebits;
+    bool keep_capabilities; /* PR_SET_KEEPCAPS */
     uint64_t cap_effective, cap_permitted, cap_inheritable, cap_bounding, cap_ambient;
 };
 
@@ -51,11 +54,35 @@ struct process {
     int dumpable, no_new_privs;
     uint32_t personality;
     struct wait_queue child_wait;
+    struct wait_queue thread_wait; /* woken whenever a thread ends */
+    struct wait_queue stop_wait;   /* threads of a stopped process sleep here */
+    bool stopped;
+    bool unkillable;                       /* PID 1: signals without a handler do nothing, unless a fault forces them */
+    size_t queued_count;                   /* siginfos queued, bounded by RLIMIT_SIGPENDING */
+    uint64_t dead_user_ns, dead_system_ns; /* of threads that have ended */
+    struct file *exe;                      /* referenced; its inode denies writing */
+    char hostname[65], domainname[65];
+    bool child_subreaper;
+    int oom_score_adj;
 };
 
 struct process *process_self(void);
 bool credentials_in_group(const struct credentials *c, uint32_t gid);
 bool process_capable(int capability); /* CAP_* effective */
+
+/* A live thread of this process by its tid, or NULL. */
+struct task *thread_find(int tid);
+/* A tid no thread has. */
+int tid_alloc(void);
+/* Adds a task to the process's threads; its tid is set. */
+void thread_add(struct process *process, struct task *task);
+/* The current thread ends; with the last one the process does. code: exit code (0..255). */
+noreturn_fn void thread_exit(int code);
+/* Ends every other thread and waits for it (exec). 0, or -EAGAIN if this thread is itself told to end. */
+must_check int threads_end_others(void);
+/* CPU time of a thread, and of all threads that are or were. */
+uint64_t thread_cpu_ns(const struct task *task);
+uint64_t process_cpu_ns(const struct process *process, uint64_t *ret_user_ns, uint64_t *ret_system_ns);
 
 /* Ends every thread; the status is a wait status (exit code << 8, or signal). */
 noreturn_fn void process_exit(int status);

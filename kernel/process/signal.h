@@ -20,6 +20,9 @@ struct signal_source {
     uint64_t trap_error, trap_addr; /* ucontext: err, cr2 */
 };
 
+#define SIGNAL_MAX 64
+#define SIGNAL_BIT(n) (1ULL << ((n)-1))
+
 /* Send to a thread, or to any thread of the process. 0 or -EAGAIN (queue limit). */
 int signal_send_task(struct task *task, const struct signal_source *source);
 int signal_send_process(struct process *process, const struct signal_source *source);
@@ -39,5 +42,16 @@ must_check int sigset_from_user(sigset64_t *ret_set, uint64_t addr, size_t size)
 int signal_dequeue(struct task *task, sigset64_t set, struct signal_source *ret_source);
 /* Woken (EPOLLIN) whenever a signal becomes pending for the process or any thread. */
 struct wait_queue *signal_wait_queue(void);
+
+/* A signal from outside the container (the host's word: kill, terminal keys). */
+void signal_from_host(int signal);
+
+/* The mask of blocked signals of the current task; KILL and STOP stay out. Others are told of what is now blocked. */
+void signal_set_blocked(sigset64_t mask);
+/* exec: caught signals go back to their defaults, ignored ones stay, the alternate stack is forgotten. */
+void signal_reset_for_exec(struct process *process);
+void pending_signals_init(struct pending_signals *pending);
+/* Drops what is queued in *pending and in `set`. */
+void signal_flush(struct process *process, struct pending_signals *pending, sigset64_t set);
 
 #endif

@@ -13,6 +13,7 @@
 #include "kernel/process/signal_types.h"
 #include "kernel/sched/wait.h"
 
+struct pi_waiter;
 struct process;
 struct vcpu;
 
@@ -49,7 +50,10 @@ struct task {
     uaddr_t clear_child_tid, set_child_tid;
     uaddr_t robust_list;
     size_t robust_list_size;
-    bool exiting;
+    bool exiting;      /* it must end (or is ending): exec by another thread, exit_group, fatal signal */
+    int pdeath_signal; /* PR_SET_PDEATHSIG */
+    uint64_t timer_slack_ns;
+    struct pi_waiter *pi_blocked; /* the PI futex it waits for, kernel/process/futex_pi.c */
 
     /* signals (kernel/process/signal.c) */
     struct task_signals signals;

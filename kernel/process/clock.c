@@ -1,0 +1,224 @@
+/* Clocks by id, conversions of times, and the system calls that read or would set clocks. */
+#include <linux/errno.h>
+#include <linux/time.h>
+#include <linux/timex.h>
+
+#include "kernel/lib/string.h"
+#include "kernel/mm/uaccess.h"
+#include "kernel/process/clock.h"
+#include "kernel/process/process.h"
+#include "kernel/sched/task.h"
+#include "kernel/syscalls/syscall.h"
+
+/* Encoding of CPU clocks of a process or thread, as in Linux's posix-timers: ~pid << 3 | per thread << 2 | kind. */
+#define CPUCLOCK_PER_THREAD 4
+#define CPUCLOCK_KIND 3
+enum { CPUCLOCK_PROF, CPUCLOCK_VIRT, CPUCLOCK_SCHED };
+
+#define COARSE_RESOLUTION_NS 4000000ULL
+
+int timespec_to_ns(uint64_t *ret_ns, const struct __kernel_timespec *ts)
+{
+    if (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec >= (int64_t)NS_PER_SEC)
+        return -EINVAL;
+    uint64_t ns;
+    if (__builtin_mul_overflow((uint64_t)ts->tv_sec, NS_PER_SEC, &ns) || ns > NS_MAX - NS_PER_SEC)
+        *ret_ns = NS_MAX;
+    else
+        *ret_ns = ns + (uint64_t)ts->tv_nsec;
+    return 0;
+}
+
+int timespec_from_user(uint64_t *ret_ns, uaddr_t user)
+{
+    struct __kernel_timespec ts;
+    if (copy_from_user(&ts, user, sizeof ts) < 0)
+        return -EFAULT;
+    return timespec_to_ns(ret_ns, &ts);
+}
+
+struct __kernel_timespec timespec_of_ns(uint64_t ns)
+{
+    return (struct __kernel_timespec){(int64_t)(ns / NS_PER_SEC), (long long)(ns % NS_PER_SEC)};
+}
+
+int timespec_to_user(uaddr_t user, uint64_t ns)
+{
+    struct __kernel_timespec ts = timespec_of_ns(ns);
+    return copy_to_user(user, &ts, sizeof ts);
+}
+
+uint64_t deadline_after(uint64_t ns)
+{
+    uint64_t now = time_monotonic_ns();
+    return ns >= NS_MAX - now ? NO_DEADLINE : now + ns;
+}
+
+bool clock_is_wall(int clock)
+{
+    return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
+}
+
+bool clock_is_timeline(int clock)
+{
+    return clock_is_wall(clock) || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
+}
+
+uint64_t deadline_at(int clock, uint64_t ns)
+{
+    if (ns >= NS_MAX)
+        return NO_DEADLINE;
+    uint64_t now = clock_is_wall(clock)                                       ? time_realtime_ns()
+                   : clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM ? time_boot_ns()
+                                                                              : 0;
+    uint64_t monotonic = time_monotonic_ns();
+    if (now == 0)
+        return ns;
+    return ns <= now ? monotonic : deadline_after(ns - now);
+}
+
+static int cpu_clock_read(int clock, uint64_t *ret_ns)
+{
+    int id = ~(clock >> 3);
+    int kind = clock & CPUCLOCK_KIND;
+    struct process *process = process_self();
+    if (kind > CPUCLOCK_SCHED)
+        return -EINVAL;
+    if (clock & CPUCLOCK_PER_THREAD) {
+        struct task *task = id == 0 ? task_current() : thread_find(id);
+        if (!task)
+            return -EINVAL;
+        *ret_ns = kind == CPUCLOCK_VIRT ? task->user_ns : thread_cpu_ns(task);
+        return 0;
+    }
+    if (id != 0 && id != process->pid)
+        return -EINVAL;
+    uint64_t user, system;
+    uint64_t all = process_cpu_ns(process, &user, &system);
+    *ret_ns = kind == CPUCLOCK_VIRT ? user : all;
+    return 0;
+}
+
+int clock_read(int clock, uint64_t *ret_ns)
+{
+    switch (clock) {
+    case CLOCK_REALTIME:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_REALTIME_ALARM:
+    case CLOCK_TAI:
+        *ret_ns = time_realtime_ns();
+        return 0;
+    case CLOCK_MONOTONIC:
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_MONOTONIC_COARSE:
+        *ret_ns = time_monotonic_ns();
+        return 0;
+    case CLOCK_BOOTTIME:
+    case CLOCK_BOOTTIME_ALARM:
+        *ret_ns = time_boot_ns();
+        return 0;
+    case CLOCK_PROCESS_CPUTIME_ID: {
+        uint64_t user, system;
+        *ret_ns = process_cpu_ns(process_self(), &user, &system);
+        return 0;
+    }
+    case CLOCK_THREAD_CPUTIME_ID:
+        *ret_ns = thread_cpu_ns(task_current());
+        return 0;
+    default:
+        return clock < 0 ? cpu_clock_read(clock, ret_ns) : -EINVAL;
+    }
+}
+
+SYSCALL_DEFINE2(clock_gettime, int, clock, uaddr_t, user_time)
+{
+    uint64_t ns;
+    int r = clock_read(clock, &ns);
+    return r < 0 ? r : timespec_to_user(user_time, ns);
+}
+
+SYSCALL_DEFINE2(clock_getres, int, clock, uaddr_t, user_time)
+{
+    uint64_t ns;
+    int r = clock_read(clock, &ns);
+    if (r < 0)
+        return r;
+    bool coarse = clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE;
+    return user_time ? timespec_to_user(user_time, coarse ? COARSE_RESOLUTION_NS : 1) : 0;
+}
+
+SYSCALL_DEFINE2(gettimeofday, uaddr_t, user_time, uaddr_t, user_zone)
+{
+    if (user_time) {
+        uint64_t ns = time_realtime_ns();
+        int64_t tv[2] = {(int64_t)(ns / NS_PER_SEC), (int64_t)(ns % NS_PER_SEC / NS_PER_US)};
+        if (copy_to_user(user_time, tv, sizeof tv) < 0)
+            return -EFAULT;
+    }
+    if (user_zone) {
+        int32_t zone[2] = {0, 0};
+        if (copy_to_user(user_zone, zone, sizeof zone) < 0)
+            return -EFAULT;
+    }
+    return 0;
+}
+
+SYSCALL_DEFINE1(time, uaddr_t, user_time)
+{
+    uint64_t seconds = time_realtime_ns() / NS_PER_SEC;
+    if (user_time && put_user64(user_time, seconds) < 0)
+        return -EFAULT;
+    return (int64_t)seconds;
+}
+
+/* Nobody in a container has CAP_SYS_TIME; the checks come in Linux's order. */
+SYSCALL_DEFINE2(clock_settime, int, clock, uaddr_t, user_time)
+{
+    uint64_t ns;
+    if (clock != CLOCK_REALTIME)
+        return -EINVAL;
+    int r = timespec_from_user(&ns, user_time);
+    return r < 0 ? r : -EPERM;
+}
+
+SYSCALL_DEFINE2(settimeofday, uaddr_t, user_time, uaddr_t, user_zone)
+{
+    int64_t tv[2];
+    if (user_time && copy_from_user(tv, user_time, sizeof tv) < 0)
+        return -EFAULT;
+    if (user_time && (tv[1] < 0 || tv[1] > 1000000))
+        return -EINVAL;
+    return -EPERM;
+}
+
+/* Read-only adjtimex: an unadjusted clock, synchronised by somebody else. */
+static int64_t adjust(uaddr_t user_timex)
+{
+    struct __kernel_timex tx;
+    if (copy_from_user(&tx, user_timex, sizeof tx) < 0)
+        return -EFAULT;
+    if (tx.modes != 0)
+        return -EPERM;
+    uint64_t ns = time_realtime_ns();
+    memset(&tx, 0, sizeof tx);
+    tx.status = STA_UNSYNC;
+    tx.maxerror = 16000000;
+    tx.esterror = 16000000;
+    tx.constant = 2;
+    tx.precision = 1;
+    tx.tolerance = 32768000;
+    tx.tick = 10000;
+    tx.time.tv_sec = (int64_t)(ns / NS_PER_SEC);
+    tx.time.tv_usec = (int64_t)(ns % NS_PER_SEC / NS_PER_US);
+    return copy_to_user(user_timex, &tx, sizeof tx) < 0 ? -EFAULT : TIME_ERROR;
+}
+
+SYSCALL_DEFINE1(adjtimex, uaddr_t, user_timex)
+{
+    return adjust(user_timex);
+}
+
+SYSCALL_DEFINE2(clock_adjtime, int, clock, uaddr_t, user_timex)
+{
+    return clock == CLOCK_REALTIME ? adjust(user_timex) : -EOPNOTSUPP;
+}

@@ -1,0 +1,147 @@
+/* clone and clone3: threads of this process. Other processes are kernel/process/fork.c's. */
+#include <linux/errno.h>
+#include <linux/sched.h>
+
+#include "kernel/lib/string.h"
+#include "kernel/mm/uaccess.h"
+#include "kernel/process/fork.h"
+#include "kernel/process/process.h"
+#include "kernel/process/signal.h"
+#include "kernel/sched/task.h"
+#include "kernel/syscalls/syscall.h"
+
+#ifndef CLONE_ARGS_SIZE_VER0
+#define CLONE_ARGS_SIZE_VER0 64
+#endif
+/* Without these a new task would not be a thread of this process. */
+#define CLONE_THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+#define CLONE_NAMESPACES                                                                                               \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+static int check_flags(uint64_t flags)
+{
+    if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM))
+        return -EINVAL;
+    if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND))
+        return -EINVAL;
+    if ((flags & CLONE_FS) && (flags & (CLONE_NEWNS | CLONE_NEWUSER)))
+        return -EINVAL;
+    if ((flags & CLONE_THREAD) && (flags & (CLONE_NEWUSER | CLONE_NEWPID | CLONE_PIDFD)))
+        return -EINVAL;
+    if (flags & CLONE_NAMESPACES)
+        return -EPERM;
+    return 0;
+}
+
+/* Threads with descriptors or working directory of their own are not offered: refuse rather than share silently. */
+static bool shares_enough(uint64_t flags)
+{
+    return (flags & CLONE_FILES) && (flags & CLONE_FS);
+}
+
+static void inherit(struct task *child, const struct task *parent, uint64_t flags)
+{
+    memcpy(child->comm, parent->comm, sizeof child->comm);
+    child->nice = parent->nice;
+    child->affinity_mask = parent->affinity_mask;
+    child->timer_slack_ns = parent->timer_slack_ns;
+    pending_signals_init(&child->signals.pending);
+    child->signals.blocked = parent->signals.blocked;
+    child->signals.altstack_flags = 2 /* SS_DISABLE */;
+    if (flags & CLONE_CHILD_CLEARTID)
+        child->clear_child_tid = 0;
+}
+
+static int64_t thread_new(const struct clone_args *args, const struct trap_frame *frame)
+{
+    struct task *parent = task_current();
+    struct process *process = parent->process;
+    uint64_t flags = args->flags;
+    if (!shares_enough(flags))
+        return -ENOSYS;
+    if (process->exiting || parent->exiting)
+        return -ERESTARTNOINTR;
+    if (process->thread_count >= process->limits[RLIMIT_NPROC].rlim_cur && !process_capable(21 /* CAP_SYS_ADMIN */))
+        return -EAGAIN;
+    /* The stack and TLS pointers go into registers: what would fault there is refused here. */
+    if ((flags & CLONE_SETTLS) && args->tls >= (1ULL << 47))
+        return -EPERM;
+
+    struct trap_frame f = *frame;
+    f.rax = 0;
+    f.orig_rax = -1;
+    if (args->stack)
+        f.rsp = args->stack + args->stack_size;
+    struct task *child = task_new(process, &f, true);
+    if (!child)
+        return -ENOMEM;
+    child->tid = tid_alloc();
+    inherit(child, parent, flags);
+    child->fs_base = flags & CLONE_SETTLS ? args->tls : fs_base_get();
+    if (flags & CLONE_CHILD_CLEARTID)
+        child->clear_child_tid = args->child_tid;
+    thread_add(process, child);
+    int tid = child->tid;
+    /* As Linux, a bad address here is not an error. Parent and child share memory, so both words are written now. */
+    if ((flags & CLONE_PARENT_SETTID) && put_user32(args->parent_tid, (uint32_t)tid) < 0)
+        (void)0;
+    if ((flags & CLONE_CHILD_SETTID) && put_user32(args->child_tid, (uint32_t)tid) < 0)
+        (void)0;
+    task_start(child);
+    return tid;
+}
+
+static int64_t clone_common(const struct clone_args *args)
+{
+    int r = check_flags(args->flags);
+    if (r < 0)
+        return r;
+    const struct trap_frame *frame = task_current()->frame;
+    if ((args->flags & CLONE_THREAD_FLAGS) == CLONE_THREAD_FLAGS)
+        return thread_new(args, frame);
+    return process_fork(args, frame);
+}
+
+SYSCALL_DEFINE5(clone, uint64_t, flags, uaddr_t, stack, uaddr_t, parent_tid, uaddr_t, child_tid, uint64_t, tls)
+{
+    struct clone_args args = {
+        .flags = (uint32_t)flags & ~(uint64_t)CSIGNAL,
+        .pidfd = parent_tid,
+        .child_tid = child_tid,
+        .parent_tid = parent_tid,
+        .exit_signal = flags & CSIGNAL,
+        .stack = stack,
+        .tls = tls,
+    };
+    return clone_common(&args);
+}
+
+SYSCALL_DEFINE2(clone3, uaddr_t, user_args, size_t, size)
+{
+    struct clone_args args;
+    memset(&args, 0, sizeof args);
+    if (size > PAGE_SIZE)
+        return -E2BIG;
+    if (size < CLONE_ARGS_SIZE_VER0)
+        return -EINVAL;
+    if (copy_from_user(&args, user_args, MIN(size, sizeof args)) < 0)
+        return -EFAULT;
+    for (size_t i = sizeof args; i < size; i++) {
+        uint8_t byte;
+        if (copy_from_user(&byte, user_args + i, 1) < 0)
+            return -EFAULT;
+        if (byte)
+            return -E2BIG;
+    }
+    if ((args.flags & (CLONE_DETACHED | CSIGNAL)) || (args.exit_signal & ~(uint64_t)CSIGNAL))
+        return -EINVAL;
+    if ((args.flags & (CLONE_THREAD | CLONE_PARENT)) && args.exit_signal)
+        return -EINVAL;
+    if (!args.stack != !args.stack_size)
+        return -EINVAL;
+    if (args.stack && !user_range_ok(args.stack, args.stack_size))
+        return -EINVAL;
+    if (args.set_tid || args.set_tid_size || (args.flags & (CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND)))
+        return args.flags & CLONE_THREAD ? -EINVAL : -ENOSYS;
+    return clone_common(&args);
+}

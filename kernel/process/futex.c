@@ -1,0 +1,401 @@
+/*
+ * Futexes: a hash table of waiters by address. One process has one address space and a page has one address, so
+ * private and shared futexes are the same thing. Everything runs under the kernel lock: the value is read and the
+ * waiter queued without a break between, and a waker cannot come between either.
+ */
+#include "kernel/process/futex.h"
+
+#include <linux/errno.h>
+#include <linux/futex.h>
+#include <linux/time.h>
+
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/uaccess.h"
+#include "kernel/process/clock.h"
+#include "kernel/process/process.h"
+#include "kernel/sched/task.h"
+#include "kernel/syscalls/syscall.h"
+
+#define BUCKET_COUNT 1024 /* power of two */
+
+static struct futex_bucket buckets[BUCKET_COUNT];
+
+struct futex_bucket *futex_bucket(uaddr_t addr)
+{
+    struct futex_bucket *bucket = &buckets[((addr >> 2) * 0x9e3779b97f4a7c15ULL) >> 54];
+    _Static_assert(BUCKET_COUNT == 1 << (64 - 54), "the shift takes the top bits");
+    if (!bucket->tqh_last)
+        TAILQ_INIT(bucket);
+    return bucket;
+}
+
+int futex_address_check(uaddr_t addr)
+{
+    if (addr % sizeof(uint32_t))
+        return -EINVAL;
+    return user_range_ok(addr, sizeof(uint32_t)) ? 0 : -EFAULT;
+}
+
+static void waiter_queue(struct futex_waiter *waiter, uaddr_t addr, uint32_t bitset)
+{
+    waiter->addr = addr;
+    waiter->bitset = bitset;
+    waiter->task = task_current();
+    waiter->queued = true;
+    waiter->pi = false;
+    TAILQ_INSERT_TAIL(futex_bucket(addr), waiter, link);
+}
+
+static void waiter_remove(struct futex_waiter *waiter)
+{
+    if (!waiter->queued)
+        return;
+    TAILQ_REMOVE(futex_bucket(waiter->addr), waiter, link);
+    waiter->queued = false;
+}
+
+static void waiter_wake(struct futex_waiter *waiter)
+{
+    waiter_remove(waiter);
+    task_wake(waiter->task);
+}
+
+static int wake(uaddr_t addr, int count, uint32_t bitset)
+{
+    struct futex_waiter *waiter, *next;
+    int woken = 0;
+    if (count <= 0)
+        count = 1; /* as Linux: at least one */
+    TAILQ_FOREACH_SAFE (waiter, futex_bucket(addr), link, next) {
+        if (waiter->addr != addr || waiter->pi || !(waiter->bitset & bitset))
+            continue;
+        waiter_wake(waiter);
+        if (++woken == count)
+            break;
+    }
+    return woken;
+}
+
+int futex_wake_address(uaddr_t addr, int count)
+{
+    return wake(addr, count, FUTEX_BITSET_MATCH_ANY);
+}
+
+static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint64_t deadline);
+
+static int64_t futex_wait_again(struct task *task)
+{
+    return futex_wait(task->restart_args[0], (uint32_t)task->restart_args[1], (uint32_t)task->restart_args[2],
+                      task->restart_args[3]);
+}
+
+static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint64_t deadline)
+{
+    uint32_t value;
+    if (bitset == 0)
+        return -EINVAL;
+    int r = futex_address_check(addr);
+    if (r < 0)
+        return r;
+    if (get_user32(&value, addr) < 0)
+        return -EFAULT;
+    if (value != expected)
+        return -EAGAIN;
+
+    struct futex_waiter waiter;
+    struct task *task = task_current();
+    waiter_queue(&waiter, addr, bitset);
+    do {
+        task_prepare_sleep(true);
+        if (!waiter.queued) {
+            task_cancel_sleep();
+            break;
+        }
+        r = task_sleep(deadline);
+    } while (r == 0 && waiter.queued);
+    if (!waiter.queued)
+        return 0;
+    waiter_remove(&waiter);
+    if (r == -ETIMEDOUT)
+        return -ETIMEDOUT;
+    if (deadline == NO_DEADLINE)
+        return -ERESTARTSYS;
+    task->restart_fn = futex_wait_again;
+    task->restart_args[0] = addr;
+    task->restart_args[1] = expected;
+    task->restart_args[2] = bitset;
+    task->restart_args[3] = deadline;
+    return -ERESTART_RESTARTBLOCK;
+}
+
+static int64_t futex_wake(uaddr_t addr, int count, uint32_t bitset)
+{
+    if (bitset == 0)
+        return -EINVAL;
+    int r = futex_address_check(addr);
+    return r < 0 ? r : wake(addr, count, bitset);
+}
+
+static int64_t futex_requeue(uaddr_t from, uaddr_t to, int wake_count, int requeue_count, const uint32_t *expected)
+{
+    if (wake_count < 0 || requeue_count < 0)
+        return -EINVAL;
+    int r = futex_address_check(from);
+    if (r == 0)
+        r = futex_address_check(to);
+    if (r < 0)
+        return r;
+    uint32_t value;
+    if (expected) {
+        if (get_user32(&value, from) < 0)
+            return -EFAULT;
+        if (value != *expected)
+            return -EAGAIN;
+    }
+    struct futex_waiter *waiter, *next;
+    int woken = 0, moved = 0;
+    TAILQ_FOREACH_SAFE (waiter, futex_bucket(from), link, next) {
+        if (waiter->addr != from || waiter->pi)
+            continue;
+        if (woken < wake_count) {
+            waiter_wake(waiter);
+            woken++;
+        } else if (moved < requeue_count) {
+            moved++;
+            if (from == to)
+                continue;
+            TAILQ_REMOVE(futex_bucket(from), waiter, link);
+            waiter->addr = to;
+            TAILQ_INSERT_TAIL(futex_bucket(to), waiter, link);
+        } else {
+            break;
+        }
+    }
+    return woken + moved;
+}
+
+static int32_t sign_extend12(uint32_t value)
+{
+    return (int32_t)(value << 20) >> 20;
+}
+
+static int wake_op_apply(uaddr_t addr, uint32_t encoded, uint32_t *ret_old)
+{
+    unsigned op = (encoded >> 28) & 7;
+    int32_t argument = sign_extend12((encoded >> 12) & 0xfff);
+    if (encoded & (FUTEX_OP_OPARG_SHIFT << 28))
+        argument = (int32_t)(1U << (argument & 31));
+    uint32_t a = (uint32_t)argument, old, found;
+    if (get_user32(&old, addr) < 0)
+        return -EFAULT;
+    for (;;) {
+        uint32_t new;
+        switch (op) {
+        case FUTEX_OP_SET:
+            new = a;
+            break;
+        case FUTEX_OP_ADD:
+            new = old + a;
+            break;
+        case FUTEX_OP_OR:
+            new = old | a;
+            break;
+        case FUTEX_OP_ANDN:
+            new = old & ~a;
+            break;
+        case FUTEX_OP_XOR:
+            new = old ^ a;
+            break;
+        default:
+            return -ENOSYS;
+        }
+        if (cmpxchg_user32(addr, old, new, &found) < 0)
+            return -EFAULT;
+        if (found == old)
+            break;
+        old = found;
+    }
+    *ret_old = old;
+    return 0;
+}
+
+static int wake_op_compare(uint32_t encoded, uint32_t old_value)
+{
+    int32_t argument = sign_extend12(encoded & 0xfff), old = (int32_t)old_value;
+    switch ((encoded >> 24) & 15) {
+    case FUTEX_OP_CMP_EQ:
+        return old == argument;
+    case FUTEX_OP_CMP_NE:
+        return old != argument;
+    case FUTEX_OP_CMP_LT:
+        return old < argument;
+    case FUTEX_OP_CMP_LE:
+        return old <= argument;
+    case FUTEX_OP_CMP_GT:
+        return old > argument;
+    case FUTEX_OP_CMP_GE:
+        return old >= argument;
+    default:
+        return -ENOSYS;
+    }
+}
+
+static int64_t futex_wake_op(uaddr_t addr1, uaddr_t addr2, int count1, int count2, uint32_t encoded)
+{
+    uint32_t old;
+    int r = futex_address_check(addr1);
+    if (r == 0)
+        r = futex_address_check(addr2);
+    if (r == 0)
+        r = wake_op_apply(addr2, encoded, &old);
+    if (r < 0)
+        return r;
+    int also = wake_op_compare(encoded, old);
+    if (also < 0)
+        return also;
+    int woken = wake(addr1, count1, FUTEX_BITSET_MATCH_ANY);
+    if (also)
+        woken += wake(addr2, count2, FUTEX_BITSET_MATCH_ANY);
+    return woken;
+}
+
+/* The deadline of commands that may have one. */
+static int futex_deadline(int op, uaddr_t user_timeout, uint64_t *ret_deadline)
+{
+    int command = op & FUTEX_CMD_MASK;
+    *ret_deadline = NO_DEADLINE;
+    bool timed =
+        command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2;
+    if (!timed || !user_timeout)
+        return 0;
+    uint64_t ns;
+    int r = timespec_from_user(&ns, user_timeout);
+    if (r < 0)
+        return r;
+    if (command == FUTEX_WAIT) {
+        *ret_deadline = deadline_after(ns);
+        return 0;
+    }
+    bool wall = command == FUTEX_LOCK_PI || (op & FUTEX_CLOCK_REALTIME);
+    *ret_deadline = deadline_at(wall ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns);
+    return 0;
+}
+
+SYSCALL_DEFINE6(futex, uaddr_t, addr, int, op, uint32_t, value, uint64_t, timeout, uaddr_t, addr2, uint32_t, value3)
+{
+    int command = op & FUTEX_CMD_MASK;
+    uint64_t deadline;
+    if ((op & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)
+        return -ENOSYS;
+    int r = futex_deadline(op, timeout, &deadline);
+    if (r < 0)
+        return r;
+    switch (command) {
+    case FUTEX_WAIT:
+        return futex_wait(addr, value, FUTEX_BITSET_MATCH_ANY, deadline);
+    case FUTEX_WAIT_BITSET:
+        return futex_wait(addr, value, value3, deadline);
+    case FUTEX_WAKE:
+        return futex_wake(addr, (int)value, FUTEX_BITSET_MATCH_ANY);
+    case FUTEX_WAKE_BITSET:
+        return futex_wake(addr, (int)value, value3);
+    case FUTEX_REQUEUE:
+        return futex_requeue(addr, addr2, (int)value, (int)timeout, NULL);
+    case FUTEX_CMP_REQUEUE:
+        return futex_requeue(addr, addr2, (int)value, (int)timeout, &value3);
+    case FUTEX_WAKE_OP:
+        return futex_wake_op(addr, addr2, (int)value, (int)timeout, value3);
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+        return futex_lock_pi(addr, deadline, false);
+    case FUTEX_TRYLOCK_PI:
+        return futex_lock_pi(addr, NO_DEADLINE, true);
+    case FUTEX_UNLOCK_PI:
+        return futex_unlock_pi(addr);
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* Queue every element that still has its value: 0; or its -EAGAIN and so on, with none queued. */
+static int waitv_queue(struct futex_waiter *waiters, const struct futex_waitv *list, unsigned count)
+{
+    int r = 0;
+    unsigned i;
+    for (i = 0; i < count; i++) {
+        uint32_t value;
+        r = futex_address_check(list[i].uaddr);
+        if (r == 0 && get_user32(&value, list[i].uaddr) < 0)
+            r = -EFAULT;
+        if (r == 0 && value != (uint32_t)list[i].val)
+            r = -EAGAIN;
+        if (r < 0)
+            break;
+        waiter_queue(&waiters[i], list[i].uaddr, FUTEX_BITSET_MATCH_ANY);
+    }
+    if (r < 0) {
+        while (i-- > 0)
+            waiter_remove(&waiters[i]);
+    }
+    return r;
+}
+
+static int waitv_woken(const struct futex_waiter *waiters, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!waiters[i].queued)
+            return (int)i;
+    }
+    return -1;
+}
+
+static int64_t waitv(struct futex_waiter *waiters, const struct futex_waitv *list, unsigned count, uint64_t deadline)
+{
+    int r = waitv_queue(waiters, list, count);
+    if (r < 0)
+        return r;
+    int woken;
+    for (;;) {
+        task_prepare_sleep(true);
+        woken = waitv_woken(waiters, count);
+        if (woken >= 0 || r < 0) {
+            task_cancel_sleep();
+            break;
+        }
+        r = task_sleep(deadline);
+    }
+    for (unsigned i = 0; i < count; i++)
+        waiter_remove(&waiters[i]);
+    if (woken >= 0)
+        return woken;
+    return r == -EINTR ? -ERESTARTSYS : r;
+}
+
+SYSCALL_DEFINE5(futex_waitv, uaddr_t, user_list, unsigned, count, unsigned, flags, uaddr_t, user_timeout, int, clock)
+{
+    uint64_t deadline = NO_DEADLINE, ns;
+    if (flags || count == 0 || count > FUTEX_WAITV_MAX || !user_list)
+        return -EINVAL;
+    if (user_timeout) {
+        if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
+            return -EINVAL;
+        int r = timespec_from_user(&ns, user_timeout);
+        if (r < 0)
+            return r;
+        deadline = deadline_at(clock, ns);
+    }
+    struct futex_waitv *list = kmalloc(count * sizeof *list);
+    struct futex_waiter *waiters = kmalloc(count * sizeof *waiters);
+    int64_t r = list && waiters ? 0 : -ENOMEM;
+    if (r == 0)
+        r = copy_from_user(list, user_list, count * sizeof *list);
+    for (unsigned i = 0; r == 0 && i < count; i++) {
+        if ((list[i].flags & ~(uint32_t)FUTEX_PRIVATE_FLAG) != FUTEX_32 || list[i].__reserved)
+            r = -EINVAL;
+    }
+    if (r == 0)
+        r = waitv(waiters, list, count, deadline);
+    kfree(waiters);
+    kfree(list);
+    return r;
+}

@@ -1,0 +1,189 @@
+/*
+ * Priority-inheritance futexes: the kernel keeps the word (tid | FUTEX_WAITERS | FUTEX_OWNER_DIED) true. Waiters take
+ * turns in order of arrival; priorities are not inherited, since the scheduler has none to lend.
+ */
+#include <linux/errno.h>
+#include <linux/futex.h>
+
+#include "kernel/mm/uaccess.h"
+#include "kernel/process/futex.h"
+#include "kernel/process/process.h"
+#include "kernel/sched/task.h"
+#include "kernel/sched/wait.h"
+
+struct pi_waiter {
+    struct futex_waiter waiter;
+    int owner; /* tid that held the lock when this one queued, kept true as it changes hands */
+};
+
+static struct pi_waiter *pi_first(uaddr_t addr)
+{
+    struct futex_waiter *waiter;
+    TAILQ_FOREACH (waiter, futex_bucket(addr), link) {
+        if (waiter->addr == addr && waiter->pi)
+            return container_of(waiter, struct pi_waiter, waiter);
+    }
+    return NULL;
+}
+
+/* Everybody still waiting at addr waits for `owner` now; returns whether there is anybody. */
+static bool pi_set_owner(uaddr_t addr, int owner)
+{
+    struct futex_waiter *waiter;
+    bool any = false;
+    TAILQ_FOREACH (waiter, futex_bucket(addr), link) {
+        if (waiter->addr == addr && waiter->pi) {
+            container_of(waiter, struct pi_waiter, waiter)->owner = owner;
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void pi_dequeue(struct pi_waiter *w)
+{
+    if (!w->waiter.queued)
+        return;
+    TAILQ_REMOVE(futex_bucket(w->waiter.addr), &w->waiter, link);
+    w->waiter.queued = false;
+}
+
+/* The word passes to the first waiter, who wakes up owning it. 0 or -EFAULT. */
+static int pi_hand_over(uaddr_t addr, uint32_t extra)
+{
+    struct pi_waiter *next = pi_first(addr);
+    uint32_t old, found;
+    if (get_user32(&old, addr) < 0)
+        return -EFAULT;
+    for (;;) {
+        /* get_user32 may have slept. */
+        next = pi_first(addr);
+        uint32_t new = extra;
+        if (next) {
+            struct futex_waiter *after = TAILQ_NEXT(&next->waiter, link);
+            while (after && !(after->addr == addr && after->pi))
+                after = TAILQ_NEXT(after, link);
+            new |= (uint32_t)next->waiter.task->tid | (after ? FUTEX_WAITERS : 0);
+        }
+        if (cmpxchg_user32(addr, old, new, &found) < 0)
+            return -EFAULT;
+        if (found == old)
+            break;
+        old = found;
+    }
+    if (next) {
+        pi_dequeue(next);
+        pi_set_owner(addr, next->waiter.task->tid);
+        task_wake(next->waiter.task);
+    }
+    return 0;
+}
+
+/* Take the word if it is free: 0 = taken, 1 = held by somebody else (*ret_owner; the WAITERS bit is now set unless
+ * `try`), or an error. */
+static int pi_acquire(uaddr_t addr, bool try, int *ret_owner)
+{
+    uint32_t self = (uint32_t)task_current()->tid, value, found;
+    if (get_user32(&value, addr) < 0)
+        return -EFAULT;
+    for (;;) {
+        uint32_t owner = value & FUTEX_TID_MASK;
+        if (owner == self)
+            return -EDEADLK;
+        uint32_t new;
+        if (owner == 0) {
+            new = self | (value & FUTEX_OWNER_DIED) | (pi_first(addr) ? FUTEX_WAITERS : 0);
+        } else {
+            if (try)
+                return -EAGAIN;
+            if (!thread_find((int)owner))
+                return -ESRCH;
+            new = value | FUTEX_WAITERS;
+        }
+        if (new != value && cmpxchg_user32(addr, value, new, &found) < 0)
+            return -EFAULT;
+        if (new == value || found == value) {
+            *ret_owner = (int)owner;
+            return owner != 0;
+        }
+        value = found;
+    }
+}
+
+/* Would waiting for `owner` close a circle? */
+static bool pi_deadlock(int owner)
+{
+    const struct task *self = task_current();
+    for (int depth = 0; depth < 1024; depth++) {
+        const struct task *task = thread_find(owner);
+        if (!task)
+            return false;
+        if (task == self)
+            return true;
+        if (!task->pi_blocked || !task->pi_blocked->waiter.queued)
+            return false;
+        owner = task->pi_blocked->owner;
+    }
+    return true;
+}
+
+int64_t futex_lock_pi(uaddr_t addr, uint64_t deadline, bool try)
+{
+    struct task *task = task_current();
+    struct pi_waiter w = {.waiter = {.addr = addr, .bitset = FUTEX_BITSET_MATCH_ANY, .task = task, .pi = true}};
+    int r = futex_address_check(addr);
+    if (r < 0)
+        return r;
+    r = pi_acquire(addr, try, &w.owner);
+    if (r <= 0)
+        return r;
+    if (pi_deadlock(w.owner))
+        return -EDEADLK;
+
+    w.waiter.queued = true;
+    TAILQ_INSERT_TAIL(futex_bucket(addr), &w.waiter, link);
+    task->pi_blocked = &w;
+    r = 0;
+    for (;;) {
+        task_prepare_sleep(true);
+        if (!w.waiter.queued || r < 0) {
+            task_cancel_sleep();
+            break;
+        }
+        r = task_sleep(deadline);
+    }
+    task->pi_blocked = NULL;
+    if (!w.waiter.queued)
+        return 0;
+    pi_dequeue(&w);
+    return r == -EINTR ? -ERESTARTNOINTR : r;
+}
+
+int64_t futex_unlock_pi(uaddr_t addr)
+{
+    uint32_t value;
+    int r = futex_address_check(addr);
+    if (r < 0)
+        return r;
+    if (get_user32(&value, addr) < 0)
+        return -EFAULT;
+    if ((value & FUTEX_TID_MASK) != (uint32_t)task_current()->tid)
+        return -EPERM;
+    return pi_hand_over(addr, 0);
+}
+
+void futex_exit_pi(struct task *task)
+{
+    /* Rare: look through the waiters of all threads for those that wait for this one. */
+    struct task *other;
+again:
+    TAILQ_FOREACH (other, &task->process->threads, thread_link) {
+        struct pi_waiter *w = other->pi_blocked;
+        if (!w || !w->waiter.queued || w->owner != task->tid)
+            continue;
+        uaddr_t addr = w->waiter.addr;
+        if (pi_hand_over(addr, FUTEX_OWNER_DIED) < 0)
+            pi_set_owner(addr, 0);
+        goto again;
+    }
+}
