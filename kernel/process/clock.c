@@ -48,7 +48,7 @@ int timespec_to_user(uaddr_t user, uint64_t ns)
     return copy_to_user(user, &ts, sizeof ts);
 }
 
-uint64_t deadline_after(uint64_t ns)
+uint64_t clock_deadline_after(uint64_t ns)
 {
     uint64_t now = time_monotonic_ns();
     return ns >= NS_MAX - now ? NO_DEADLINE : now + ns;
@@ -64,7 +64,7 @@ bool clock_is_timeline(int clock)
     return clock_is_wall(clock) || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
 }
 
-uint64_t deadline_at(int clock, uint64_t ns)
+uint64_t clock_deadline_at(int clock, uint64_t ns)
 {
     if (ns >= NS_MAX)
         return NO_DEADLINE;
@@ -74,7 +74,7 @@ uint64_t deadline_at(int clock, uint64_t ns)
     uint64_t monotonic = time_monotonic_ns();
     if (now == 0)
         return ns;
-    return ns <= now ? monotonic : deadline_after(ns - now);
+    return ns <= now ? monotonic : clock_deadline_after(ns - now);
 }
 
 static int cpu_clock_read(int clock, uint64_t *ret_ns)

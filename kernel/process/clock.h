@@ -20,9 +20,9 @@ must_check int timespec_to_ns(uint64_t *ret_ns, const struct __kernel_timespec *
 struct __kernel_timespec timespec_of_ns(uint64_t ns);
 
 /* Now + ns on CLOCK_MONOTONIC, NO_DEADLINE when that is beyond all time. */
-uint64_t deadline_after(uint64_t ns);
+uint64_t clock_deadline_after(uint64_t ns);
 /* The CLOCK_MONOTONIC deadline for time ns on a wall, monotonic or boot clock. */
-uint64_t deadline_at(int clock, uint64_t ns);
+uint64_t clock_deadline_at(int clock, uint64_t ns);
 
 /* Is it a clock that timers and sleeps can use (not a CPU clock)? */
 bool clock_is_wall(int clock);

@@ -273,11 +273,11 @@ static int futex_deadline(int op, uaddr_t user_timeout, uint64_t *ret_deadline)
     if (r < 0)
         return r;
     if (command == FUTEX_WAIT) {
-        *ret_deadline = deadline_after(ns);
+        *ret_deadline = clock_deadline_after(ns);
         return 0;
     }
     bool wall = command == FUTEX_LOCK_PI || (op & FUTEX_CLOCK_REALTIME);
-    *ret_deadline = deadline_at(wall ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns);
+    *ret_deadline = clock_deadline_at(wall ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns);
     return 0;
 }
 
@@ -382,7 +382,7 @@ SYSCALL_DEFINE5(futex_waitv, uaddr_t, user_list, unsigned, count, unsigned, flag
         int r = timespec_from_user(&ns, user_timeout);
         if (r < 0)
             return r;
-        deadline = deadline_at(clock, ns);
+        deadline = clock_deadline_at(clock, ns);
     }
     struct futex_waitv *list = kmalloc(count * sizeof *list);
     struct futex_waiter *waiters = kmalloc(count * sizeof *waiters);

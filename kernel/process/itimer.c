@@ -49,7 +49,7 @@ static void itimer_rearm(struct itimer *it)
     /* CPU time runs at most vcpu_count() times as fast as the clock: look again when it could have come. */
     uint64_t now = itimer_now(it->which);
     uint64_t left = it->expires > now ? it->expires - now : 0;
-    timer_arm(&it->timer, deadline_after(MAX(left / vcpu_count(), CPU_TIMER_STEP_NS)));
+    timer_arm(&it->timer, clock_deadline_after(MAX(left / vcpu_count(), CPU_TIMER_STEP_NS)));
 }
 
 static void itimer_fire(struct timer *timer)

@@ -43,7 +43,7 @@ static int64_t sleep_relative(struct task *task)
 static int64_t sleep_relative_start(uint64_t ns, uaddr_t user_remain)
 {
     struct task *task = task_current();
-    task->restart_args[0] = deadline_after(ns);
+    task->restart_args[0] = clock_deadline_after(ns);
     task->restart_args[1] = user_remain;
     return sleep_relative(task);
 }
@@ -66,7 +66,7 @@ static int64_t sleep_cpu_clock(int clock, uint64_t until)
         if (now >= until)
             return 0;
         uint64_t step = MAX((until - now) / vcpu_count(), 50000ULL);
-        if (sleep_until(deadline_after(step)) < 0)
+        if (sleep_until(clock_deadline_after(step)) < 0)
             return -ERESTARTNOHAND;
     }
 }
@@ -89,5 +89,5 @@ SYSCALL_DEFINE4(clock_nanosleep, int, clock, int, flags, uaddr_t, user_time, uad
     }
     if (!absolute)
         return sleep_relative_start(ns, user_remain);
-    return sleep_until(deadline_at(clock, ns)) == 0 ? 0 : -ERESTARTNOHAND;
+    return sleep_until(clock_deadline_at(clock, ns)) == 0 ? 0 : -ERESTARTNOHAND;
 }

@@ -53,12 +53,12 @@ static uint64_t timer_now(const struct posix_timer *t)
 static void timer_rearm(struct posix_timer *t)
 {
     if (!on_cpu_clock(t)) {
-        timer_arm(&t->timer, deadline_at(t->clock, t->expires));
+        timer_arm(&t->timer, clock_deadline_at(t->clock, t->expires));
         return;
     }
     uint64_t now = timer_now(t);
     uint64_t left = t->expires > now ? t->expires - now : 0;
-    timer_arm(&t->timer, deadline_after(MAX(left / vcpu_count(), CPU_TIMER_STEP_NS)));
+    timer_arm(&t->timer, clock_deadline_after(MAX(left / vcpu_count(), CPU_TIMER_STEP_NS)));
 }
 
 /* Move expires past now; returns the periods that went by besides the first. */
@@ -99,8 +99,8 @@ static void timer_fire(struct timer *timer)
     if (t->interval) {
         /* Nobody takes the signal: keep the time without spinning on tiny intervals. */
         timer_forward(t, now);
-        timer_arm(&t->timer,
-                  MAX(on_cpu_clock(t) ? 0 : deadline_at(t->clock, t->expires), deadline_after(IGNORED_TIMER_STEP_NS)));
+        timer_arm(&t->timer, MAX(on_cpu_clock(t) ? 0 : clock_deadline_at(t->clock, t->expires),
+                                 clock_deadline_after(IGNORED_TIMER_STEP_NS)));
     } else {
         t->expires = 0;
     }

@@ -125,7 +125,7 @@ SYSCALL_DEFINE4(rt_sigtimedwait, uaddr_t, user_set, uaddr_t, user_info, uaddr_t,
         r = timespec_from_user(&timeout, user_timeout);
         if (r < 0)
             return r;
-        deadline = deadline_after(timeout);
+        deadline = clock_deadline_after(timeout);
     }
 
     struct task *task = task_current();
