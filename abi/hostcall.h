@@ -81,7 +81,8 @@ struct hostcall_clock {
 
 #define HOSTCALL_DATA_SIZE 2048
 
-/* One page per vCPU, untrusted. */
+/* One page per vCPU, untrusted; boot_params.vcpu_shared holds them VCPU_SHARED_STRIDE bytes apart. */
+#define VCPU_SHARED_STRIDE 4096
 struct vcpu_shared {
     uint64_t nr; /* enum hostcall */
     uint64_t args[6];

@@ -7,6 +7,10 @@
 
 /* Leaves the enclave with the kernel lock released; returns with it held. Only the idle task parks. */
 void hostcall_park(uint64_t deadline_ns, bool pump);
+/* From a running task, with or without the lock: give the host CPU away; send and receive once without waiting. */
+void hostcall_yield(void);
+void hostcall_pump(void);
+void hostcall_wait_boot(void); /* secondary vCPUs, before the scheduler exists */
 void hostcall_kick(uint64_t vcpu_mask);
 /* Runs one socket operation; *op is copied out and back in. Returns 0 or negative errno (host's, range-checked). */
 must_check int hostcall_socket(struct hostcall_socket *op);

@@ -8,6 +8,8 @@
 
 #include "kernel/lib/types.h"
 
+extern uint64_t elrange_end; /* set once at boot, from the policy */
+
 /* True if [p, p + size) lies wholly outside ELRANGE. */
 bool untrusted_range_ok(host_ptr p, uint64_t size);
 void untrusted_copy_in(void *dst, host_ptr src, size_t size);

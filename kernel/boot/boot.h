@@ -16,6 +16,9 @@ static inline bool policy_allows(uint64_t flag)
 const char *policy_string(struct policy_list list, uint32_t i);
 const char *policy_string_at(uint32_t offset); /* "" for 0 */
 
+/* Policy and boot parameters are both checked and may be read. */
+bool boot_ready(void);
+
 /* Boot parameters, copied in and range-checked once. Blobs still point to untrusted memory: use boot_blob_copy. */
 const struct boot_params *boot_params(void);
 /* A kmalloc'd copy with a NUL added, at most max bytes (else NULL with *ret_size = 0). Empty blob: "". */

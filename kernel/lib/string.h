@@ -24,6 +24,11 @@ char *strrchr(const char *s, int c);
 char *strstr(const char *haystack, const char *needle);
 int snprintf(char *restrict buf, size_t size, const char *restrict format, ...) printf_like(3, 4);
 int vsnprintf(char *restrict buf, size_t size, const char *restrict format, va_list args);
+/* Freestanding code gets no built-in expansion unless it asks: small constant sizes must become plain moves. */
+#define memcpy(dst, src, size) __builtin_memcpy(dst, src, size)
+#define memmove(dst, src, size) __builtin_memmove(dst, src, size)
+#define memset(dst, byte, size) __builtin_memset(dst, byte, size)
+#define memcmp(a, b, size) __builtin_memcmp(a, b, size)
 #endif
 
 /* Copy at most size - 1 bytes and terminate; returns the length of src (so >= size means cut). */

@@ -25,7 +25,8 @@ enum task_state { TASK_RUNNING, TASK_RUNNABLE, TASK_SLEEPING, TASK_DEAD };
 struct task {
     /* entry code (offsets asserted in kernel/arch) */
     uint64_t kernel_stack_top;
-    uint64_t saved_rsp; /* kernel context while not running */
+    uint64_t saved_rsp;         /* kernel context while not running */
+    volatile bool work_pending; /* something to do before going back to user code: signals, exit, reschedule */
 
     /* scheduler */
     enum task_state state;
@@ -36,7 +37,7 @@ struct task {
     void *kernel_stack;
     void *vector_state; /* XSAVE image while not running */
     uint64_t fs_base;   /* while not running */
-    uint64_t runtime_ns, last_start_ns;
+    uint64_t runtime_ns, last_start_ns, queued_ns;
     uint64_t user_ns, system_ns;
     int nice;
     uint64_t affinity_mask;
@@ -57,7 +58,6 @@ struct task {
 
     /* signals (kernel/process/signal.c) */
     struct task_signals signals;
-    volatile bool work_pending; /* something to do before going back to user code: signals, exit, reschedule */
     /* restart_syscall */
     int64_t (*restart_fn)(struct task *task);
     uint64_t restart_args[4];

@@ -1,0 +1,13 @@
+/* Set-up of vector state; its use is in kernel/arch/trap.h. */
+#ifndef COFRE_KERNEL_ARCH_VECTOR_H
+#define COFRE_KERNEL_ARCH_VECTOR_H
+
+#include "kernel/lib/types.h"
+
+#define XSAVE_LEGACY_SIZE 512
+#define XSAVE_HEADER_SIZE 64
+
+void vector_init(uint64_t features, uint32_t size);
+void vector_state_init(void *buf); /* an image of the state after vector_state_reset() */
+
+#endif

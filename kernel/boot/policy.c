@@ -1,0 +1,98 @@
+/*
+ * The measured policy. It is measured, so it is trusted; it is checked all the same, once and completely, so that no
+ * later code has to.
+ */
+#include <linux/errno.h>
+
+#include "kernel/boot/policy.h"
+
+#include "kernel/boot/boot.h"
+#include "kernel/lib/string.h"
+
+#define LIST_MAX 65536
+
+/* Number of strings of `count` that start at offset and end inside the blob. */
+static bool strings_ok(const struct policy *p, struct policy_list list)
+{
+    const char *blob = (const char *)p;
+    uint64_t at = list.offset;
+    if (list.count > LIST_MAX)
+        return false;
+    if (list.count && list.offset < sizeof(struct policy))
+        return false;
+    for (uint32_t i = 0; i < list.count; i++) {
+        if (at >= p->size)
+            return false;
+        size_t length = strnlen(blob + at, p->size - at);
+        if (at + length >= p->size)
+            return false;
+        at += length + 1;
+    }
+    return true;
+}
+
+static bool string_ok(const struct policy *p, uint32_t offset)
+{
+    return offset == 0 || strings_ok(p, (struct policy_list){offset, 1});
+}
+
+static bool array_ok(const struct policy *p, struct policy_list list, size_t item_size)
+{
+    if (list.count == 0)
+        return true;
+    return list.count <= LIST_MAX && list.offset >= sizeof(struct policy) && list.offset % 8 == 0 &&
+           list.offset + (uint64_t)list.count * item_size <= p->size;
+}
+
+static bool numbers_ok(const struct policy *p)
+{
+    uint64_t el = p->elrange_size;
+    return (el & (el - 1)) == 0 && el >= ELRANGE_SIZE_MIN && el <= 1UL << 46 && p->memory_size % PAGE_SIZE == 0 &&
+           p->kernel_heap_size % PAGE_SIZE == 0 && p->kernel_heap_size <= KHEAP_END - KHEAP_BASE && p->vcpu_max >= 1 &&
+           p->vcpu_max <= VCPU_MAX && (p->xfrm_low & 3) == 3 && p->root_size % PAGE_SIZE == 0 &&
+           p->root_hash_offset % PAGE_SIZE == 0 && p->root_hash_offset >= p->root_size;
+}
+
+int policy_check(const void *blob, size_t max_size)
+{
+    const struct policy *p = blob;
+    if (max_size < sizeof(*p) || p->magic != POLICY_MAGIC || p->version != POLICY_VERSION || p->size < sizeof(*p) ||
+        p->size > max_size)
+        return -EINVAL;
+    if (!numbers_ok(p))
+        return -EINVAL;
+    if (!strings_ok(p, p->groups) || !strings_ok(p, p->entrypoint) || !strings_ok(p, p->cmd) ||
+        !strings_ok(p, p->env) || !strings_ok(p, p->env_allow))
+        return -EINVAL;
+    if (!string_ok(p, p->workdir_offset) || !string_ok(p, p->hostname_offset) || !string_ok(p, p->user_name_offset))
+        return -EINVAL;
+    if (!array_ok(p, p->tmpfs, sizeof(struct policy_mount)) || !array_ok(p, p->ports, sizeof(struct policy_port)))
+        return -EINVAL;
+    const struct policy_mount *mounts = (const void *)((const char *)p + p->tmpfs.offset);
+    for (uint32_t i = 0; i < p->tmpfs.count; i++)
+        if (!string_ok(p, mounts[i].path_offset))
+            return -EINVAL;
+    return 0;
+}
+
+#ifndef COFRE_HOSTED
+const struct policy *policy(void)
+{
+    return (const struct policy *)POLICY_BASE;
+}
+#endif
+
+const char *policy_string(struct policy_list list, uint32_t i)
+{
+    const char *s = (const char *)policy() + list.offset;
+    if (i >= list.count)
+        return NULL;
+    while (i--)
+        s += strlen(s) + 1;
+    return s;
+}
+
+const char *policy_string_at(uint32_t offset)
+{
+    return offset ? (const char *)policy() + offset : "";
+}

@@ -1,0 +1,154 @@
+/*
+ * What a vCPU does between tasks, and when it must be interrupted.
+ *
+ * Idle: run timers, look at the rings, else park. vCPU 0 pumps while it is parked; the others only sleep. A vCPU parks
+ * until the next timer unless vCPU 0 is parked and will wake for it.
+ *
+ * Busy: nobody looks at timers, rings or the queue while user code runs, so a tick is asked for (vcpu_shared.tick_wanted)
+ * whenever there is something to look at: tasks in the queue, bytes to send, a timer that no parked vCPU waits for, or,
+ * on vCPU 0, sleepers that input might wake. The word is only cleared by a tick that finds none of these: it would
+ * otherwise change at every system call.
+ */
+#include "kernel/arch/hostcall.h"
+#include "kernel/arch/untrusted.h"
+#include "kernel/arch/vcpu.h"
+#include "kernel/lib/printk.h"
+#include "kernel/net/net.h"
+#include "kernel/sched/lock.h"
+#include "kernel/sched/run_queue.h"
+#include "kernel/sched/sched.h"
+#include "kernel/sched/time.h"
+
+#define KICK_AFTER_NS 50000
+#define HANDOVER_NS 1000000
+
+static uint64_t idle_ns;
+
+static void look_around(void)
+{
+    timers_run(time_monotonic_ns());
+    net_poll_ready();
+    host_signals_poll();
+}
+
+/* The earliest moment any parked vCPU wakes by itself. */
+static uint64_t parked_until(void)
+{
+    uint64_t earliest = NO_DEADLINE;
+    for (unsigned i = 0; i < vcpu_count(); i++)
+        if (vcpu_at(i)->parked)
+            earliest = MIN(earliest, vcpu_at(i)->parked_until_ns);
+    return earliest;
+}
+
+static struct vcpu *parked_vcpu(void)
+{
+    for (unsigned i = 1; i <= vcpu_count(); i++) {
+        struct vcpu *vcpu = vcpu_at(i % vcpu_count()); /* vCPU 0 last: it should pump */
+        if (vcpu->parked && !vcpu->kicked && run_queue_has_work(vcpu))
+            return vcpu;
+    }
+    return NULL;
+}
+
+static bool tick_needed(const struct vcpu *vcpu)
+{
+    return run_queue.count > 0 || (vcpu->index == 0 && run_queue.sleeping > 0) || net_flush_wanted() ||
+           timers_next_ns() < parked_until();
+}
+
+static void tick_want(struct vcpu *vcpu, bool wanted)
+{
+    if (vcpu->tick_wanted == wanted)
+        return;
+    vcpu->tick_wanted = wanted;
+    untrusted_store32(host_ptr_add(vcpu->shared, offsetof(struct vcpu_shared, tick_wanted)), wanted);
+}
+
+static void kick(struct vcpu *vcpu)
+{
+    vcpu->kicked = true;
+    hostcall_kick(1ULL << vcpu->index);
+}
+
+static void park(struct vcpu *vcpu, uint64_t deadline_ns)
+{
+    uint64_t start = time_monotonic_ns();
+    if (vcpu->index != 0 && vcpu_at(0)->parked && vcpu_at(0)->parked_until_ns <= deadline_ns)
+        deadline_ns = NO_DEADLINE;
+    vcpu->parked_until_ns = deadline_ns;
+    vcpu->parked = true;
+    hostcall_park(deadline_ns == NO_DEADLINE ? PARK_FOREVER : deadline_ns, vcpu->index == 0);
+    vcpu->parked = false;
+    vcpu->kicked = false;
+    vcpu->tick = false;
+    idle_ns += time_monotonic_ns() - start;
+}
+
+noreturn_fn void sched_idle(void)
+{
+    struct vcpu *vcpu = vcpu_self();
+    for (;;) {
+        look_around();
+        if (vcpu->handed_over) {
+            /* the task was left to another vCPU; take it back only if nobody came for it */
+            vcpu->handed_over = false;
+            park(vcpu, MIN(timers_next_ns(), time_monotonic_ns() + HANDOVER_NS));
+            continue;
+        }
+        if (run_queue_has_work(vcpu)) {
+            schedule();
+        } else {
+            park(vcpu, timers_next_ns());
+        }
+    }
+}
+
+void sched_before_user(void)
+{
+    struct vcpu *vcpu = vcpu_self(), *other;
+    if (!vcpu->tick_wanted && tick_needed(vcpu))
+        tick_want(vcpu, true);
+    if (run_queue.count == 0 || vcpu_count() == 1)
+        return;
+    if (time_monotonic_ns() - TAILQ_FIRST(&run_queue.tasks)->queued_ns > KICK_AFTER_NS && (other = parked_vcpu()))
+        kick(other);
+}
+
+void sched_tick(void)
+{
+    struct vcpu *vcpu = vcpu_self(), *other;
+    vcpu->tick = false;
+    vcpu->preemptions++;
+    if (net_flush_wanted() || (vcpu->index == 0 && run_queue.sleeping > 0)) {
+        kernel_unlock();
+        hostcall_pump();
+        kernel_lock();
+    }
+    look_around();
+    if (!tick_needed(vcpu))
+        tick_want(vcpu, false);
+    if (run_queue.count == 0)
+        return;
+    if ((other = parked_vcpu()))
+        kick(other);
+    if (vcpu->index == 0 && other && run_queue.count == 1) {
+        /* the waiting task goes there; this one goes on here until the next tick */
+        return;
+    }
+    vcpu->need_resched = true;
+}
+
+void sched_user_work(void)
+{
+    struct vcpu *vcpu = vcpu_self();
+    if (vcpu->tick)
+        sched_tick();
+    if (vcpu->need_resched)
+        schedule();
+}
+
+uint64_t sched_idle_ns(void)
+{
+    return idle_ns;
+}

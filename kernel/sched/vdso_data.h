@@ -1,0 +1,18 @@
+/* What the vDSO needs for clocks; one copy, in the kernel's data, which application code can read. */
+#ifndef COFRE_KERNEL_SCHED_VDSO_DATA_H
+#define COFRE_KERNEL_SCHED_VDSO_DATA_H
+
+#include <stdint.h>
+
+#define VDSO_SHIFT 32
+
+/* ns = base + ((TSC - base_tsc) * mult >> VDSO_SHIFT) */
+struct vdso_data {
+    uint64_t base_tsc, mult;
+    uint64_t monotonic_ns, realtime_ns;
+    uint64_t boot_ns; /* CLOCK_MONOTONIC when the kernel started */
+};
+
+extern struct vdso_data vdso_data;
+
+#endif

@@ -1,0 +1,107 @@
+/* The dispatch table: every number of <asm/unistd_64.h>, by weak reference to sys_NAME; what nobody defines is ENOSYS. */
+#include "kernel/syscalls/table.h"
+
+#include <asm/unistd_64.h>
+#include <linux/errno.h>
+
+#include "abi/stats.h"
+#include "kernel/arch/hostcall.h"
+#include "kernel/arch/vcpu.h"
+#include "kernel/boot/boot.h"
+#include "kernel/lib/string.h"
+#include "kernel/sched/lock.h"
+#include "kernel/sched/task.h"
+
+#define SYSCALL(name, nr) int64_t sys_##name(struct trap_frame *frame) __attribute__((weak));
+#include "kernel/syscalls/numbers.inc"
+#undef SYSCALL
+
+static const syscall_fn functions[STATS_SYSCALL_MAX] = {
+#define SYSCALL(name, nr) [nr] = sys_##name,
+#include "kernel/syscalls/numbers.inc"
+#undef SYSCALL
+};
+
+static const char *const names[STATS_SYSCALL_MAX] = {
+#define SYSCALL(name, nr) [nr] = #name,
+#include "kernel/syscalls/numbers.inc"
+#undef SYSCALL
+};
+
+static const bool lockless[STATS_SYSCALL_MAX] = {
+#define LOCKLESS(name) [__NR_##name] = true,
+    SYSCALL_LOCKLESS(LOCKLESS)
+#undef LOCKLESS
+};
+
+bool syscall_is_lockless(uint64_t nr)
+{
+    return nr < STATS_SYSCALL_MAX && lockless[nr];
+}
+
+const char *syscall_name(uint64_t nr)
+{
+    return nr < STATS_SYSCALL_MAX ? names[nr] : NULL;
+}
+
+static bool tracing(void)
+{
+    return unlikely(boot_params()->flags & BOOT_TRACE) && policy_allows(POLICY_DIAGNOSTICS);
+}
+
+static void trace(const char *format, const struct trap_frame *frame, uint64_t nr, int64_t result)
+{
+    char line[256], number[16];
+    const char *name = syscall_name(nr);
+    if (!name) {
+        snprintf(number, sizeof(number), "%lu", nr);
+        name = number;
+    }
+    int size = snprintf(line, sizeof(line), format, task_current()->tid, name, frame->rdi, frame->rsi, frame->rdx,
+                        frame->r10, frame->r8, frame->r9, result);
+    bool held = kernel_lock_held();
+    if (!held)
+        kernel_lock();
+    hostcall_trace(line, MIN((size_t)size, sizeof(line) - 1));
+    if (!held)
+        kernel_unlock();
+}
+
+int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow)
+{
+    struct vcpu *vcpu = vcpu_self();
+    syscall_fn fn;
+
+    if (unlikely(nr >= STATS_SYSCALL_MAX))
+        return -ENOSYS;
+    vcpu->syscalls[nr]++;
+    if (unlikely(slow))
+        vcpu->syscalls_slow[nr]++;
+    fn = functions[nr];
+    if (unlikely(!fn)) {
+        vcpu->syscalls_enosys[nr]++;
+        if (tracing())
+            trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx) not implemented\n", frame, nr, 0);
+        return -ENOSYS;
+    }
+    if (likely(!tracing()))
+        return fn(frame);
+    if (nr == __NR_exit || nr == __NR_exit_group || nr == __NR_execve || nr == __NR_rt_sigreturn)
+        trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx)\n", frame, nr, 0);
+    struct trap_frame before = *frame;
+    int64_t result = fn(frame);
+    trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx) = %ld\n", &before, nr, result);
+    return result;
+}
+
+void syscall_stats(struct run_stats *stats)
+{
+    for (unsigned v = 0; v < vcpu_count(); v++) {
+        const struct vcpu *vcpu = vcpu_at(v);
+        for (unsigned i = 0; i < STATS_SYSCALL_MAX; i++) {
+            stats->syscalls[i] += vcpu->syscalls[i];
+            stats->syscalls_slow[i] += vcpu->syscalls_slow[i];
+            stats->syscalls_enosys[i] += vcpu->syscalls_enosys[i];
+        }
+    }
+}

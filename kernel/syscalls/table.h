@@ -1,0 +1,17 @@
+/* Calling a system call by number. */
+#ifndef COFRE_KERNEL_SYSCALLS_TABLE_H
+#define COFRE_KERNEL_SYSCALLS_TABLE_H
+
+#include "kernel/syscalls/syscall.h"
+
+/* May run without the kernel lock. False for numbers that do not exist. */
+bool syscall_is_lockless(uint64_t nr);
+/* Counts, traces if asked, and runs. slow: it came as #UD. */
+int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow);
+/* "read"; NULL if Linux has no such number. */
+const char *syscall_name(uint64_t nr);
+
+struct run_stats;
+void syscall_stats(struct run_stats *stats); /* adds all vCPUs' counts */
+
+#endif
