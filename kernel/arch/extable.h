@@ -12,12 +12,7 @@
 #define ENCLU_FAULT 0x7fffffff
 
 #ifdef __ASSEMBLER__
-.macro EXTABLE site, fixup, kind
-    .pushsection .ex_table, "a", @progbits
-    .balign 8
-    .quad \site, \fixup, \kind
-    .popsection
-.endm
+.macro EXTABLE site, fixup, kind.pushsection.ex_table, "a", @progbits.balign 8.quad \site, \fixup, \kind.popsection.endm
 #else
 #include "kernel/lib/types.h"
 struct extable_entry {

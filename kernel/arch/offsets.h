@@ -13,7 +13,7 @@
 #define VCPU_BOOTED 56
 #define VCPU_HOSTCALL_RSP 64
 #define VCPU_HOSTCALL_FS 72
-#define VCPU_HOST 80   /* struct host_context at CSSA = 0: rcx, rsp, rbp, r12, r13, r14, r15 */
+#define VCPU_HOST 80    /* struct host_context at CSSA = 0: rcx, rsp, rbp, r12, r13, r14, r15 */
 #define VCPU_HOST_X 136 /* the same at CSSA = 1 */
 
 #define HOST_RCX 0

@@ -6,8 +6,8 @@
  */
 #include "kernel/arch/trap.h"
 
-#include <asm/signal.h>
 #include <asm/siginfo.h>
+#include <asm/signal.h>
 #include <linux/errno.h>
 
 #include "kernel/arch/emulate.h"

@@ -1,7 +1,7 @@
 /*
  * The instructions that touch application memory, in assembly with exception-table entries: a fault is resolved by
- * mm_fault() as the application's own would be (so these may sleep), else the primitive stops. No range is checked here:
- * only kernel/mm/uaccess.c calls these.
+ * mm_fault() as the application's own would be (so these may sleep), else the primitive stops. No range is checked
+ * here: only kernel/mm/uaccess.c calls these.
  */
 #ifndef COFRE_KERNEL_ARCH_UACCESS_H
 #define COFRE_KERNEL_ARCH_UACCESS_H

@@ -39,8 +39,8 @@ static inline void store(uint64_t addr, uint64_t value)
 static uint64_t store_bits(uint64_t addr, uint64_t mask, uint64_t value)
 {
     uint64_t old = load(addr);
-    while (!__atomic_compare_exchange_n((uint64_t *)addr, &old, (old & ~mask) | (value & mask), false,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    while (!__atomic_compare_exchange_n((uint64_t *)addr, &old, (old & ~mask) | (value & mask), false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
         ;
     return old;
 }

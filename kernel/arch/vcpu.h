@@ -38,7 +38,7 @@ struct vcpu {
     struct task *dead; /* ended on this vCPU, to be freed once off its stack */
     bool panicking;
     bool need_resched;
-    bool handed_over; /* the task that ran here was left to another vCPU: park once before taking one */
+    bool handed_over;         /* the task that ran here was left to another vCPU: park once before taking one */
     bool tick_wanted;         /* what vcpu_shared.tick_wanted holds */
     volatile bool tick;       /* a tick or kick came since the scheduler last looked */
     bool parked;              /* in PARK, or about to be */

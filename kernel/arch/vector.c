@@ -1,7 +1,7 @@
 /* Vector and x87 state by XSAVE, and the segment bases. The kernel itself uses general registers only. */
+#include "kernel/arch/vector.h"
 #include "kernel/arch/trap.h"
 #include "kernel/arch/vcpu.h"
-#include "kernel/arch/vector.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/sched/task.h"

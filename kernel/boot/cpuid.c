@@ -36,8 +36,7 @@ static const struct hidden hidden[] = {
      .ecx = BIT(3) | BIT(4) | BIT(5) | BIT(7) | BIT(22) | BIT(23) | BIT(30) | BIT(31),
      .edx = BIT(5) | BIT(11) | BIT(13) | BIT(20)},
     {XFRM_AVX, 7, 0, .ebx = BIT(5), .ecx = BIT(9) | BIT(10)}, /* AVX2; VAES, VPCLMULQDQ */
-    {XFRM_AVX | XFRM_AVX512, 7, 0,
-     .ebx = BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31),
+    {XFRM_AVX | XFRM_AVX512, 7, 0, .ebx = BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31),
      .ecx = BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14), .edx = BIT(2) | BIT(3) | BIT(8) | BIT(23)},
     {XFRM_AMX, 7, 0, .edx = BIT(22) | BIT(24) | BIT(25)},
     {0, 7, 1, .eax = BIT(17) | BIT(18) | BIT(19) | BIT(26), .edx = BIT(14) | BIT(18)}, /* FRED, LKGS, WRMSRNS, LAM */
@@ -71,7 +70,8 @@ void cpuid_sanitise(struct boot_cpuid *e, uint64_t bits, uint32_t bytes)
 {
     for (size_t i = 0; i < ARRAY_COUNT(hidden); i++) {
         const struct hidden *h = &hidden[i];
-        if (h->leaf != e->leaf || h->subleaf != e->subleaf || (h->xfrm_needed && (bits & h->xfrm_needed) == h->xfrm_needed))
+        if (h->leaf != e->leaf || h->subleaf != e->subleaf ||
+            (h->xfrm_needed && (bits & h->xfrm_needed) == h->xfrm_needed))
             continue;
         e->eax &= ~h->eax;
         e->ebx &= ~h->ebx;

@@ -4,10 +4,10 @@
  * Idle: run timers, look at the rings, else park. vCPU 0 pumps while it is parked; the others only sleep. A vCPU parks
  * until the next timer unless vCPU 0 is parked and will wake for it.
  *
- * Busy: nobody looks at timers, rings or the queue while user code runs, so a tick is asked for (vcpu_shared.tick_wanted)
- * whenever there is something to look at: tasks in the queue, bytes to send, a timer that no parked vCPU waits for, or,
- * on vCPU 0, sleepers that input might wake. The word is only cleared by a tick that finds none of these: it would
- * otherwise change at every system call.
+ * Busy: nobody looks at timers, rings or the queue while user code runs, so a tick is asked for
+ * (vcpu_shared.tick_wanted) whenever there is something to look at: tasks in the queue, bytes to send, a timer that no
+ * parked vCPU waits for, or, on vCPU 0, sleepers that input might wake. The word is only cleared by a tick that finds
+ * none of these: it would otherwise change at every system call.
  */
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/untrusted.h"

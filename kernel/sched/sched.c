@@ -45,8 +45,7 @@ static void enqueue(struct task *task)
 static struct task *pick(const struct vcpu *vcpu)
 {
     struct task *task;
-    TAILQ_FOREACH(task, &run_queue.tasks, run_link)
-    {
+    TAILQ_FOREACH (task, &run_queue.tasks, run_link) {
         if (task->affinity_mask >> vcpu->index & 1) {
             TAILQ_REMOVE(&run_queue.tasks, task, run_link);
             run_queue.count--;
@@ -59,9 +58,9 @@ static struct task *pick(const struct vcpu *vcpu)
 bool run_queue_has_work(const struct vcpu *vcpu)
 {
     const struct task *task;
-    TAILQ_FOREACH(task, &run_queue.tasks, run_link)
-    if (task->affinity_mask >> vcpu->index & 1)
-        return true;
+    TAILQ_FOREACH (task, &run_queue.tasks, run_link)
+        if (task->affinity_mask >> vcpu->index & 1)
+            return true;
     return false;
 }
 
@@ -152,8 +151,7 @@ void task_cancel_sleep(void)
 
 static bool task_interrupted(const struct task *task)
 {
-    return task->interruptible &&
-           (signal_pending(task) || task->exiting || (task->process && task->process->exiting));
+    return task->interruptible && (signal_pending(task) || task->exiting || (task->process && task->process->exiting));
 }
 
 struct sleep_timer {

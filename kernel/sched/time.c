@@ -1,6 +1,6 @@
 /*
- * Clocks: TSC times a rate that the host calibrated once. The vDSO reads the same data (kernel/sched/vdso). Nothing ever
- * steps back: data is written once at boot.
+ * Clocks: TSC times a rate that the host calibrated once. The vDSO reads the same data (kernel/sched/vdso). Nothing
+ * ever steps back: data is written once at boot.
  */
 #include "kernel/sched/time.h"
 

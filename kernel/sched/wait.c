@@ -50,8 +50,7 @@ bool wait_queue_active(const struct wait_queue *queue)
 static void wake(struct wait_queue *queue, uint32_t events, bool all)
 {
     struct wait_entry *entry, *next;
-    TAILQ_FOREACH_SAFE(entry, &queue->entries, link, next)
-    {
+    TAILQ_FOREACH_SAFE (entry, &queue->entries, link, next) {
         bool exclusive = entry->exclusive; /* the callback may free the entry */
         if (entry->fn(entry, events) && exclusive && !all)
             return;

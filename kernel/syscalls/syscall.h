@@ -76,7 +76,8 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
 /* Which system calls may run without the kernel lock: they touch only the current task and constants. */
 #define SYSCALL_LOCKLESS(SYSCALL)                                                                                      \
     SYSCALL(getpid)                                                                                                    \
-    SYSCALL(gettid) SYSCALL(getppid) SYSCALL(getuid) SYSCALL(geteuid) SYSCALL(getgid) SYSCALL(getegid)                 \
-        SYSCALL(clock_gettime) SYSCALL(gettimeofday) SYSCALL(time) SYSCALL(getcpu)
+    SYSCALL(gettid)                                                                                                    \
+    SYSCALL(getppid) SYSCALL(getuid) SYSCALL(geteuid) SYSCALL(getgid) SYSCALL(getegid) SYSCALL(clock_gettime)          \
+        SYSCALL(gettimeofday) SYSCALL(time) SYSCALL(getcpu)
 
 #endif

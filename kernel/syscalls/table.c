@@ -1,4 +1,5 @@
-/* The dispatch table: every number of <asm/unistd_64.h>, by weak reference to sys_NAME; what nobody defines is ENOSYS. */
+/* The dispatch table: every number of <asm/unistd_64.h>, by weak reference to sys_NAME; what nobody defines is ENOSYS.
+ */
 #include "kernel/syscalls/table.h"
 
 #include <asm/unistd_64.h>
