@@ -12,7 +12,14 @@
 #define ENCLU_FAULT 0x7fffffff
 
 #ifdef __ASSEMBLER__
-.macro EXTABLE site, fixup, kind.pushsection.ex_table, "a", @progbits.balign 8.quad \site, \fixup, \kind.popsection.endm
+/* clang-format off */
+.macro EXTABLE site, fixup, kind
+    .pushsection .ex_table, "a", @progbits
+    .balign 8
+    .quad \site, \fixup, \kind
+    .popsection
+.endm
+/* clang-format on */
 #else
 #include "kernel/lib/types.h"
 struct extable_entry {
