@@ -16,10 +16,16 @@ static void replace(char **ret_error, char *text)
     *ret_error = text ? text : strdup("out of memory");
 }
 
+/* Control characters, which names out of hostile archives may hold, come out as '?'. */
 static char *format_text(const char *format, va_list args)
 {
     char *text = NULL;
-    return vasprintf(&text, format, args) < 0 ? NULL : text;
+    if (vasprintf(&text, format, args) < 0)
+        return NULL;
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    return text;
 }
 
 int error_set(char **ret_error, const char *format, ...)
