@@ -1,0 +1,66 @@
+# Cofre: every task of a developer or a first visitor. `make` alone explains them.
+BUILD ?= build
+PREFIX ?= /usr/local
+NINJA := ninja -C $(BUILD)
+
+.PHONY: help deps build run test bench fuzz fresh gdb install lint format clean
+
+help:
+	@echo 'make run      convert a Debian image with Redis, run it in an enclave, use it, measure it against native'
+	@echo 'make test     everything that CI checks (TEST=unit|conformance|e2e|fuzz for one part)'
+	@echo 'make bench    figures against native, interleaved; build/bench.json (ONLY=name for one)'
+	@echo 'make fuzz     fuzz every parser (TIME=seconds for each, default 60; ONLY=name for one)'
+	@echo 'make fresh    prove `make run` and `make test` in a minimal Debian made by mmdebstrap'
+	@echo 'make gdb      debug a program in an enclave: IMAGE=folder ARGS="..."'
+	@echo 'make build    compile; the command is then build/cofre'
+	@echo 'make install  PREFIX=/usr/local'
+	@echo 'make lint     formatting, clang-tidy, layer and kernel checks'
+	@echo 'make format   clang-format everything'
+	@echo 'make deps     install the Debian packages that all of this needs (as root; otherwise names them)'
+
+deps:
+	@tools/install-deps build run test
+
+$(BUILD)/build.ninja:
+	@tools/install-deps build
+	@meson setup $(BUILD) > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+
+build: $(BUILD)/build.ninja
+	@$(NINJA) --quiet || $(NINJA)
+
+run: build
+	@tools/install-deps run
+	@tools/demo
+
+test: build
+	@tools/install-deps run test
+	@tools/run-tests $(TEST)
+
+bench: build
+	@tools/install-deps run test
+	@bench/run $(ONLY)
+
+fuzz:
+	@tools/install-deps build test
+	@fuzz/run --time $(or $(TIME),60) $(ONLY)
+
+fresh:
+	@tools/install-deps fresh
+	@tools/fresh
+
+gdb: build
+	@tools/gdb $(IMAGE) $(ARGS)
+
+install: build
+	@meson install -C $(BUILD) --destdir "$(DESTDIR)" --quiet
+
+lint: build
+	@tools/install-deps test
+	@tools/lint
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf $(BUILD)
