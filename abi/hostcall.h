@@ -105,8 +105,8 @@ struct vcpu_shared {
     uint32_t signals;
     uint64_t reserved[20];
     uint8_t data[HOSTCALL_DATA_SIZE];
-};
-_Static_assert(sizeof(struct vcpu_shared) <= 4096, "one page");
+} __attribute__((aligned(4096)));
+_Static_assert(sizeof(struct vcpu_shared) == 4096, "one page, also as an array");
 
 /* SOCKET operations. Addresses are struct sockaddr_in / sockaddr_in6 exactly as Linux lays them out. */
 enum socket_op {

@@ -1,0 +1,183 @@
+/* Host calls: the table that answers each of abi/hostcall.h. */
+#include "host/clock.h"
+#include "host/error.h"
+#include "host/pump/pump.h"
+#include "host/runtime.h"
+#include "host/terminal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+typedef int64_t (*hostcall_fn)(struct vcpu *vcpu, const uint64_t args[6]);
+
+static int64_t call_park(struct vcpu *vcpu, const uint64_t args[6])
+{
+    struct runtime *runtime = vcpu->runtime;
+    bool pump = (args[1] & PARK_PUMP) && vcpu->index == 0;
+
+    if (!pump && args[0] == 0)
+        return 0;
+    __atomic_store_n(&vcpu->shared->parked, 1, __ATOMIC_RELAXED);
+    atomic_store(&vcpu->parked, 1);
+    if (pump)
+        pump_park(runtime->pump, args[0], &vcpu->kicked);
+    else
+        vcpu_park(vcpu, args[0]);
+    atomic_store(&vcpu->parked, 0);
+    __atomic_store_n(&vcpu->shared->parked, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&vcpu->shared->kick, 0, __ATOMIC_RELAXED);
+    atomic_store(&vcpu->kicked, 0);
+    vcpu->kick_retries = 0;
+    if (atomic_load(&runtime->ticker_asleep))
+        ticker_wake(runtime);
+    return 0;
+}
+
+static int64_t call_kick(struct vcpu *vcpu, const uint64_t args[6])
+{
+    struct runtime *runtime = vcpu->runtime;
+
+    for (unsigned i = 0; i < runtime->vcpu_count; i++)
+        if ((args[0] >> i & 1) && i != vcpu->index)
+            vcpu_kick(runtime, i);
+    return 0;
+}
+
+static int64_t call_socket(struct vcpu *vcpu, const uint64_t args[6])
+{
+    return pump_socket(vcpu->runtime->pump, (struct hostcall_socket *)vcpu->shared->data);
+}
+
+static int64_t modify_types(struct runtime *runtime, uint64_t addr, uint64_t size, uint64_t type)
+{
+    struct sgx_enclave_modify_types arg = {.offset = addr, .length = size, .page_type = type};
+    int ret = 0;
+
+    while (arg.length > 0) {
+        arg.count = 0;
+        ret = sgx_ioctl(runtime->enclave, SGX_IOC_ENCLAVE_MODIFY_TYPES, &arg);
+        if (ret != 0 && ret != -EINTR && ret != -EAGAIN)
+            return ret < 0 ? ret : -EIO;
+        arg.offset += arg.count;
+        arg.length -= arg.count;
+    }
+    return 0;
+}
+
+static int64_t restrict_permissions(struct runtime *runtime, uint64_t addr, uint64_t size, uint64_t permissions)
+{
+    struct sgx_enclave_restrict_permissions arg = {.offset = addr, .length = size, .permissions = permissions};
+    int ret = 0;
+
+    while (arg.length > 0) {
+        arg.count = 0;
+        ret = sgx_ioctl(runtime->enclave, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS, &arg);
+        if (ret != 0 && ret != -EINTR && ret != -EAGAIN)
+            return ret < 0 ? ret : -EIO;
+        arg.offset += arg.count;
+        arg.length -= arg.count;
+    }
+    return 0;
+}
+
+static int64_t remove_pages(struct runtime *runtime, uint64_t addr, uint64_t size)
+{
+    struct sgx_enclave_remove_pages arg = {.offset = addr, .length = size};
+    int ret = 0;
+
+    while (arg.length > 0) {
+        arg.count = 0;
+        ret = sgx_ioctl(runtime->enclave, SGX_IOC_ENCLAVE_REMOVE_PAGES, &arg);
+        if (ret != 0 && ret != -EINTR && ret != -EAGAIN)
+            return ret < 0 ? ret : -EIO;
+        arg.offset += arg.count;
+        arg.length -= arg.count;
+    }
+    return 0;
+}
+
+static int64_t call_edmm(struct vcpu *vcpu, const uint64_t args[6])
+{
+    struct runtime *runtime = vcpu->runtime;
+    uint64_t addr = args[1], size = args[2];
+
+    if (addr % PAGE_SIZE || size % PAGE_SIZE || addr + size < addr)
+        return -EINVAL;
+    atomic_fetch_add(&runtime->edmm_ioctls, 1);
+    switch (args[0]) {
+    case EDMM_RESTRICT:
+        return restrict_permissions(runtime, addr, size, args[3]);
+    case EDMM_TRIM:
+        return modify_types(runtime, addr, size, 4 /* PT_TRIM */);
+    case EDMM_REMOVE:
+        return remove_pages(runtime, addr, size);
+    case EDMM_PROTECT:
+        return sgx_protect(runtime->enclave, addr, size,
+                           (args[3] & EDMM_R ? PROT_READ : 0) | (args[3] & EDMM_W ? PROT_WRITE : 0) |
+                               (args[3] & EDMM_X ? PROT_EXEC : 0));
+    case EDMM_POPULATE:
+        return 0; /* the fault that EACCEPT takes does it */
+    default:
+        return -ENOSYS;
+    }
+}
+
+static int64_t call_clock(struct vcpu *vcpu, const uint64_t args[6])
+{
+    clock_read((struct hostcall_clock *)vcpu->shared->data);
+    return 0;
+}
+
+static int64_t call_console(struct vcpu *vcpu, const uint64_t args[6])
+{
+    return args[0] == CONSOLE_GET_WINSIZE ? terminal_size() : -ENOSYS;
+}
+
+/* Lines for the host's stderr; a raw terminal needs its carriage returns. */
+static int64_t call_log(struct vcpu *vcpu, const uint64_t args[6])
+{
+    char text[2 * HOSTCALL_DATA_SIZE];
+    size_t size = args[0] < HOSTCALL_DATA_SIZE ? args[0] : HOSTCALL_DATA_SIZE, used = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        char c = (char)vcpu->shared->data[i];
+
+        if (c == '\n' && vcpu->runtime->options.tty)
+            text[used++] = '\r';
+        text[used++] = c;
+    }
+    return write(STDERR_FILENO, text, used) < 0 ? -errno : 0;
+}
+
+static int64_t call_exit(struct vcpu *vcpu, const uint64_t args[6])
+{
+    runtime_end(vcpu, (int)(args[0] < 512 ? args[0] : EXIT_RUNTIME_FAILED));
+}
+
+static const hostcall_fn hostcall_table[HOSTCALL_COUNT] = {
+    [HOSTCALL_PARK] = call_park, [HOSTCALL_KICK] = call_kick,   [HOSTCALL_SOCKET] = call_socket,
+    [HOSTCALL_EDMM] = call_edmm, [HOSTCALL_CLOCK] = call_clock, [HOSTCALL_CONSOLE] = call_console,
+    [HOSTCALL_LOG] = call_log,   [HOSTCALL_EXIT] = call_exit,   [HOSTCALL_TRACE] = call_log,
+};
+
+enum sgx_vcpu_action hostcall_dispatch(void *context, uint64_t reason, uint64_t rsi)
+{
+    struct vcpu *vcpu = context;
+    struct vcpu_shared *shared = vcpu->shared;
+
+    if (reason == EXIT_DEAD)
+        runtime_end(vcpu, EXIT_RUNTIME_FAILED);
+    if (reason != EXIT_HOSTCALL) {
+        complain("vCPU %u left the enclave for an unknown reason %lu", vcpu->index, (unsigned long)reason);
+        runtime_end(vcpu, EXIT_RUNTIME_FAILED);
+    }
+    if (shared->nr >= HOSTCALL_COUNT) {
+        shared->result = -ENOSYS;
+        return SGX_VCPU_RETURN;
+    }
+    vcpu->hostcalls[shared->nr]++;
+    shared->result = hostcall_table[shared->nr](vcpu, shared->args);
+    return SGX_VCPU_RETURN;
+}

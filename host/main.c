@@ -1,0 +1,111 @@
+/* cofre-runtime: builds the enclave of a converted image and is the machine around it. */
+#include "host/clock.h"
+#include "host/enclave.h"
+#include "host/error.h"
+#include "host/pump/pump.h"
+#include "host/runtime.h"
+#include "host/terminal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static struct runtime the_runtime;
+
+static unsigned cpus_allowed(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+static unsigned choose_vcpu_count(const struct runtime *runtime)
+{
+    unsigned count = runtime->options.vcpu_count ? runtime->options.vcpu_count : cpus_allowed();
+    unsigned max = artifacts_policy(&runtime->artifacts)->vcpu_max;
+
+    return count < max ? count : max;
+}
+
+static void *shared_pages(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static int prepare(struct runtime *runtime, char **ret_error)
+{
+    const struct run_options *options = &runtime->options;
+    struct pump_config config = {
+        .ports = options->ports,
+        .port_count = options->port_count,
+        .stdin_open = options->interactive,
+        .cpu_count = cpus_allowed(),
+    };
+    int ret;
+
+    if (options->tty && options->interactive && !isatty(STDIN_FILENO))
+        return fail(ret_error, ENOTTY, "the input device is not a terminal (leave out -t)");
+    ret = artifacts_open(&runtime->artifacts, options, ret_error);
+    if (ret < 0)
+        return ret;
+    runtime->vcpu_count = choose_vcpu_count(runtime);
+    runtime->shared = shared_pages(runtime->vcpu_count * sizeof(*runtime->shared));
+    runtime->stats = shared_pages(sizeof(*runtime->stats));
+    if (!runtime->shared || !runtime->stats)
+        return fail(ret_error, ENOMEM, "preparing the start failed: no memory");
+    ret = pump_new(&config, &runtime->pump, ret_error);
+    if (ret == 0)
+        ret = enclave_build(&runtime->artifacts, options->sgx, &runtime->enclave, ret_error);
+    return ret;
+}
+
+_Noreturn void runtime_end(struct vcpu *vcpu, int status)
+{
+    struct runtime *runtime = vcpu->runtime;
+
+    if (atomic_exchange(&runtime->ending, 1))
+        for (;;)
+            pause(); /* another vCPU is at it */
+    if (pump_is_mine(runtime->pump))
+        pump_drain(runtime->pump);
+    terminal_restore();
+    stats_finish(runtime);
+    _exit(status >= 256 ? 128 + (status - 256) : status);
+}
+
+int main(int argc, char **argv)
+{
+    struct runtime *runtime = &the_runtime;
+    uint64_t start = clock_monotonic_ns();
+    char *error = NULL;
+    int ret;
+
+    ret = options_parse(&runtime->options, argc, argv, &error);
+    if (ret < 0)
+        die("%s", error ? error : strerror(-ret));
+    if (runtime->options.help) {
+        options_usage(stdout, "cofre-runtime");
+        return 0;
+    }
+    signals_block();
+    clock_calibrate();
+    if (prepare(runtime, &error) < 0)
+        die("%s", error ? error : "no memory");
+    runtime->stats->ns_start = start;
+    runtime->stats->ns_build = clock_monotonic_ns();
+    if (sgx_is_simulation(runtime->enclave))
+        sgx_simulation_notice();
+    if (boot_params_make(runtime, &error) < 0)
+        die("%s", error);
+    if (runtime->options.tty && isatty(STDIN_FILENO))
+        terminal_raw(STDIN_FILENO);
+    if (vcpus_start(runtime, &error) < 0 || ticker_start(runtime) < 0)
+        die("%s", error ? error : "starting the ticker failed");
+    signals_forward(runtime);
+}

@@ -1,0 +1,276 @@
+/* SOCKET host calls: creating, binding, connecting, options, names, shutting down and closing. */
+#include "host/pump/internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+typedef int (*socket_fn)(struct pump *p, struct chan *c, struct hostcall_socket *op);
+
+/* More accept records than this never wait in a ring, whatever the backlog. */
+#define BACKLOG_MAX 1024
+
+static int socket_create(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    int type = op->type & 0xf, fd;
+
+    if ((c->number & 1) || c->number <= CHANNEL_FIRST_SOCKET || c->kind != CHAN_FREE)
+        return -EINVAL;
+    if ((op->family != AF_INET && op->family != AF_INET6) || (type != SOCK_STREAM && type != SOCK_DGRAM))
+        return -EAFNOSUPPORT;
+    fd = socket(op->family, type | SOCK_CLOEXEC, op->protocol);
+    if (fd < 0)
+        return -errno;
+    chan_open(p, c, type == SOCK_STREAM ? CHAN_STREAM : CHAN_DATAGRAM, fd);
+    c->family = op->family;
+    if (type == SOCK_DGRAM) {
+        c->rx_on = true;
+        chan_todo(p, c);
+    }
+    return 0;
+}
+
+static int answer_name(struct chan *c, struct hostcall_socket *op, int (*get)(int, struct sockaddr *, socklen_t *))
+{
+    socklen_t size = sizeof(op->addr);
+
+    if (get(c->fd, (struct sockaddr *)op->addr, &size) < 0)
+        return -errno;
+    op->addr_size = size;
+    return 0;
+}
+
+static const struct port_mapping *find_mapping(const struct pump *p, int type, uint16_t port)
+{
+    for (unsigned i = 0; i < p->config.port_count; i++) {
+        const struct port_mapping *m = &p->config.ports[i];
+
+        if (m->port == port && m->protocol == (type == CHAN_DATAGRAM ? IPPROTO_UDP : IPPROTO_TCP))
+            return m;
+    }
+    return NULL;
+}
+
+/* What the application binds, as published: the host's port, and the address if one was given. */
+static int map_address(const struct pump *p, struct chan *c, struct sockaddr_storage *addr, socklen_t *size)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)addr;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)addr;
+    uint16_t *port = addr->ss_family == AF_INET6 ? &in6->sin6_port : &in->sin_port;
+    const struct port_mapping *m = find_mapping(p, c->kind, ntohs(*port));
+
+    if (!m)
+        return 0;
+    c->port_mapped = true;
+    c->shown = *port;
+    c->real = *port = htons(m->host_port);
+    if (m->family == AF_INET && addr->ss_family == AF_INET) {
+        memcpy(&in->sin_addr, m->ip, 4);
+    } else if (m->family == AF_INET && addr->ss_family == AF_INET6) {
+        memset(&in6->sin6_addr, 0, 10);
+        memset(in6->sin6_addr.s6_addr + 10, 0xff, 2);
+        memcpy(in6->sin6_addr.s6_addr + 12, m->ip, 4);
+    } else if (m->family == AF_INET6 && addr->ss_family == AF_INET6) {
+        memcpy(&in6->sin6_addr, m->ip, 16);
+    } else if (m->family == AF_INET6) {
+        return -EADDRNOTAVAIL;
+    }
+    return 0;
+}
+
+static int socket_bind(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    struct sockaddr_storage addr;
+    socklen_t size = op->addr_size;
+    int ret;
+
+    if (size < sizeof(sa_family_t) || size > sizeof(op->addr))
+        return -EINVAL;
+    memset(&addr, 0, sizeof(addr));
+    memcpy(&addr, op->addr, size);
+    ret = size >= sizeof(struct sockaddr_in) ? map_address(p, c, &addr, &size) : 0;
+    if (ret == 0 && bind(c->fd, (struct sockaddr *)&addr, size) < 0)
+        ret = -errno;
+    if (ret < 0) {
+        c->port_mapped = false;
+        return ret;
+    }
+    if (c->port_mapped)
+        return 0; /* as asked for, as far as the application knows */
+    return answer_name(c, op, getsockname);
+}
+
+static int socket_listen(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    uint32_t backlog = op->value < 1 ? 1 : op->value > BACKLOG_MAX ? BACKLOG_MAX : (uint32_t)op->value;
+
+    if (c->kind != CHAN_STREAM && c->kind != CHAN_LISTENER)
+        return -EOPNOTSUPP;
+    if (c->rx_on && c->kind == CHAN_STREAM)
+        return -EINVAL;
+    if (listen(c->fd, op->value) < 0)
+        return -errno;
+    c->kind = CHAN_LISTENER;
+    c->backlog = backlog;
+    c->rx_on = true;
+    chan_todo(p, c);
+    return 0;
+}
+
+static int stream_connect(struct chan *c, const struct sockaddr *addr, socklen_t size)
+{
+    int flags = fcntl(c->fd, F_GETFL), ret;
+
+    /* Only for this call: io_uring takes O_NONBLOCK as a wish not to wait in the background either. */
+    fcntl(c->fd, F_SETFL, flags | O_NONBLOCK);
+    ret = connect(c->fd, addr, size) < 0 ? -errno : 0;
+    fcntl(c->fd, F_SETFL, flags);
+    return ret == -EINPROGRESS ? 0 : ret;
+}
+
+static int socket_connect(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    int ret;
+
+    if (op->addr_size < sizeof(sa_family_t) || op->addr_size > sizeof(op->addr))
+        return -EINVAL;
+    if (c->kind == CHAN_DATAGRAM) {
+        if (connect(c->fd, (struct sockaddr *)op->addr, op->addr_size) < 0)
+            return -errno;
+        return answer_name(c, op, getsockname);
+    }
+    if (c->kind != CHAN_STREAM)
+        return -EINVAL;
+    if (c->connecting)
+        return -EALREADY;
+    if (c->rx_on || c->rx_ended)
+        return -EISCONN;
+    ret = stream_connect(c, (struct sockaddr *)op->addr, op->addr_size);
+    if (ret < 0)
+        return ret;
+    c->connecting = true;
+    p->stats.connects++;
+    __atomic_fetch_and(&c->shared->host_events, ~(CHAN_EV_ERROR | CHAN_EV_TX_CLOSED), __ATOMIC_SEQ_CST);
+    chan_todo(p, c);
+    ret = answer_name(c, op, getsockname);
+    return ret < 0 ? ret : -EINPROGRESS;
+}
+
+static int socket_shutdown(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    if (op->value < SHUT_RD || op->value > SHUT_RDWR)
+        return -EINVAL;
+    if (op->value != SHUT_WR)
+        shutdown(c->fd, SHUT_RD);
+    if (op->value != SHUT_RD) {
+        c->shut_write_wanted = true;
+        chan_todo(p, c);
+    }
+    return 0;
+}
+
+static int socket_close(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    c->closing = true;
+    if (op->value & CLOSE_RESET)
+        c->reset = true;
+    chan_todo(p, c);
+    return 0;
+}
+
+/* Options that the kernel keeps to itself, and those that reach further than a socket. */
+static bool option_refused(int level, int name)
+{
+    if (level != SOL_SOCKET)
+        return level != IPPROTO_TCP && level != IPPROTO_IP && level != IPPROTO_IPV6 && level != IPPROTO_UDP;
+    switch (name) {
+    case SO_LINGER:
+    case SO_RCVTIMEO:
+    case SO_SNDTIMEO:
+    case SO_ERROR:
+    case SO_TYPE:
+    case SO_DOMAIN:
+    case SO_PROTOCOL:
+    case SO_ACCEPTCONN:
+    case SO_ATTACH_FILTER:
+    case SO_ATTACH_BPF:
+    case SO_DETACH_FILTER:
+    case SO_ATTACH_REUSEPORT_CBPF:
+    case SO_ATTACH_REUSEPORT_EBPF:
+    case SO_BINDTODEVICE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int socket_setopt(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    if (op->optlen > sizeof(op->optval))
+        return -EINVAL;
+    if (option_refused(op->level, op->name))
+        return -ENOPROTOOPT;
+    return setsockopt(c->fd, op->level, op->name, op->optval, op->optlen) < 0 ? -errno : 0;
+}
+
+static int socket_getopt(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    socklen_t size = op->optlen;
+
+    if (size > sizeof(op->optval))
+        return -EINVAL;
+    if (option_refused(op->level, op->name))
+        return -ENOPROTOOPT;
+    if (getsockopt(c->fd, op->level, op->name, op->optval, &size) < 0)
+        return -errno;
+    op->optlen = size;
+    return 0;
+}
+
+static int socket_getname(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    int ret = answer_name(c, op, op->value ? getpeername : getsockname);
+
+    if (ret == 0 && !op->value)
+        address_show(c, op->addr);
+    return ret;
+}
+
+static const socket_fn socket_table[] = {
+    [SOCKET_CREATE] = socket_create,   [SOCKET_BIND] = socket_bind,         [SOCKET_LISTEN] = socket_listen,
+    [SOCKET_CONNECT] = socket_connect, [SOCKET_SHUTDOWN] = socket_shutdown, [SOCKET_CLOSE] = socket_close,
+    [SOCKET_SETOPT] = socket_setopt,   [SOCKET_GETOPT] = socket_getopt,     [SOCKET_GETNAME] = socket_getname,
+};
+
+int64_t pump_socket(struct pump *p, struct hostcall_socket *shared_op)
+{
+    struct hostcall_socket op = *shared_op;
+    struct chan *c;
+    int64_t ret;
+    bool wake;
+
+    if (op.op >= sizeof(socket_table) / sizeof(socket_table[0]))
+        return -ENOSYS;
+    if (op.channel < CHANNEL_FIRST_SOCKET || op.channel >= p->channel_count)
+        return -EBADF;
+    pthread_mutex_lock(&p->lock);
+    c = pump_chan(p, op.channel);
+    if (op.op != SOCKET_CREATE && (c->kind == CHAN_FREE || c->closing))
+        ret = -EBADF;
+    else
+        ret = socket_table[op.op](p, c, &op);
+    wake = !TAILQ_EMPTY(&p->todo);
+    if (wake && pump_is_mine(p)) { /* out of the enclave anyway: do it now */
+        pump_turn_now(p);
+        wake = false;
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (wake)
+        pump_wake(p);
+    *shared_op = op;
+    return ret;
+}

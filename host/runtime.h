@@ -1,0 +1,82 @@
+/*
+ * The running container as the host sees it: an enclave, vCPU threads, the pump, and what they share. One per process.
+ *
+ * Threads: vCPU threads (0 owns the pump), the ticker, and the signal thread, which is the process's first thread.
+ */
+#ifndef COFRE_HOST_RUNTIME_H
+#define COFRE_HOST_RUNTIME_H
+
+#include "abi/boot.h"
+#include "abi/hostcall.h"
+#include "abi/layout.h"
+#include "abi/stats.h"
+#include "host/artifacts.h"
+#include "host/options.h"
+#include "host/sgx/sgx.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct pump;
+
+struct vcpu {
+    struct runtime *runtime;
+    unsigned index;
+    pthread_t thread;
+    _Atomic(struct sgx_thread *) sgx; /* NULL before the thread has registered */
+    struct vcpu_shared *shared;
+    atomic_uint kicked; /* set by vcpu_kick, taken by the park */
+    atomic_uint parked;
+    unsigned kick_retries; /* ticker's: a tick may be lost on hardware */
+    uint64_t last_tick_ns; /* ticker's */
+    uint64_t hostcalls[HOSTCALL_COUNT];
+};
+
+struct runtime {
+    struct run_options options;
+    struct artifacts artifacts;
+    struct sgx_enclave *enclave;
+    struct pump *pump;
+    unsigned vcpu_count;
+    struct vcpu vcpus[VCPU_MAX];
+    struct vcpu_shared *shared;
+    struct boot_params *boot;
+    struct run_stats *stats;
+    atomic_uint ticker_asleep;
+    atomic_int ending; /* somebody has begun to end the process */
+    int exit_status;
+    atomic_ulong edmm_ioctls;
+};
+
+/* vcpu.c */
+int vcpus_start(struct runtime *runtime, char **ret_error);
+/* Wake vCPU i if it is parked, else interrupt it. Any thread. */
+void vcpu_kick(struct runtime *runtime, unsigned i);
+/* PARK for a vCPU that does not pump. */
+void vcpu_park(struct vcpu *vcpu, uint64_t deadline_ns);
+
+/* hostcalls.c: the sgx_exit_handler_t of all vCPUs; context is the struct vcpu. */
+enum sgx_vcpu_action hostcall_dispatch(void *context, uint64_t reason, uint64_t rsi);
+
+/* ticker.c */
+int ticker_start(struct runtime *runtime);
+/* A vCPU runs again: the ticker must not sleep on. */
+void ticker_wake(struct runtime *runtime);
+
+/* signals.c */
+void signals_block(void);
+_Noreturn void signals_forward(struct runtime *runtime);
+
+/* boot_params.c */
+int boot_params_make(struct runtime *runtime, char **ret_error);
+
+/* stats.c */
+void stats_finish(struct runtime *runtime);
+
+/*
+ * End the process with docker's exit status for `status` (an exit code, or 256 + signal number): everything queued is
+ * sent, statistics printed, the terminal restored. Any vCPU thread; does not return.
+ */
+_Noreturn void runtime_end(struct vcpu *vcpu, int status);
+
+#endif

@@ -1,0 +1,96 @@
+/* vCPU threads: entering the enclave, kicks, and parking without the pump. */
+#include "host/error.h"
+#include "host/pump/pump.h"
+#include "host/runtime.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static void report_fault(struct sgx_thread *thread, unsigned index)
+{
+    struct sgx_fault fault;
+
+    sgx_thread_fault(thread, &fault);
+    complain("vCPU %u failed: exception %u (error code %#x) at %#lx that the enclave could not handle", index,
+             fault.vector, fault.error_code, (unsigned long)fault.addr);
+}
+
+static void *vcpu_main(void *arg)
+{
+    struct vcpu *vcpu = arg;
+    struct runtime *runtime = vcpu->runtime;
+    struct sgx_thread *thread;
+    char *error = NULL;
+    int ret;
+
+    ret = sgx_thread_init(runtime->enclave, VCPU_BASE + vcpu->index * VCPU_STRIDE + VCPU_TCS, &thread);
+    if (ret < 0)
+        die("starting vCPU %u failed: %s", vcpu->index, strerror(-ret));
+    atomic_store(&vcpu->sgx, thread);
+    if (vcpu->index == 0 && pump_start(runtime->pump, &error) < 0)
+        die("starting the pump failed: %s", error);
+    ret = sgx_vcpu_run(thread, (uint64_t)(uintptr_t)runtime->boot, hostcall_dispatch, vcpu);
+    if (ret == -EFAULT)
+        report_fault(thread, vcpu->index);
+    else if (ret < 0)
+        complain("entering the enclave failed: %s", strerror(-ret));
+    runtime_end(vcpu, EXIT_RUNTIME_FAILED);
+}
+
+int vcpus_start(struct runtime *runtime, char **ret_error)
+{
+    for (unsigned i = 0; i < runtime->vcpu_count; i++) {
+        struct vcpu *vcpu = &runtime->vcpus[i];
+        int ret;
+
+        vcpu->runtime = runtime;
+        vcpu->index = i;
+        vcpu->shared = &runtime->shared[i];
+        ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
+        if (ret != 0)
+            return fail(ret_error, ret, "starting vCPU %u failed: %s", i, strerror(ret));
+    }
+    return 0;
+}
+
+void vcpu_kick(struct runtime *runtime, unsigned i)
+{
+    struct vcpu *vcpu = &runtime->vcpus[i];
+    struct sgx_thread *thread;
+
+    if (i >= runtime->vcpu_count)
+        return;
+    __atomic_store_n(&vcpu->shared->kick, 1, __ATOMIC_RELAXED);
+    if (atomic_exchange(&vcpu->kicked, 1) && atomic_load(&vcpu->parked))
+        return; /* it is on its way out already */
+    if (atomic_load(&vcpu->parked)) {
+        if (i == 0)
+            pump_wake(runtime->pump);
+        else
+            syscall(SYS_futex, &vcpu->kicked, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        return;
+    }
+    thread = atomic_load(&vcpu->sgx);
+    if (thread) {
+        vcpu->kick_retries = 3;
+        sgx_tick(thread);
+    }
+}
+
+void vcpu_park(struct vcpu *vcpu, uint64_t deadline_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000ULL),
+                             .tv_nsec = (long)(deadline_ns % 1000000000ULL)};
+
+    while (!atomic_load(&vcpu->kicked)) {
+        long ret = syscall(SYS_futex, &vcpu->kicked, FUTEX_WAIT_BITSET_PRIVATE, 0,
+                           deadline_ns == PARK_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+
+        if (ret < 0 && errno == ETIMEDOUT)
+            break;
+    }
+}
