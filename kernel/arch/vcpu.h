@@ -38,8 +38,7 @@ struct vcpu {
     struct task *dead; /* ended on this vCPU, to be freed once off its stack */
     bool panicking;
     bool need_resched;
-    bool handed_over;         /* the task that ran here was left to another vCPU: park once before taking one */
-    bool tick_wanted;         /* what vcpu_shared.tick_wanted holds */
+    uint32_t tick_wanted;     /* what vcpu_shared.tick_wanted holds */
     volatile bool tick;       /* a tick or kick came since the scheduler last looked */
     bool parked;              /* in PARK, or about to be */
     bool kicked;              /* since it parked */

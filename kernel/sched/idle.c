@@ -6,7 +6,7 @@
  *
  * Busy: nobody looks at timers, rings or the queue while user code runs, so a tick is asked for
  * (vcpu_shared.tick_wanted) whenever there is something to look at: tasks in the queue, bytes to send, a timer that no
- * parked vCPU waits for, or, on vCPU 0, sleepers that input might wake. The word is only cleared by a tick that finds
+ * parked vCPU waits for, or, on vCPU 0, sleepers that input might wake. The word is only lowered by a tick that finds
  * none of these: it would otherwise change at every system call.
  */
 #include "kernel/arch/hostcall.h"
@@ -20,7 +20,6 @@
 #include "kernel/sched/time.h"
 
 #define KICK_AFTER_NS 50000
-#define HANDOVER_NS 1000000
 
 static uint64_t idle_ns;
 
@@ -51,13 +50,17 @@ static struct vcpu *parked_vcpu(void)
     return NULL;
 }
 
-static bool tick_needed(const struct vcpu *vcpu)
+static uint32_t tick_needed(const struct vcpu *vcpu)
 {
-    return run_queue.count > 0 || (vcpu->index == 0 && run_queue.sleeping > 0) || net_flush_wanted() ||
-           timers_next_ns() < parked_until();
+    if (vcpu->index == 0 && net_flush_wanted())
+        return TICK_FLUSH;
+    uint64_t next = timers_next_ns();
+    if (next != NO_DEADLINE && next < parked_until())
+        return TICK_FLUSH;
+    return run_queue.count > 0 || (vcpu->index == 0 && run_queue.sleeping > 0) ? TICK_PREEMPT : TICK_NONE;
 }
 
-static void tick_want(struct vcpu *vcpu, bool wanted)
+static void tick_want(struct vcpu *vcpu, uint32_t wanted)
 {
     if (vcpu->tick_wanted == wanted)
         return;
@@ -71,6 +74,16 @@ static void kick(struct vcpu *vcpu)
     hostcall_kick(1ULL << vcpu->index);
 }
 
+/* Only vCPU 0 pumps: what another one has queued for sending is its business. */
+static void flush_by_vcpu0(void)
+{
+    struct vcpu *pump = vcpu_at(0);
+    if (!pump->parked)
+        tick_want(pump, TICK_FLUSH);
+    else if (!pump->kicked)
+        kick(pump);
+}
+
 static void park(struct vcpu *vcpu, uint64_t deadline_ns)
 {
     uint64_t start = time_monotonic_ns();
@@ -78,6 +91,8 @@ static void park(struct vcpu *vcpu, uint64_t deadline_ns)
         deadline_ns = NO_DEADLINE;
     vcpu->parked_until_ns = deadline_ns;
     vcpu->parked = true;
+    if (vcpu->index != 0 && net_flush_wanted())
+        flush_by_vcpu0();
     hostcall_park(deadline_ns == NO_DEADLINE ? PARK_FOREVER : deadline_ns, vcpu->index == 0);
     vcpu->parked = false;
     vcpu->kicked = false;
@@ -90,12 +105,6 @@ noreturn_fn void sched_idle(void)
     struct vcpu *vcpu = vcpu_self();
     for (;;) {
         look_around();
-        if (vcpu->handed_over) {
-            /* the task was left to another vCPU; take it back only if nobody came for it */
-            vcpu->handed_over = false;
-            park(vcpu, MIN(timers_next_ns(), time_monotonic_ns() + HANDOVER_NS));
-            continue;
-        }
         if (run_queue_has_work(vcpu)) {
             schedule();
         } else {
@@ -107,35 +116,46 @@ noreturn_fn void sched_idle(void)
 void sched_before_user(void)
 {
     struct vcpu *vcpu = vcpu_self(), *other;
-    if (!vcpu->tick_wanted && tick_needed(vcpu))
-        tick_want(vcpu, true);
-    if (run_queue.count == 0 || vcpu_count() == 1)
+    uint32_t wanted = tick_needed(vcpu);
+    if (vcpu->tick_wanted < wanted)
+        tick_want(vcpu, wanted);
+    if (likely(vcpu_count() == 1))
+        return;
+    if (vcpu->index != 0 && net_flush_wanted() && !vcpu_at(0)->parked)
+        tick_want(vcpu_at(0), TICK_FLUSH);
+    if (run_queue.count == 0)
         return;
     if (time_monotonic_ns() - TAILQ_FIRST(&run_queue.tasks)->queued_ns > KICK_AFTER_NS && (other = parked_vcpu()))
         kick(other);
+}
+
+/* Somebody sleeps who may wait for input, and only this vCPU, if it is the first, can bring it. */
+static bool pump_wanted(const struct vcpu *vcpu)
+{
+    return vcpu->index == 0 && (net_flush_wanted() || run_queue.sleeping > 0);
 }
 
 void sched_tick(void)
 {
     struct vcpu *vcpu = vcpu_self(), *other;
     vcpu->tick = false;
-    vcpu->preemptions++;
-    if (net_flush_wanted() || (vcpu->index == 0 && run_queue.sleeping > 0)) {
+    if (pump_wanted(vcpu)) {
         kernel_unlock();
         hostcall_pump();
         kernel_lock();
+    } else if (net_flush_wanted()) {
+        flush_by_vcpu0();
     }
     look_around();
-    if (!tick_needed(vcpu))
-        tick_want(vcpu, false);
+    tick_want(vcpu, tick_needed(vcpu));
     if (run_queue.count == 0)
         return;
-    if ((other = parked_vcpu()))
+    if ((other = parked_vcpu())) {
         kick(other);
-    if (vcpu->index == 0 && other && run_queue.count == 1) {
-        /* the waiting task goes there; this one goes on here until the next tick */
-        return;
+        if (run_queue.count == 1)
+            return; /* it goes there */
     }
+    vcpu->preemptions++;
     vcpu->need_resched = true;
 }
 

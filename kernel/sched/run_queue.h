@@ -16,7 +16,6 @@ extern struct run_queue run_queue;
 
 bool run_queue_has_work(const struct vcpu *vcpu); /* a task that may run there */
 void schedule(void);
-void schedule_idle(void);
 void task_free(struct task *task);
 
 #endif

@@ -116,15 +116,6 @@ void schedule(void)
     switch_to(vcpu, prev, next);
 }
 
-/* Back to the idle task although the current one could go on: it is left to another vCPU. */
-void schedule_idle(void)
-{
-    struct vcpu *vcpu = vcpu_self();
-    struct task *prev = vcpu->current;
-    enqueue(prev);
-    switch_to(vcpu, prev, vcpu->idle);
-}
-
 void task_yield(void)
 {
     schedule();

@@ -66,6 +66,7 @@ struct task *task_new(struct process *process, const struct trap_frame *frame, b
     task->process = process;
     if (task_current()->process) {
         task->nice = task_current()->nice;
+        task->policy = task_current()->policy;
         task->affinity_mask = task_current()->affinity_mask;
         task->fs_base = clone_vector ? fs_base_get() : 0;
     }

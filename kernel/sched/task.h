@@ -40,6 +40,7 @@ struct task {
     uint64_t runtime_ns, last_start_ns, queued_ns;
     uint64_t user_ns, system_ns;
     int nice;
+    int policy; /* SCHED_NORMAL, SCHED_BATCH or SCHED_IDLE: remembered, all treated alike */
     uint64_t affinity_mask;
 
     /* process */

@@ -35,7 +35,7 @@ uint64_t time_realtime_ns(void)
 
 uint64_t time_boot_ns(void)
 {
-    return vdso_data.boot_ns;
+    return time_monotonic_ns(); /* an enclave does not survive a suspended machine */
 }
 
 void time_init(uint64_t tsc_hz, uint64_t tsc, uint64_t monotonic_ns, uint64_t realtime_ns)
@@ -48,5 +48,4 @@ void time_init(uint64_t tsc_hz, uint64_t tsc, uint64_t monotonic_ns, uint64_t re
     vdso_data.base_tsc = tsc;
     vdso_data.monotonic_ns = monotonic_ns;
     vdso_data.realtime_ns = realtime_ns;
-    vdso_data.boot_ns = time_monotonic_ns();
 }

@@ -4,6 +4,6 @@
 #include "kernel/lib/types.h"
 uint64_t time_monotonic_ns(void);
 uint64_t time_realtime_ns(void);
-uint64_t time_boot_ns(void);
+uint64_t time_boot_ns(void); /* CLOCK_BOOTTIME now */
 void time_init(uint64_t tsc_hz, uint64_t tsc, uint64_t monotonic_ns, uint64_t realtime_ns);
 #endif

@@ -10,7 +10,6 @@
 struct vdso_data {
     uint64_t base_tsc, mult;
     uint64_t monotonic_ns, realtime_ns;
-    uint64_t boot_ns; /* CLOCK_MONOTONIC when the kernel started */
 };
 
 extern struct vdso_data vdso_data;
