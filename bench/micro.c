@@ -1,0 +1,201 @@
+/*
+ * Microbenchmarks of single system calls and thread switches: the same binary natively and in an enclave.
+ * micro NAME [ITERATIONS]: prints nanoseconds per operation. micro list: the names.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *file_path = "/bench/file4k";
+static const char *dir_path = "/bench/dir64";
+
+static double now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static void bench_getppid(long n)
+{
+    for (long i = 0; i < n; i++)
+        getppid();
+}
+
+/* A syscall instruction that no pattern matches, so that it always takes the slow path in an enclave. */
+static void bench_getppid_slow(long n)
+{
+    for (long i = 0; i < n; i++) {
+        long nr = SYS_getppid, ret;
+        __asm__ volatile("jmp 1f\n1: syscall\n jmp 2f\n2:" : "=a"(ret) : "a"(nr) : "rcx", "r11", "memory");
+    }
+}
+
+static void bench_clock_gettime(long n)
+{
+    struct timespec t;
+    for (long i = 0; i < n; i++)
+        clock_gettime(CLOCK_MONOTONIC, &t);
+}
+
+static void bench_open_read(long n)
+{
+    static char buf[4096];
+    struct stat st;
+    for (long i = 0; i < n; i++) {
+        int fd = open(file_path, O_RDONLY);
+        if (fd < 0 || fstat(fd, &st) < 0 || read(fd, buf, sizeof(buf)) != sizeof(buf))
+            die(file_path);
+        close(fd);
+    }
+}
+
+static void bench_stat(long n)
+{
+    struct stat st;
+    for (long i = 0; i < n; i++)
+        if (stat(file_path, &st) < 0)
+            die(file_path);
+}
+
+static void bench_getdents(long n)
+{
+    static char buf[32768];
+    int fd = open(dir_path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        die(dir_path);
+    for (long i = 0; i < n; i++) {
+        lseek(fd, 0, SEEK_SET);
+        if (syscall(SYS_getdents64, fd, buf, sizeof(buf)) <= 0)
+            die("getdents64");
+    }
+    close(fd);
+}
+
+static void *echo_bytes(void *arg)
+{
+    int *fds = arg;
+    char c;
+    while (read(fds[0], &c, 1) == 1)
+        if (write(fds[1], &c, 1) != 1)
+            break;
+    return NULL;
+}
+
+static void bench_pipe_pingpong(long n)
+{
+    int there[2], back[2];
+    pthread_t thread;
+    char c = 'x';
+    if (pipe(there) < 0 || pipe(back) < 0)
+        die("pipe");
+    int fds[2] = {there[0], back[1]};
+    pthread_create(&thread, NULL, echo_bytes, fds);
+    for (long i = 0; i < n; i++)
+        if (write(there[1], &c, 1) != 1 || read(back[0], &c, 1) != 1)
+            die("ping-pong");
+    close(there[1]);
+    pthread_join(thread, NULL);
+}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+static int turn, finished;
+
+static void *answer_turns(void *arg)
+{
+    pthread_mutex_lock(&mutex);
+    while (!finished) {
+        if (turn == 1) {
+            turn = 0;
+            pthread_cond_signal(&condition);
+        }
+        if (!finished)
+            pthread_cond_wait(&condition, &mutex);
+    }
+    pthread_mutex_unlock(&mutex);
+    return arg;
+}
+
+static void bench_cond_pingpong(long n)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, answer_turns, NULL);
+    pthread_mutex_lock(&mutex);
+    for (long i = 0; i < n; i++) {
+        turn = 1;
+        pthread_cond_signal(&condition);
+        while (turn != 0)
+            pthread_cond_wait(&condition, &mutex);
+    }
+    finished = 1;
+    pthread_cond_signal(&condition);
+    pthread_mutex_unlock(&mutex);
+    pthread_join(thread, NULL);
+}
+
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+static void bench_pthread_create_join(long n)
+{
+    for (long i = 0; i < n; i++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, nothing, NULL) != 0)
+            die("pthread_create");
+        pthread_join(thread, NULL);
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*fn)(long n);
+    long iterations;
+} benches[] = {
+    {"getppid", bench_getppid, 3000000},
+    {"getppid_slow", bench_getppid_slow, 100000},
+    {"clock_gettime", bench_clock_gettime, 3000000},
+    {"open_read", bench_open_read, 100000},
+    {"stat", bench_stat, 200000},
+    {"getdents", bench_getdents, 20000},
+    {"pipe_pingpong", bench_pipe_pingpong, 20000},
+    {"cond_pingpong", bench_cond_pingpong, 20000},
+    {"pthread_create_join", bench_pthread_create_join, 5000},
+};
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return 2;
+    for (size_t i = 0; i < sizeof(benches) / sizeof(benches[0]); i++) {
+        if (strcmp(argv[1], "list") == 0) {
+            puts(benches[i].name);
+            continue;
+        }
+        if (strcmp(argv[1], benches[i].name) != 0)
+            continue;
+        long n = argc > 2 ? atol(argv[2]) : benches[i].iterations;
+        benches[i].fn(n / 20 + 1); /* warm-up */
+        finished = 0;
+        double start = now_ns();
+        benches[i].fn(n);
+        printf("%.2f\n", (now_ns() - start) / (double)n);
+        return 0;
+    }
+    return strcmp(argv[1], "list") == 0 ? 0 : 2;
+}
