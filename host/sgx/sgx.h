@@ -51,7 +51,8 @@ struct sgx_ops {
     int (*thread_init)(struct sgx_thread *thread);
     void (*thread_exit)(struct sgx_thread *thread);
     int (*signal)(int signum, void (*handler)(int, siginfo_t *, void *), int flags);
-    vdso_sgx_enter_enclave_t enter; /* exactly the vDSO's contract (see asm/sgx.h) */
+    void (*charge)(struct sgx_thread *thread); /* after each exit; softsgx's cost model. May be NULL */
+    vdso_sgx_enter_enclave_t enter;            /* exactly the vDSO's contract (see asm/sgx.h) */
 };
 
 /* Opens the device or makes a software enclave. */
