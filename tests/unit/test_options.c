@@ -16,11 +16,11 @@ static char *error;
 
 #define PARSE(...)                                                                                                     \
     ({                                                                                                                 \
-        char *argv_[] = {"cofre-runtime", __VA_ARGS__, NULL};                                                          \
+        const char *argv_[] = {"cofre-runtime", __VA_ARGS__, NULL};                                                    \
         free(error);                                                                                                   \
         error = NULL;                                                                                                  \
         options_free(&o);                                                                                              \
-        options_parse(&o, sizeof(argv_) / sizeof(argv_[0]) - 1, argv_, &error);                                        \
+        options_parse(&o, sizeof(argv_) / sizeof(argv_[0]) - 1, (char **)argv_, &error);                               \
     })
 
 static int teardown(void **state)
@@ -67,10 +67,11 @@ static void test_stats_value_is_optional(void **state)
 
 static void test_refused(void **state)
 {
-    static char *const bad[][2] = {{"-p", "80"},        {"-p", "0:80"},     {"-p", "1:2:3:4"},  {"-p", "1:99999"},
-                                   {"-p", "1:2/sctp"},  {"-p", "[::1:1:2"}, {"--vcpus", "0"},   {"--vcpus", "x"},
-                                   {"-w", "relative"},  {"-e", "=x"},       {"--log", "loud"},  {"--hostname", ""},
-                                   {"--bogus", "x"},    {"-Z", "x"},        {"--tty=1", "x"},   {"--stats=xml", "x"}};
+    static const char *const bad[][2] = {
+        {"-p", "80"},       {"-p", "0:80"},     {"-p", "1:2:3:4"}, {"-p", "1:99999"},
+        {"-p", "1:2/sctp"}, {"-p", "[::1:1:2"}, {"--vcpus", "0"},  {"--vcpus", "x"},
+        {"-w", "relative"}, {"-e", "=x"},       {"--log", "loud"}, {"--hostname", ""},
+        {"--bogus", "x"},   {"-Z", "x"},        {"--tty=1", "x"},  {"--stats=xml", "x"}};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_true(PARSE(bad[i][0], bad[i][1]) < 0);

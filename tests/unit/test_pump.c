@@ -218,7 +218,9 @@ static int client_echo(struct client *client)
         size_t size = 1 + i % sizeof(out);
 
         memset(out, (int)('a' + i % 26), size);
-        ret = write(fd, out, size) == (ssize_t)size && read_all(fd, in, size) == 0 && memcmp(in, out, size) == 0 ? 0 : i + 1;
+        ret = write(fd, out, size) == (ssize_t)size && read_all(fd, in, size) == 0 && memcmp(in, out, size) == 0
+                  ? 0
+                  : i + 1;
     }
     close(fd);
     return ret;
@@ -539,10 +541,10 @@ static void test_udp(void **state)
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     static uint8_t packet[60000];
-    struct {
+    static struct {
         struct ring_datagram header;
         uint8_t bytes[60008];
-    } static record;
+    } record;
 
     in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (unsigned i = 0; i < 200; i++) {
