@@ -1,12 +1,15 @@
 /*
- * System call sites. mm calls rewrite_page() for every page of file-backed executable memory after its contents are in
- * place and before the application can run it; sites found there become jumps to stubs (patterns and hazards: docs).
- * The stub sets %eax, loads the return address in %rcx and jumps through %gs:VCPU_SYSCALL_ENTRY.
+ * System call sites. mm calls rewrite_text() for every piece of file-backed executable memory before the application
+ * can run it; sites found there become jumps to stubs. The stub runs the displaced bytes, loads the return address in
+ * %rcx and jumps through %gs:VCPU_SYSCALL_ENTRY. It never touches the user stack, changes no register but %rax, %rcx
+ * and %r11, and no flag.
  */
 #ifndef COFRE_KERNEL_ARCH_REWRITE_H
 #define COFRE_KERNEL_ARCH_REWRITE_H
 
 #include "kernel/lib/types.h"
+
+struct trap_frame;
 
 /*
  * Scan and patch text in [start, start + size) (page aligned, writable now, all of it loaded). Instruction bytes that
@@ -14,12 +17,23 @@
  * site that cannot be rewritten keeps working by the slow path.
  */
 void rewrite_text(uaddr_t start, size_t size);
-/* The same for text that is at `bytes` in kernel memory now and will be put at start before it runs. */
-void rewrite_text_copy(uaddr_t start, uint8_t *bytes, size_t size);
-/* The text is being unmapped or replaced: forget its stubs. */
+/* The same for a copy of that text which has yet to be put at start. */
+void rewrite_text_copy(uaddr_t start, void *text, size_t size);
+/* The text is being unmapped or replaced: forget its stubs, and stub areas in this range themselves. */
 void rewrite_forget(uaddr_t start, size_t size);
 
-/* If rip is inside a stub: the site's address to restart at, and whether the displaced part has run; else 0. */
+/*
+ * If rip is inside a stub: the address of its site, where running again repeats the system call (or, where the stub has
+ * set %eax, both); else 0.
+ */
 uaddr_t rewrite_stub_site(uaddr_t rip);
+/*
+ * Before a signal frame shows *frame to the application: if it is inside a stub, move it to the site (nothing done yet)
+ * or past it (finishing what the stub displaced), as if no stub existed.
+ */
+void rewrite_leave_stub(struct trap_frame *frame);
+
+/* Counts since boot, for statistics: sites that became jumps; `syscall` instructions seen and left as they are. */
+void rewrite_counts(uint64_t *ret_rewritten, uint64_t *ret_left);
 
 #endif

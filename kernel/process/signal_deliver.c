@@ -47,6 +47,7 @@ static void enter_handler(struct trap_frame *frame, const struct signal_source *
     if (action.flags & SA_RESETHAND)
         kept->handler = (uint64_t)SIG_DFL;
     restart_before_handler(frame, &action);
+    rewrite_leave_stub(frame);
 
     sigset64_t saved = signals->restore_blocked ? signals->saved_blocked : signals->blocked;
     signals->restore_blocked = false;

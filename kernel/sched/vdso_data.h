@@ -14,4 +14,10 @@ struct vdso_data {
 
 extern struct vdso_data vdso_data;
 
+/* In the image: where the kernel writes the address of its vdso_data. */
+#define VDSO_LINK_MAGIC 0x6b6e696c6f736476ULL
+struct vdso_link {
+    uint64_t magic, data;
+};
+
 #endif

@@ -1,0 +1,159 @@
+/*
+ * Stub areas and the code in them:
+ *
+ *   before the call:  <displaced instruction>        after it:  lea back(%rip), %rcx
+ *                     lea site_end(%rip), %rcx                   jmp *%gs:VCPU_SYSCALL_ENTRY
+ *                     jmp *%gs:VCPU_SYSCALL_ENTRY                syscall          (for restarts only)
+ *                                                          back: <displaced compare>
+ *                                                                jmp site_end
+ *
+ * %rcx is dead after a real syscall, so the stub may use it.
+ */
+#include "kernel/arch/stubs.h"
+
+#include "kernel/arch/offsets.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/mm.h"
+
+#define AREAS_MAX 256
+#define REACH ((1L << 31) - 0x20000)
+#define LEA_SIZE 7
+#define JMP_GS_SIZE 8
+
+struct slot {
+    uaddr_t site; /* 0 = free */
+    uint8_t site_size, before_size, after_size;
+};
+
+struct area {
+    uaddr_t base;
+    size_t slot_count, used, next_free; /* no slot below next_free is free */
+    struct slot *slots;
+};
+
+static struct area areas[AREAS_MAX];
+static size_t area_count;
+
+static bool in_reach(const struct area *area, uaddr_t site)
+{
+    int64_t distance = (int64_t)(area->base - site);
+    return distance < REACH && distance > -REACH;
+}
+
+static struct area *area_new(uaddr_t near)
+{
+    size_t size;
+    if (area_count == AREAS_MAX)
+        return NULL;
+    uaddr_t base = mm_stub_area(near, &size);
+    if (!base)
+        return NULL;
+    struct area *area = &areas[area_count];
+    *area = (struct area){.base = base, .slot_count = size / STUB_SIZE};
+    area->slots = kzalloc(area->slot_count * sizeof(*area->slots));
+    if (!area->slots)
+        return NULL;
+    memset((void *)base, 0xcc, size);
+    area_count++;
+    return area;
+}
+
+static struct area *area_with_room(uaddr_t site)
+{
+    for (size_t i = 0; i < area_count; i++)
+        if (areas[i].used < areas[i].slot_count && in_reach(&areas[i], site))
+            return &areas[i];
+    return area_new(site);
+}
+
+static uint8_t *put(uint8_t *p, const void *bytes, size_t size)
+{
+    memcpy(p, bytes, size);
+    return p + size;
+}
+
+static uint8_t *put_relative(uint8_t *p, uaddr_t end, uaddr_t target)
+{
+    int32_t distance = (int32_t)(target - end);
+    return put(p, &distance, sizeof(distance));
+}
+
+static void stub_write(uaddr_t stub, const struct stub_request *r)
+{
+    static const uint8_t lea_rcx[] = {0x48, 0x8d, 0x0d};
+    static const uint8_t jmp_gs[JMP_GS_SIZE] = {0x65, 0xff, 0x24, 0x25, VCPU_SYSCALL_ENTRY, 0, 0, 0};
+    static const uint8_t syscall[] = {0x0f, 0x05};
+    uint8_t code[STUB_SIZE], *p = code;
+    uaddr_t back = stub + LEA_SIZE + JMP_GS_SIZE + sizeof(syscall);
+
+    memset(code, 0xcc, sizeof(code));
+    p = put(p, r->before, r->before_size);
+    p = put(p, lea_rcx, sizeof(lea_rcx));
+    p = put_relative(p, stub + r->before_size + LEA_SIZE, r->after_size ? back : r->return_addr);
+    p = put(p, jmp_gs, sizeof(jmp_gs));
+    if (r->after_size) {
+        p = put(p, syscall, sizeof(syscall));
+        p = put(p, r->after, r->after_size);
+        *p++ = 0xe9;
+        put_relative(p, back + r->after_size + 5, r->return_addr);
+    }
+    memcpy((void *)stub, code, sizeof(code));
+}
+
+uaddr_t stub_new(const struct stub_request *r)
+{
+    struct area *area = area_with_room(r->site);
+    if (!area)
+        return 0;
+    size_t i = area->next_free;
+    while (area->slots[i].site)
+        i++;
+    area->slots[i] = (struct slot){r->site, (uint8_t)r->site_size, (uint8_t)r->before_size, (uint8_t)r->after_size};
+    area->next_free = i + 1;
+    area->used++;
+    uaddr_t stub = area->base + i * STUB_SIZE;
+    stub_write(stub, r);
+    return stub;
+}
+
+bool stub_find(uaddr_t addr, struct stub_place *ret_place)
+{
+    for (size_t i = 0; i < area_count; i++) {
+        const struct area *area = &areas[i];
+        if (addr < area->base || addr >= area->base + area->slot_count * STUB_SIZE)
+            continue;
+        size_t offset = (addr - area->base) % STUB_SIZE, back = LEA_SIZE + JMP_GS_SIZE + 2;
+        const struct slot *slot = &area->slots[(addr - area->base) / STUB_SIZE];
+        if (!slot->site)
+            return false;
+        *ret_place = (struct stub_place){.site = slot->site, .site_size = slot->site_size};
+        if (slot->after_size && offset >= back) {
+            ret_place->progress = offset == back ? STUB_AFTER_CALL : STUB_DONE;
+            memcpy(ret_place->after, (const uint8_t *)(addr - offset + back), slot->after_size);
+        }
+        return true;
+    }
+    return false;
+}
+
+void stubs_forget(uaddr_t start, size_t size)
+{
+    for (size_t i = 0; i < area_count; i++) {
+        struct area *area = &areas[i];
+        if (area->base >= start && area->base - start < size) {
+            kfree(area->slots);
+            *area = areas[--area_count];
+            i--;
+            continue;
+        }
+        for (size_t s = 0; s < area->slot_count && area->used; s++) {
+            struct slot *slot = &area->slots[s];
+            if (!slot->site || slot->site < start || slot->site - start >= size)
+                continue;
+            *slot = (struct slot){0};
+            area->used--;
+            area->next_free = MIN(area->next_free, s);
+        }
+    }
+}
