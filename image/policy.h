@@ -1,6 +1,6 @@
 /*
  * The policy as a person writes it (YAML over what the image's own configuration says) and its compiled, measured form
- * (abi/policy.h). Schema: docs/policy.md.
+ * (abi/policy.h). Schema: man cofre-policy.
  */
 #ifndef COFRE_IMAGE_POLICY_H
 #define COFRE_IMAGE_POLICY_H

@@ -70,7 +70,7 @@ static int read_mapping(struct parser *p, yaml_node_t *node, const struct key *k
         while (key->name && strcmp(key->name, name) != 0)
             key++;
         if (!key->name)
-            return error_set(p->error, "%s:%zu: unknown key \"%s%s%s\" (docs/policy.md lists them)", p->name,
+            return error_set(p->error, "%s:%zu: unknown key \"%s%s%s\" (man cofre-policy lists them)", p->name,
                              name_node->start_mark.line + 1, p->path, p->path[0] ? "." : "", name);
         snprintf(p->path + path_size, sizeof(p->path) - path_size, "%s%s", path_size ? "." : "", name);
         int r = key->fn(p, value, key);

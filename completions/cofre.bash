@@ -1,0 +1,22 @@
+# bash completion for cofre
+_cofre() {
+    local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen check --help --version' -- "$word")
+        return
+    fi
+    case $command in
+    convert) options='--policy --key --unsigned --name --help' ;;
+    run) options='--publish --env --env-file --workdir --user --hostname --name --interactive --tty --vcpus --sgx --softsgx
+        --stats --log --trace --help' ;;
+    inspect | check) options='--json --help' ;;
+    measure) options='--json --kernel --policy --sigstruct --help' ;;
+    sign) options='--key --export --import --public-key --product --svn --help' ;;
+    keygen) options='--help' ;;
+    esac
+    case $word in
+    -*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;
+    *) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    esac
+}
+complete -o filenames -F _cofre cofre
