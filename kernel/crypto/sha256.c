@@ -1,0 +1,153 @@
+/* SHA-256 over libcrypto's assembly compression function, which picks SHA-NI, AVX2, AVX, SSSE3 or plain code itself. */
+#include "kernel/crypto/sha256.h"
+
+#include "kernel/arch/trap.h"
+#include "kernel/boot/boot.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+
+#define SHA256_BLOCK 64
+#define SALT_SIZE 32
+
+/* crypto/sha/asm/sha512-x86_64.pl and what it reads: CPUID.1:EDX, CPUID.1:ECX, CPUID.7:EBX, CPUID.7:ECX. */
+void sha256_block_data_order(void *state, const void *data, size_t blocks);
+extern uint32_t OPENSSL_ia32cap_P[4];
+uint32_t OPENSSL_ia32cap_P[4];
+
+static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+static void compress(uint32_t state[8], const void *data, size_t blocks)
+{
+    if (blocks == 0)
+        return;
+    kernel_vector_begin();
+    sha256_block_data_order(state, data, blocks);
+    kernel_vector_end();
+}
+
+static void put_be32(uint8_t *p, uint32_t value)
+{
+    value = __builtin_bswap32(value);
+    memcpy(p, &value, sizeof(value));
+}
+
+static void store_digest(const uint32_t state[8], uint8_t ret_digest[32])
+{
+    for (int i = 0; i < 8; i++)
+        put_be32(ret_digest + 4 * i, state[i]);
+}
+
+/* block holds used bytes of the message's end: pad it into one or two blocks; returns how many. */
+static size_t pad(uint8_t block[2 * SHA256_BLOCK], size_t used, uint64_t message_size)
+{
+    size_t total = used + 9 <= SHA256_BLOCK ? SHA256_BLOCK : 2 * SHA256_BLOCK;
+    block[used] = 0x80;
+    memset(block + used + 1, 0, total - used - 9);
+    put_be32(block + total - 8, message_size >> 29);
+    put_be32(block + total - 4, message_size << 3);
+    return total / SHA256_BLOCK;
+}
+
+void sha256_init(struct sha256 *ctx)
+{
+    memcpy(ctx->state, initial_state, sizeof(ctx->state));
+    ctx->size = 0;
+}
+
+void sha256_update(struct sha256 *ctx, const void *data, size_t size)
+{
+    const uint8_t *p = data;
+    size_t used = ctx->size % SHA256_BLOCK;
+    ctx->size += size;
+    if (used) {
+        size_t part = MIN(size, SHA256_BLOCK - used);
+        memcpy(ctx->block + used, p, part);
+        p += part;
+        size -= part;
+        if (used + part < SHA256_BLOCK)
+            return;
+        compress(ctx->state, ctx->block, 1);
+    }
+    compress(ctx->state, p, size / SHA256_BLOCK);
+    memcpy(ctx->block, p + ALIGN_DOWN(size, SHA256_BLOCK), size % SHA256_BLOCK);
+}
+
+void sha256_final(struct sha256 *ctx, uint8_t ret_digest[32])
+{
+    uint8_t last[2 * SHA256_BLOCK];
+    size_t used = ctx->size % SHA256_BLOCK;
+    memcpy(last, ctx->block, used);
+    compress(ctx->state, last, pad(last, used, ctx->size));
+    store_digest(ctx->state, ret_digest);
+}
+
+/* One bracket around the whole: this runs for each block of the root image. */
+void sha256_salted(const uint8_t salt[SALT_SIZE], const void *data, size_t size, uint8_t ret_digest[32])
+{
+    const uint8_t *p = data;
+    uint32_t state[8];
+    uint8_t edge[2 * SHA256_BLOCK];
+    size_t head = MIN(size, (size_t)(SHA256_BLOCK - SALT_SIZE));
+    memcpy(state, initial_state, sizeof(state));
+    memcpy(edge, salt, SALT_SIZE);
+    memcpy(edge + SALT_SIZE, p, head);
+    size_t used = SALT_SIZE + head;
+
+    kernel_vector_begin();
+    if (used == SHA256_BLOCK) {
+        sha256_block_data_order(state, edge, 1);
+        size_t whole = (size - head) / SHA256_BLOCK;
+        if (whole)
+            sha256_block_data_order(state, p + head, whole);
+        used = (size - head) % SHA256_BLOCK;
+        memcpy(edge, p + size - used, used);
+    }
+    size_t last = pad(edge, used, SALT_SIZE + size);
+    sha256_block_data_order(state, edge, last);
+    kernel_vector_end();
+    store_digest(state, ret_digest);
+}
+
+/* FIPS 180-4's two-block example, and the salted form against the plain one. */
+static void self_test(void)
+{
+    static const char message[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    static const uint8_t expected[32] = {0x24, 0x8d, 0x6a, 0x61, 0xd2, 0x06, 0x38, 0xb8, 0xe5, 0xc0, 0x26,
+                                         0x93, 0x0c, 0x3e, 0x60, 0x39, 0xa3, 0x3c, 0xe4, 0x59, 0x64, 0xff,
+                                         0x21, 0x67, 0xf6, 0xec, 0xed, 0xd4, 0x19, 0xdb, 0x06, 0xc1};
+    uint8_t digest[32], salted[32], data[300];
+    struct sha256 ctx;
+    sha256_init(&ctx);
+    sha256_update(&ctx, message, sizeof(message) - 1);
+    sha256_final(&ctx, digest);
+    if (memcmp(digest, expected, sizeof(digest)) != 0)
+        panic("SHA-256 self-test failed");
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = i * 7;
+    for (size_t size = 0; size <= sizeof(data); size += 20) {
+        sha256_init(&ctx);
+        sha256_update(&ctx, expected, SALT_SIZE);
+        sha256_update(&ctx, data, size);
+        sha256_final(&ctx, digest);
+        sha256_salted(expected, data, size, salted);
+        if (memcmp(digest, salted, sizeof(digest)) != 0)
+            panic("SHA-256 self-test failed");
+    }
+}
+
+void crypto_init(void)
+{
+    uint32_t leaf0[4], leaf1[4], leaf7[4] = {0};
+    cpuid_query(0, 0, leaf0);
+    cpuid_query(1, 0, leaf1);
+    if (leaf0[0] >= 7)
+        cpuid_query(7, 0, leaf7);
+    OPENSSL_ia32cap_P[0] = leaf1[3] & ~(1u << 30);
+    if (leaf0[1] == 0x756e6547 /* "Genu" */)
+        OPENSSL_ia32cap_P[0] |= 1u << 30;          /* what libcrypto notes for Intel */
+    OPENSSL_ia32cap_P[1] = leaf1[2] & ~(1u << 11); /* ... and bit 11 stands for AMD's XOP there */
+    OPENSSL_ia32cap_P[2] = leaf7[1];
+    OPENSSL_ia32cap_P[3] = leaf7[2];
+    self_test();
+}

@@ -1,0 +1,256 @@
+/*
+ * The verified block device under the root file system (contract in verity.h).
+ *
+ * Tree: level 0 holds the hashes of the data blocks, 128 to a node; each further level those of the nodes below, until
+ * one node is left, whose hash is the root hash. On disk the top level comes first. With a single data block there is
+ * no tree: the root hash is its hash.
+ */
+#include "kernel/fs/verity.h"
+
+#include <linux/errno.h>
+
+#include "kernel/arch/untrusted.h"
+#include "kernel/crypto/sha256.h"
+#include "kernel/lib/list.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+
+#define HASH_SIZE 32
+#define HASHES_PER_NODE_SHIFT 7
+#define HASHES_PER_NODE (1u << HASHES_PER_NODE_SHIFT)
+#define LEVELS_MAX 8 /* 2^56 blocks: beyond any image */
+#define CACHE_BUCKETS 1024
+#define MESSAGES_MAX 16
+
+struct level {
+    uint64_t first_block; /* in the image */
+    uint64_t node_count;
+    uint8_t **nodes; /* verified ones, NULL where not read yet */
+};
+
+struct cache_entry {
+    struct verity_block public; /* first: verity_put() casts back */
+    uint64_t block;
+    unsigned pins;
+    bool used; /* since the clock hand last passed */
+    bool valid;
+    uint8_t *page;
+    LIST_ENTRY(cache_entry) link;
+};
+
+struct verity {
+    struct verity_params params;
+    uint64_t block_count;
+    unsigned level_count;
+    struct level levels[LEVELS_MAX];
+    uint64_t verified;
+    unsigned messages;
+
+    struct cache_entry *entries;
+    size_t entry_count; /* in use so far */
+    size_t hand;
+    LIST_HEAD(cache_bucket, cache_entry) buckets[CACHE_BUCKETS];
+};
+
+static int plan_levels(struct verity *v)
+{
+    uint64_t position = v->params.hash_offset / BLOCK_SIZE;
+    unsigned count = 0;
+    while (count < LEVELS_MAX && (v->block_count - 1) >> (HASHES_PER_NODE_SHIFT * count))
+        count++;
+    v->level_count = count;
+    for (unsigned i = count; i-- > 0;) {
+        unsigned shift = HASHES_PER_NODE_SHIFT * (i + 1);
+        struct level *level = &v->levels[i];
+        level->first_block = position;
+        level->node_count = ((v->block_count - 1) >> shift) + 1;
+        position += level->node_count;
+    }
+    if (count > 0 && position > v->params.image_size / BLOCK_SIZE)
+        return -EINVAL;
+    for (unsigned i = 0; i < count; i++) {
+        v->levels[i].nodes = kzalloc(v->levels[i].node_count * sizeof(uint8_t *));
+        if (!v->levels[i].nodes)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int verity_open(const struct verity_params *params, struct verity **ret_verity)
+{
+    if (params->data_size == 0 || params->data_size % BLOCK_SIZE || params->hash_offset % BLOCK_SIZE ||
+        params->data_size > params->image_size || params->hash_offset > params->image_size ||
+        params->data_size / BLOCK_SIZE > 1ULL << 48)
+        return -EINVAL;
+    struct verity *v = kzalloc(sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    v->params = *params;
+    v->block_count = params->data_size / BLOCK_SIZE;
+    v->params.cache_blocks = MAX(MIN((uint64_t)params->cache_blocks, v->block_count), 1UL);
+    int error = plan_levels(v);
+    if (!error) {
+        v->entries = kzalloc(v->params.cache_blocks * sizeof(*v->entries));
+        error = v->entries ? 0 : -ENOMEM;
+    }
+    if (error) {
+        verity_close(v);
+        return error;
+    }
+    *ret_verity = v;
+    return 0;
+}
+
+void verity_close(struct verity *v)
+{
+    for (unsigned i = 0; i < v->level_count; i++) {
+        for (uint64_t n = 0; v->levels[i].nodes && n < v->levels[i].node_count; n++)
+            if (v->levels[i].nodes[n])
+                page_free(v->levels[i].nodes[n]);
+        kfree(v->levels[i].nodes);
+    }
+    for (size_t i = 0; i < v->entry_count; i++)
+        page_free(v->entries[i].page);
+    kfree(v->entries);
+    kfree(v);
+}
+
+uint64_t verity_block_count(const struct verity *v)
+{
+    return v->block_count;
+}
+
+uint64_t verity_blocks_verified(const struct verity *v)
+{
+    return v->verified;
+}
+
+/* Copies in first, hashes the copy: the host may change its own at any time. */
+static int read_verified(struct verity *v, uint64_t image_block, const uint8_t *expected, void *dst)
+{
+    uint8_t digest[HASH_SIZE];
+    untrusted_copy_in(dst, host_ptr_add(v->params.image, image_block * BLOCK_SIZE), BLOCK_SIZE);
+    sha256_salted(v->params.salt, dst, BLOCK_SIZE, digest);
+    v->verified++;
+    if (likely(memcmp(digest, expected, HASH_SIZE) == 0))
+        return 0;
+    memset(dst, 0, BLOCK_SIZE);
+    if (v->messages++ < MESSAGES_MAX)
+        printk(LOG_ERROR, "cofre: root image block %lu does not match its hash\n", (unsigned long)image_block);
+    return -EIO;
+}
+
+/* The hash that data block `block` must have; reads and keeps the nodes above it. */
+static int expected_hash(struct verity *v, uint64_t block, const uint8_t **ret_hash)
+{
+    const uint8_t *expected = v->params.root_hash;
+    for (unsigned i = v->level_count; i-- > 0;) {
+        struct level *level = &v->levels[i];
+        uint64_t index = block >> (HASHES_PER_NODE_SHIFT * (i + 1));
+        if (unlikely(!level->nodes[index])) {
+            uint8_t *node = page_alloc();
+            if (!node)
+                return -ENOMEM;
+            int error = read_verified(v, level->first_block + index, expected, node);
+            if (error) {
+                page_free(node);
+                return error;
+            }
+            level->nodes[index] = node;
+        }
+        uint64_t entry = (block >> (HASHES_PER_NODE_SHIFT * i)) % HASHES_PER_NODE;
+        expected = level->nodes[index] + entry * HASH_SIZE;
+    }
+    *ret_hash = expected;
+    return 0;
+}
+
+static int read_data(struct verity *v, uint64_t block, void *dst)
+{
+    const uint8_t *expected;
+    if (block >= v->block_count)
+        return -EIO;
+    int error = expected_hash(v, block, &expected);
+    return error ? error : read_verified(v, block, expected, dst);
+}
+
+static struct cache_entry *cache_find(struct verity *v, uint64_t block)
+{
+    struct cache_entry *e;
+    LIST_FOREACH (e, &v->buckets[block % CACHE_BUCKETS], link)
+        if (e->block == block)
+            return e;
+    return NULL;
+}
+
+/* An entry to fill: a new one while there may be more, else the first that the clock hand finds unused. */
+static struct cache_entry *cache_take(struct verity *v)
+{
+    if (v->entry_count < v->params.cache_blocks) {
+        struct cache_entry *e = &v->entries[v->entry_count];
+        e->page = page_alloc();
+        if (e->page) {
+            e->public.data = e->page;
+            v->entry_count++;
+            return e;
+        }
+    }
+    for (size_t tries = 2 * v->entry_count; tries > 0; tries--) {
+        struct cache_entry *e = &v->entries[v->hand];
+        v->hand = (v->hand + 1) % v->entry_count;
+        if (e->pins)
+            continue;
+        if (e->used) {
+            e->used = false;
+            continue;
+        }
+        if (e->valid)
+            LIST_REMOVE(e, link);
+        e->valid = false;
+        return e;
+    }
+    return NULL;
+}
+
+const struct verity_block *verity_get(struct verity *v, uint64_t block, int *ret_error)
+{
+    struct cache_entry *e = cache_find(v, block);
+    if (likely(e != NULL)) {
+        e->used = true;
+        e->pins++;
+        return &e->public;
+    }
+    e = cache_take(v);
+    if (!e) {
+        *ret_error = -ENOMEM;
+        return NULL;
+    }
+    int error = read_data(v, block, e->page);
+    if (error) {
+        *ret_error = error;
+        return NULL;
+    }
+    e->block = block;
+    e->valid = true;
+    e->pins = 1;
+    LIST_INSERT_HEAD(&v->buckets[block % CACHE_BUCKETS], e, link);
+    return &e->public;
+}
+
+void verity_put(const struct verity_block *block)
+{
+    struct cache_entry *e = container_of(block, struct cache_entry, public);
+    e->pins--;
+}
+
+int verity_read(struct verity *v, uint64_t block, void *dst)
+{
+    struct cache_entry *e = cache_find(v, block);
+    if (e) {
+        memcpy(dst, e->page, BLOCK_SIZE);
+        e->used = true;
+        return 0;
+    }
+    return read_data(v, block, dst);
+}
