@@ -1,0 +1,119 @@
+/* The tree as the first process finds it: root image, overlay, the kernel's own file systems, the policy's mounts. */
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+
+#include "kernel/boot/boot.h"
+#include "kernel/fs/erofs.h"
+#include "kernel/fs/internal.h"
+#include "kernel/fs/tmpfs.h"
+#include "kernel/fs/verity.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+
+/* Verified blocks kept for reading again: enough for the metadata and hot files of a big image. */
+#define CACHE_BYTES (8UL << 20)
+
+struct verity *root_device;
+
+static struct super_block *root_image(void)
+{
+    const struct policy *p = policy();
+    const struct boot_params *boot = boot_params();
+    struct verity_params params = {
+        .image = {boot->root.addr},
+        .image_size = ALIGN_DOWN(boot->root.size, BLOCK_SIZE),
+        .data_size = p->root_size,
+        .hash_offset = p->root_hash_offset,
+        .cache_blocks = CACHE_BYTES / BLOCK_SIZE,
+    };
+    struct super_block *sb;
+    memcpy(params.root_hash, p->root_hash, sizeof(params.root_hash));
+    memcpy(params.salt, p->root_salt, sizeof(params.salt));
+    int error = verity_open(&params, &root_device);
+    if (error)
+        panic("the root image is %lu bytes: shorter than the policy says", (unsigned long)boot->root.size);
+    error = erofs_open(root_device, &sb);
+    if (error)
+        panic("the root image cannot be mounted: error %d", -error);
+    return sb;
+}
+
+static void make_directory(const char *path, uint32_t mode)
+{
+    int error = vfs_mkdir(AT_FDCWD, path, mode);
+    if (error && error != -EEXIST)
+        printk(LOG_WARNING, "cofre: cannot make %s: error %d\n", path, -error);
+}
+
+/* A path of the policy may have parents that do not exist. */
+static void make_directories(const char *path, uint32_t mode)
+{
+    char *copy = kstrdup(path);
+    if (!copy)
+        return;
+    for (char *p = strchr(copy + 1, '/'); p; p = strchr(p + 1, '/')) {
+        *p = 0;
+        make_directory(copy, 0755);
+        *p = '/';
+    }
+    make_directory(copy, mode);
+    kfree(copy);
+}
+
+static void mount_at(const char *path, struct super_block *sb, unsigned flags)
+{
+    make_directories(path, 0755);
+    int error = sb ? vfs_mount(path, sb, flags) : -ENOMEM;
+    if (error)
+        panic("cannot mount %s: error %d", path, -error);
+}
+
+static void mount_policy_tmpfs(void)
+{
+    const struct policy *p = policy();
+    const struct policy_mount *m = (const void *)((const char *)p + p->tmpfs.offset);
+    for (uint32_t i = 0; i < p->tmpfs.count; i++)
+        mount_at(policy_string_at(m[i].path_offset), tmpfs_new(m[i].size_max, m[i].mode ? m[i].mode : 01777),
+                 MS_NOSUID | MS_NODEV);
+}
+
+/* A text of the host's, where the policy lets it have a say. */
+static void write_host_file(const char *path, const struct boot_blob *blob)
+{
+    size_t size;
+    char *text = boot_blob_copy(blob, 65536, &size);
+    struct file *file;
+    if (text && size > 0) {
+        int error = vfs_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &file);
+        if (!error) {
+            if (vfs_write_kernel(file, text, size, 0) != (ssize_t)size)
+                error = -ENOSPC;
+            file_put(file);
+        }
+        if (error)
+            printk(LOG_WARNING, "cofre: cannot write %s: error %d\n", path, -error);
+    }
+    kfree(text);
+}
+
+void fs_init(void)
+{
+    struct super_block *lower = root_image();
+    struct super_block *root = overlay_new(lower);
+    if (!root || vfs_mount("/", root, 0) < 0)
+        panic("no memory for the root file system");
+    if (policy_allows(POLICY_HOST_HOSTS))
+        write_host_file("/etc/hosts", &boot_params()->hosts);
+    if (policy_allows(POLICY_HOST_RESOLV_CONF))
+        write_host_file("/etc/resolv.conf", &boot_params()->resolv_conf);
+    mount_at("/proc", procfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    mount_at("/dev", devfs_new(), MS_NOSUID);
+    mount_at("/sys", sysfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY);
+    make_directory("/dev/shm", 01777);
+    mount_at("/dev/shm", tmpfs_new(0, 01777), MS_NOSUID | MS_NODEV);
+    mount_policy_tmpfs();
+    if (policy_allows(POLICY_READ_ONLY_ROOT))
+        root->flags = root->mount->flags |= MS_RDONLY;
+}
