@@ -14,9 +14,9 @@ int erofs_pread(struct erofs *fs, uint64_t offset, void *buf, size_t size)
     if (offset > fs->size || size > fs->size - offset)
         return -EUCLEAN;
     while (size > 0) {
-        size_t in_block = offset % BLOCK_SIZE, part = MIN(size, BLOCK_SIZE - in_block);
+        size_t in_block = offset % ROOT_BLOCK_SIZE, part = MIN(size, ROOT_BLOCK_SIZE - in_block);
         int error;
-        const struct verity_block *block = verity_get(fs->device, offset / BLOCK_SIZE, &error);
+        const struct verity_block *block = verity_get(fs->device, offset / ROOT_BLOCK_SIZE, &error);
         if (!block)
             return error;
         memcpy(p, block->data + in_block, part);
@@ -55,22 +55,22 @@ static int map_chunk(struct erofs_inode *e, uint64_t index, uint64_t *ret_block,
 int erofs_map(struct inode *inode, uint64_t index, uint64_t *ret_offset, size_t *ret_size, bool *ret_hole)
 {
     struct erofs_inode *e = erofs_inode(inode);
-    uint64_t pos = index * BLOCK_SIZE, block;
+    uint64_t pos = index * ROOT_BLOCK_SIZE, block;
     if (pos >= (uint64_t)inode->size)
         return -EUCLEAN;
-    *ret_size = MIN((uint64_t)inode->size - pos, BLOCK_SIZE);
+    *ret_size = MIN((uint64_t)inode->size - pos, ROOT_BLOCK_SIZE);
     *ret_hole = false;
     if (e->layout == EROFS_CHUNK_BASED) {
         int error = map_chunk(e, index, &block, ret_hole);
         if (error)
             return error;
-        *ret_offset = block * BLOCK_SIZE;
-    } else if (e->layout == EROFS_FLAT_INLINE && index == ((uint64_t)inode->size - 1) / BLOCK_SIZE) {
+        *ret_offset = block * ROOT_BLOCK_SIZE;
+    } else if (e->layout == EROFS_FLAT_INLINE && index == ((uint64_t)inode->size - 1) / ROOT_BLOCK_SIZE) {
         *ret_offset = e->body_offset;
-        if (e->body_offset % BLOCK_SIZE + *ret_size > BLOCK_SIZE)
+        if (e->body_offset % ROOT_BLOCK_SIZE + *ret_size > ROOT_BLOCK_SIZE)
             return -EUCLEAN;
     } else {
-        *ret_offset = (e->first_block + index) * BLOCK_SIZE;
+        *ret_offset = (e->first_block + index) * ROOT_BLOCK_SIZE;
     }
     struct erofs *fs = erofs_of(inode);
     if (!*ret_hole && (*ret_offset > fs->size || *ret_size > fs->size - *ret_offset))
@@ -85,7 +85,7 @@ static int erofs_read_page(struct inode *inode, uint64_t index, void *page)
     uint64_t offset;
     size_t size;
     bool hole;
-    if (index >= ((uint64_t)inode->size + BLOCK_SIZE - 1) / BLOCK_SIZE) {
+    if (index >= ((uint64_t)inode->size + ROOT_BLOCK_SIZE - 1) / ROOT_BLOCK_SIZE) {
         memset(page, 0, PAGE_SIZE);
         return 0;
     }
@@ -94,8 +94,8 @@ static int erofs_read_page(struct inode *inode, uint64_t index, void *page)
         return error;
     if (hole)
         size = 0;
-    else if (offset % BLOCK_SIZE == 0)
-        error = verity_read(fs->device, offset / BLOCK_SIZE, page);
+    else if (offset % ROOT_BLOCK_SIZE == 0)
+        error = verity_read(fs->device, offset / ROOT_BLOCK_SIZE, page);
     else
         error = erofs_pread(fs, offset, page, size);
     if (!error)
@@ -107,19 +107,19 @@ static ssize_t read_block(struct inode *inode, struct iov_iter *to, file_off_t p
 {
     struct erofs *fs = erofs_of(inode);
     uint64_t offset;
-    size_t size, skip = pos % BLOCK_SIZE;
+    size_t size, skip = pos % ROOT_BLOCK_SIZE;
     bool hole;
-    int error = erofs_map(inode, pos / BLOCK_SIZE, &offset, &size, &hole);
+    int error = erofs_map(inode, pos / ROOT_BLOCK_SIZE, &offset, &size, &hole);
     if (error)
         return error;
     size = MIN(size - skip, to->count);
     if (hole)
         return zero_iter(to, size);
     offset += skip;
-    const struct verity_block *block = verity_get(fs->device, offset / BLOCK_SIZE, &error);
+    const struct verity_block *block = verity_get(fs->device, offset / ROOT_BLOCK_SIZE, &error);
     if (!block)
         return error;
-    size_t done = copy_to_iter(to, block->data + offset % BLOCK_SIZE, size);
+    size_t done = copy_to_iter(to, block->data + offset % ROOT_BLOCK_SIZE, size);
     verity_put(block);
     return done;
 }
@@ -146,7 +146,7 @@ static ssize_t erofs_readlink(struct inode *inode, char *buf, size_t size)
         uint64_t offset;
         size_t part;
         bool hole;
-        int error = erofs_map(inode, done / BLOCK_SIZE, &offset, &part, &hole);
+        int error = erofs_map(inode, done / ROOT_BLOCK_SIZE, &offset, &part, &hole);
         if (error || hole)
             return error ? error : -EUCLEAN;
         part = MIN(part, length - done);
@@ -165,7 +165,7 @@ void erofs_evict(struct inode *inode)
 
 void erofs_getattr(struct inode *inode, struct statx *stat)
 {
-    stat->stx_blocks = ((uint64_t)inode->size + BLOCK_SIZE - 1) / BLOCK_SIZE * (BLOCK_SIZE / 512);
+    stat->stx_blocks = ((uint64_t)inode->size + ROOT_BLOCK_SIZE - 1) / ROOT_BLOCK_SIZE * (ROOT_BLOCK_SIZE / 512);
 }
 
 #define EROFS_COMMON_OPS                                                                                               \
@@ -209,14 +209,14 @@ static int load_disk_inode(struct erofs *fs, uint64_t offset, struct erofs_inode
 static int check_layout(struct erofs_inode *e, uint32_t u)
 {
     struct erofs *fs = erofs_of(&e->inode);
-    uint64_t size = e->inode.size, blocks = (size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    uint64_t size = e->inode.size, blocks = (size + ROOT_BLOCK_SIZE - 1) / ROOT_BLOCK_SIZE;
     switch (e->layout) {
     case EROFS_FLAT_PLAIN:
     case EROFS_FLAT_INLINE:
         if (e->layout == EROFS_FLAT_INLINE && blocks > 0)
             blocks--;
         e->first_block = u;
-        if (blocks > 0 && (u > fs->size / BLOCK_SIZE || blocks > fs->size / BLOCK_SIZE - u))
+        if (blocks > 0 && (u > fs->size / ROOT_BLOCK_SIZE || blocks > fs->size / ROOT_BLOCK_SIZE - u))
             return -EUCLEAN;
         return 0;
     case EROFS_CHUNK_BASED:
@@ -268,7 +268,7 @@ int erofs_inode_get(struct erofs *fs, uint64_t nid, struct inode **ret_inode)
     size_t disk_size;
     if (nid > fs->size / EROFS_SLOT_SIZE)
         return -EUCLEAN;
-    uint64_t offset = (uint64_t)fs->super.meta_block * BLOCK_SIZE + nid * EROFS_SLOT_SIZE;
+    uint64_t offset = (uint64_t)fs->super.meta_block * ROOT_BLOCK_SIZE + nid * EROFS_SLOT_SIZE;
     int error = load_disk_inode(fs, offset, &d, &disk_size);
     if (error)
         return error;
@@ -314,7 +314,7 @@ int erofs_open(struct verity *device, struct super_block **ret_sb)
     if (!fs)
         return -ENOMEM;
     fs->device = device;
-    fs->size = verity_block_count(device) * BLOCK_SIZE;
+    fs->size = verity_block_count(device) * ROOT_BLOCK_SIZE;
     fs->sb.type = "erofs";
     fs->sb.dev = super_dev_next();
     fs->sb.flags = MS_RDONLY;
@@ -323,7 +323,7 @@ int erofs_open(struct verity *device, struct super_block **ret_sb)
     int error = erofs_pread(fs, EROFS_SUPER_OFFSET, &fs->super, sizeof(fs->super));
     if (!error && (fs->super.magic != EROFS_MAGIC || fs->super.block_bits != EROFS_BLOCK_BITS ||
                    (fs->super.feature_incompat & ~EROFS_INCOMPAT_KNOWN) || fs->super.dir_block_bits ||
-                   (uint64_t)fs->super.block_count > fs->size / BLOCK_SIZE))
+                   (uint64_t)fs->super.block_count > fs->size / ROOT_BLOCK_SIZE))
         error = -EINVAL;
     if (!error)
         error = erofs_inode_get(fs, fs->super.root_nid, &fs->sb.root);

@@ -9,7 +9,7 @@
 
 /* Directory positions: 2 + block * ENTRIES_PER_BLOCK + entry. */
 #define ENTRIES_PER_BLOCK 512
-_Static_assert(ENTRIES_PER_BLOCK > BLOCK_SIZE / sizeof(struct erofs_dirent), "positions must not collide");
+_Static_assert(ENTRIES_PER_BLOCK > ROOT_BLOCK_SIZE / sizeof(struct erofs_dirent), "positions must not collide");
 
 /* One verified block of a directory. */
 struct dir_block {
@@ -38,10 +38,10 @@ static int block_open(struct inode *dir, uint64_t index, struct dir_block *b)
     int error = erofs_map(dir, index, &offset, &b->size, &hole);
     if (error || hole)
         return error ? error : -EUCLEAN;
-    b->pin = verity_get(erofs_of(dir)->device, offset / BLOCK_SIZE, &error);
+    b->pin = verity_get(erofs_of(dir)->device, offset / ROOT_BLOCK_SIZE, &error);
     if (!b->pin)
         return error;
-    b->data = b->pin->data + offset % BLOCK_SIZE;
+    b->data = b->pin->data + offset % ROOT_BLOCK_SIZE;
     struct erofs_dirent first;
     error = -EUCLEAN;
     if (b->size < sizeof(first))
@@ -105,7 +105,7 @@ static int search_block(const struct dir_block *b, const char *name, size_t size
 /* The last block whose first name is not above the one sought holds it, if any does. */
 static int search(struct inode *dir, const char *name, size_t size, uint64_t *ret_nid)
 {
-    uint64_t low = 0, high = ((uint64_t)dir->size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    uint64_t low = 0, high = ((uint64_t)dir->size + ROOT_BLOCK_SIZE - 1) / ROOT_BLOCK_SIZE;
     while (low < high) {
         uint64_t middle = (low + high) / 2;
         struct dir_block b;
@@ -185,7 +185,7 @@ static int erofs_readdir(struct file *file, struct dir_context *ctx)
     struct inode *dir = file->inode;
     if (!dir_emit_dots(file, ctx))
         return 0;
-    uint64_t blocks = ((uint64_t)dir->size + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    uint64_t blocks = ((uint64_t)dir->size + ROOT_BLOCK_SIZE - 1) / ROOT_BLOCK_SIZE;
     bool full = false;
     int error = 0;
     while (!error && !full) {

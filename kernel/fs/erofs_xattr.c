@@ -79,7 +79,7 @@ static int walk_next(struct xattr_walk *walk, struct xattr *ret)
             return error;
         walk->shared_at += sizeof(id);
         walk->shared_left--;
-        return load_entry(walk->fs, (uint64_t)walk->fs->super.xattr_block * BLOCK_SIZE + id * 4ULL, ret, &size);
+        return load_entry(walk->fs, (uint64_t)walk->fs->super.xattr_block * ROOT_BLOCK_SIZE + id * 4ULL, ret, &size);
     }
     if (walk->inline_end - walk->inline_at < sizeof(struct erofs_xattr_entry))
         return -ENODATA;

@@ -23,10 +23,10 @@ static struct super_block *root_image(void)
     const struct boot_params *boot = boot_params();
     struct verity_params params = {
         .image = {boot->root.addr},
-        .image_size = ALIGN_DOWN(boot->root.size, BLOCK_SIZE),
+        .image_size = ALIGN_DOWN(boot->root.size, ROOT_BLOCK_SIZE),
         .data_size = p->root_size,
         .hash_offset = p->root_hash_offset,
-        .cache_blocks = CACHE_BYTES / BLOCK_SIZE,
+        .cache_blocks = CACHE_BYTES / ROOT_BLOCK_SIZE,
     };
     struct super_block *sb;
     memcpy(params.root_hash, p->root_hash, sizeof(params.root_hash));

@@ -55,7 +55,7 @@ struct verity {
 
 static int plan_levels(struct verity *v)
 {
-    uint64_t position = v->params.hash_offset / BLOCK_SIZE;
+    uint64_t position = v->params.hash_offset / ROOT_BLOCK_SIZE;
     unsigned count = 0;
     while (count < LEVELS_MAX && (v->block_count - 1) >> (HASHES_PER_NODE_SHIFT * count))
         count++;
@@ -67,7 +67,7 @@ static int plan_levels(struct verity *v)
         level->node_count = ((v->block_count - 1) >> shift) + 1;
         position += level->node_count;
     }
-    if (count > 0 && position > v->params.image_size / BLOCK_SIZE)
+    if (count > 0 && position > v->params.image_size / ROOT_BLOCK_SIZE)
         return -EINVAL;
     for (unsigned i = 0; i < count; i++) {
         v->levels[i].nodes = kzalloc(v->levels[i].node_count * sizeof(uint8_t *));
@@ -79,15 +79,15 @@ static int plan_levels(struct verity *v)
 
 int verity_open(const struct verity_params *params, struct verity **ret_verity)
 {
-    if (params->data_size == 0 || params->data_size % BLOCK_SIZE || params->hash_offset % BLOCK_SIZE ||
+    if (params->data_size == 0 || params->data_size % ROOT_BLOCK_SIZE || params->hash_offset % ROOT_BLOCK_SIZE ||
         params->data_size > params->image_size || params->hash_offset > params->image_size ||
-        params->data_size / BLOCK_SIZE > 1ULL << 48)
+        params->data_size / ROOT_BLOCK_SIZE > 1ULL << 48)
         return -EINVAL;
     struct verity *v = kzalloc(sizeof(*v));
     if (!v)
         return -ENOMEM;
     v->params = *params;
-    v->block_count = params->data_size / BLOCK_SIZE;
+    v->block_count = params->data_size / ROOT_BLOCK_SIZE;
     v->params.cache_blocks = MAX(MIN((uint64_t)params->cache_blocks, v->block_count), 1UL);
     int error = plan_levels(v);
     if (!error) {
@@ -130,12 +130,12 @@ uint64_t verity_blocks_verified(const struct verity *v)
 static int read_verified(struct verity *v, uint64_t image_block, const uint8_t *expected, void *dst)
 {
     uint8_t digest[HASH_SIZE];
-    untrusted_copy_in(dst, host_ptr_add(v->params.image, image_block * BLOCK_SIZE), BLOCK_SIZE);
-    sha256_salted(v->params.salt, dst, BLOCK_SIZE, digest);
+    untrusted_copy_in(dst, host_ptr_add(v->params.image, image_block * ROOT_BLOCK_SIZE), ROOT_BLOCK_SIZE);
+    sha256_salted(v->params.salt, dst, ROOT_BLOCK_SIZE, digest);
     v->verified++;
     if (likely(memcmp(digest, expected, HASH_SIZE) == 0))
         return 0;
-    memset(dst, 0, BLOCK_SIZE);
+    memset(dst, 0, ROOT_BLOCK_SIZE);
     if (v->messages++ < MESSAGES_MAX)
         printk(LOG_ERROR, "cofre: root image block %lu does not match its hash\n", (unsigned long)image_block);
     return -EIO;
@@ -248,7 +248,7 @@ int verity_read(struct verity *v, uint64_t block, void *dst)
 {
     struct cache_entry *e = cache_find(v, block);
     if (e) {
-        memcpy(dst, e->page, BLOCK_SIZE);
+        memcpy(dst, e->page, ROOT_BLOCK_SIZE);
         e->used = true;
         return 0;
     }

@@ -8,7 +8,7 @@
 
 #include "kernel/lib/types.h"
 
-#define BLOCK_SIZE 4096UL
+#define ROOT_BLOCK_SIZE 4096UL
 
 struct verity_params {
     host_ptr image; /* untrusted; image_size bytes: data blocks, ..., hash tree */
@@ -27,7 +27,7 @@ int verity_open(const struct verity_params *params, struct verity **ret_verity);
 void verity_close(struct verity *verity);
 uint64_t verity_block_count(const struct verity *verity);
 
-/* Copy block number `block` to dst (BLOCK_SIZE bytes), verified: 0, or -EIO with a message in the log. */
+/* Copy block number `block` to dst (ROOT_BLOCK_SIZE bytes), verified: 0, or -EIO with a message in the log. */
 must_check int verity_read(struct verity *verity, uint64_t block, void *dst);
 /*
  * The verified block in the cache, where it stays until verity_put(): copying to user memory may fault and read other
