@@ -111,12 +111,11 @@ static enum artifact member_artifact(const char *name)
 }
 
 /* Our own layers have short names and true sizes in the plain headers; pax records only pad, so they are skipped. */
-static int scan_layer(struct artifacts *a, int fd, off_t file_size, const char *path, char **ret_error)
+static int scan_layer(struct artifacts *a, int fd, off_t at, off_t end, const char *path, char **ret_error)
 {
     char header[TAR_BLOCK], name[101];
-    off_t at = 0;
 
-    while (at + (off_t)TAR_BLOCK <= file_size) {
+    while (at + (off_t)TAR_BLOCK <= end) {
         int64_t size;
         enum artifact which;
 
@@ -128,7 +127,7 @@ static int scan_layer(struct artifacts *a, int fd, off_t file_size, const char *
         if (memcmp(header + 257, "ustar", 5) != 0)
             return fail(ret_error, EINVAL, "%s is not a plain tar archive", path);
         size = tar_number(header + 124, 12);
-        if (size < 0 || size > file_size - at)
+        if (size < 0 || size > end - at)
             return fail(ret_error, EINVAL, "%s is damaged or cut short", path);
         memcpy(name, header, 100);
         name[100] = '\0';
@@ -145,14 +144,18 @@ static int scan_layer(struct artifacts *a, int fd, off_t file_size, const char *
     return 0;
 }
 
-static int open_layer(struct artifacts *a, const char *path, char **ret_error)
+static int open_layer(struct artifacts *a, const struct run_options *options, char **ret_error)
 {
+    const char *path = options->layer;
+    off_t start = (off_t)options->layer_offset, end;
     int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)
         return fail(ret_error, errno, "opening the layer %s failed: %s", path, strerror(errno));
-    ret = scan_layer(a, fd, st.st_size, path, ret_error);
+    end = options->layer_size ? start + (off_t)options->layer_size : st.st_size;
+    ret = start < 0 || end < start || end > st.st_size ? fail(ret_error, EINVAL, "%s is cut short", path)
+                                                       : scan_layer(a, fd, start, end, path, ret_error);
     close(fd);
     for (enum artifact i = 0; ret == 0 && i < ARTIFACT_COUNT; i++)
         if (!artifact(a, i)->data)
@@ -183,7 +186,7 @@ int artifacts_open(struct artifacts *a, const struct run_options *options, char 
 
     memset(a, 0, sizeof(*a));
     if (options->layer)
-        ret = open_layer(a, options->layer, ret_error);
+        ret = open_layer(a, options, ret_error);
     for (enum artifact i = 0; ret == 0 && !options->layer && i < ARTIFACT_COUNT; i++)
         ret = map_file(artifact(a, i), options->dir, artifact_names[i], ret_error);
     return ret < 0 ? ret : check_parts(a, ret_error);

@@ -159,10 +159,15 @@ static int opt_vcpus(struct run_options *o, const char *value, char **ret_error)
 
 static int opt_log(struct run_options *o, const char *value, char **ret_error)
 {
-    if (strcmp(value, "debug") != 0)
-        return fail(ret_error, EINVAL, "--log %s is not known (use --log debug)", value);
-    o->debug_log = true;
-    return 0;
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        if (strcmp(value, levels[i]) == 0) {
+            o->debug_log = strcmp(value, "debug") == 0;
+            return 0;
+        }
+    }
+    return fail(ret_error, EINVAL, "--log %s is not known (use error, warning, info or debug)", value);
 }
 
 static int opt_stats(struct run_options *o, const char *value, char **ret_error)
@@ -184,8 +189,17 @@ static int opt_dir(struct run_options *o, const char *value, char **ret_error)
 
 static int opt_layer(struct run_options *o, const char *value, char **ret_error)
 {
+    const char *at = strrchr(value, '@');
+    unsigned long long offset, size;
+    int end = 0;
+
     o->layer = value;
-    return 0;
+    if (at && sscanf(at, "@%llu:%llu%n", &offset, &size, &end) == 2 && at[end] == '\0') {
+        o->layer = strndup(value, (size_t)(at - value)); /* kept until the process ends */
+        o->layer_offset = offset;
+        o->layer_size = size;
+    }
+    return o->layer ? 0 : fail(ret_error, ENOMEM, "out of memory");
 }
 
 static int opt_softsgx(struct run_options *o, const char *value, char **ret_error)
@@ -254,7 +268,7 @@ static int opt_help(struct run_options *o, const char *value, char **ret_error)
 
 static const struct option option_table[] = {
     {0, "dir", "DIR", "folder with kernel, policy, sigstruct and root.img (default " RUNTIME_DIR_DEFAULT ")", opt_dir},
-    {0, "layer", "FILE", "uncompressed layer archive that holds them under cofre/", opt_layer},
+    {0, "layer", "FILE[@OFFSET:SIZE]", "uncompressed layer archive that holds them under cofre/", opt_layer},
     {0, "sgx", NULL, "insist on SGX hardware", opt_sgx},
     {0, "softsgx", NULL, "use the software enclave, which protects nothing", opt_softsgx},
     {0, "vcpus", "N", "vCPU threads (default: as the policy and the CPUs allow)", opt_vcpus},
@@ -267,7 +281,7 @@ static const struct option option_table[] = {
     {'i', "interactive", NULL, "connect standard input", opt_interactive},
     {'t', "tty", NULL, "make standard input, output and error a terminal", opt_tty},
     {0, "stats", "[json:FILE]", "print statistics at the end, or write them to FILE", opt_stats},
-    {0, "log", "debug", "kernel log on standard error, if the policy allows", opt_log},
+    {0, "log", "LEVEL", "kernel log on standard error, if the policy allows", opt_log},
     {0, "trace", NULL, "system call trace on standard error, if the policy allows", opt_trace},
     {0, "name", "NAME", "a name for messages", opt_name},
     {'h', "help", NULL, "this text", opt_help},

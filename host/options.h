@@ -25,8 +25,9 @@ struct strings {
 };
 
 struct run_options {
-    const char *dir;   /* where kernel, policy, sigstruct and root.img are */
-    const char *layer; /* or the layer archive that holds them */
+    const char *dir;                   /* where kernel, policy, sigstruct and root.img are */
+    const char *layer;                 /* or the layer archive that holds them */
+    uint64_t layer_offset, layer_size; /* where in that file, if it is a larger archive; size 0: all of it */
     enum sgx_kind sgx;
     unsigned vcpu_count; /* 0: as the policy and the CPUs allow */
     struct strings env;  /* asked for on the command line or in files */
