@@ -7,6 +7,7 @@
 #include "kernel/boot/params.h"
 #include "kernel/boot/policy.h"
 #include "kernel/crypto/sha256.h"
+#include "kernel/fs/console.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/random.h"
@@ -56,6 +57,7 @@ static void counters_init(void)
 static void init_thread(void *arg)
 {
     (void)arg;
+    console_init();
     fs_init();
     net_init();
     process_init();

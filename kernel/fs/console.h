@@ -1,13 +1,20 @@
-/* Standard input, output and error of the container: the console's three channels as files. */
+/* The container's standard input, output and error: the arena's first three channels. */
 #ifndef COFRE_KERNEL_FS_CONSOLE_H
 #define COFRE_KERNEL_FS_CONSOLE_H
 
-#include "kernel/fs/file.h"
+#include "kernel/lib/types.h"
 
-/*
- * A new description of channel CHANNEL_STDIN, _STDOUT or _STDERR (abi/ring.h), as PID 1 gets it for descriptors 0 to 2.
- * Without a terminal they look like pipes, as under docker run without -t.
- */
-struct file *console_open(unsigned channel) must_check;
+struct file;
+struct inode;
+struct tty;
+
+/* The terminal of BOOT_TTY, or NULL. */
+struct tty *console_tty(void);
+/* Makes the terminal, if there is to be one; before fs_init(). */
+void console_init(void);
+/* For the first process, after net_init(): descriptors 0, 1 and 2, as a container engine gives them. 0 or -errno. */
+must_check int console_open_std(void);
+/* If inode is one of the streams, make file another description of it; else -ENOENT. */
+int console_reopen(struct inode *inode, struct file *file);
 
 #endif

@@ -43,6 +43,9 @@ static const struct file_ops *device_find(uint64_t rdev)
     for (size_t i = 0; i < device_count; i++)
         if (devices[i].rdev == rdev)
             return devices[i].ops;
+    for (size_t i = 0; i < device_count; i++)
+        if ((devices[i].rdev & DEVICE_ANY_MINOR) && (devices[i].rdev & 0xfff00) == (rdev & 0xfff00))
+            return devices[i].ops;
     return NULL;
 }
 
@@ -120,7 +123,7 @@ static int open_dentry(struct dentry *dentry, unsigned flags, bool created, stru
     if (writes && S_ISREG(inode->mode) && inode->deny_write)
         return -ETXTBSY;
     struct file *file =
-        file_new_dentry(dentry, ops, (flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)) | O_LARGEFILE);
+        file_new_dentry(dentry, ops, (flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC)) | O_LARGEFILE);
     if (!file)
         return -ENOMEM;
     if (writes && S_ISREG(inode->mode)) {
@@ -136,6 +139,7 @@ static int open_dentry(struct dentry *dentry, unsigned flags, bool created, stru
         file_put(file);
         return error;
     }
+    file->flags &= ~O_NOCTTY;
     fsnotify_dentry(dentry, IN_OPEN);
     *ret_file = file;
     return 0;

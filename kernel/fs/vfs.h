@@ -104,6 +104,7 @@ int vfs_mount(const char *path, struct super_block *sb, unsigned flags);
 void fs_init(void);
 
 /* Character devices by number; dev modules register at init. */
+#define DEVICE_ANY_MINOR (1ULL << 63) /* or-ed to rdev: for all of its major number that have no entry of their own */
 void device_register(uint64_t rdev, const struct file_ops *ops);
 
 /* inotify hooks, called by the VFS and by file operations that change things. mask: IN_*; name may be NULL. */

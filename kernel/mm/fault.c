@@ -248,7 +248,7 @@ static void out_of_memory(void)
 
     printk(LOG_ERROR, "out of memory: %llu pages are committed, which is all the policy allows\n",
            (unsigned long long)mm_self()->committed_pages);
-    signal_send_process(process_self(), &source);
+    signal_force(&source);
 }
 
 static bool access_allowed(const struct vma *vma, uint64_t error)

@@ -349,11 +349,8 @@ static void make_workdir(char **ret_path)
 
 static void open_console(void)
 {
-    for (int fd = 0; fd < 3; fd++) {
-        struct file *file = console_open((unsigned)fd);
-        if (!file || fd_install(file, fd, false) != fd)
-            no_memory();
-    }
+    if (console_open_std() < 0)
+        no_memory();
 }
 
 static int try_exec(struct exec *exec, const char *path)

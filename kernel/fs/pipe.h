@@ -1,0 +1,69 @@
+/*
+ * Pipes: rings of page-sized buffers, as Linux's, so that atomicity, packets and capacity are the same. A buffer's page
+ * may be in several pipes at once (tee).
+ */
+#ifndef COFRE_KERNEL_FS_PIPE_H
+#define COFRE_KERNEL_FS_PIPE_H
+
+#include "kernel/fs/file.h"
+#include "kernel/sched/wait.h"
+
+struct pipe_page {
+    unsigned refcount;
+    uint8_t *data; /* one page */
+};
+
+struct pipe_buffer {
+    struct pipe_page *page;
+    uint32_t offset, size;
+    bool can_merge; /* later writes may be added */
+    bool packet;    /* O_DIRECT: a read takes it whole */
+};
+
+struct pipe {
+    struct pipe_buffer *buffers;
+    uint32_t ring_size;                                                /* power of two */
+    uint32_t head, tail;                                               /* run freely; head - tail <= ring_size */
+    unsigned readers, writers, opened_for_reading, opened_for_writing; /* ends now; ends ever (FIFOs wait for these) */
+    unsigned file_count;
+    struct pipe_page *spare;
+    struct wait_queue read_wait, write_wait;
+};
+
+extern const struct file_ops pipe_file_ops;
+
+/* The pipe behind file (any end, FIFOs too), or NULL. */
+struct pipe *pipe_of(const struct file *file);
+/* F_SETPIPE_SZ and F_GETPIPE_SZ: bytes, or -EBADF if it is no pipe, -EBUSY, -EPERM, -EINVAL, -ENOMEM. */
+int64_t pipe_set_size(struct file *file, uint64_t size);
+int64_t pipe_get_size(struct file *file);
+
+static inline bool pipe_empty(const struct pipe *pipe)
+{
+    return pipe->head == pipe->tail;
+}
+static inline bool pipe_full(const struct pipe *pipe)
+{
+    return pipe->head - pipe->tail == pipe->ring_size;
+}
+static inline struct pipe_buffer *pipe_buffer_at(const struct pipe *pipe, uint32_t index)
+{
+    return &pipe->buffers[index & (pipe->ring_size - 1)];
+}
+
+/* A page with one reference, or NULL. */
+struct pipe_page *pipe_page_new(struct pipe *pipe) must_check;
+void pipe_page_put(struct pipe *pipe, struct pipe_page *page);
+/* The first buffer is used up: out of the ring. */
+void pipe_drop_tail(struct pipe *pipe);
+/* There is room: add a buffer, whose page reference is taken over. */
+void pipe_push(struct pipe *pipe, struct pipe_page *page, uint32_t offset, uint32_t size, bool can_merge, bool packet);
+/* Wait until there is something to read: 1; 0 at the end of file; -EAGAIN, -ERESTARTSYS. */
+int pipe_wait_readable(struct pipe *pipe, bool nonblock);
+/* Wait for room: 0; -EPIPE (SIGPIPE sent), -EAGAIN, -ERESTARTSYS. */
+int pipe_wait_writable(struct pipe *pipe, bool nonblock);
+void pipe_wake_readers(struct pipe *pipe);
+void pipe_wake_writers(struct pipe *pipe);
+void sigpipe_send(void);
+
+#endif

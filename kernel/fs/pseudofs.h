@@ -1,0 +1,62 @@
+/*
+ * File systems without storage (/proc, /sys, /dev/pts): trees described by tables. A directory has named children from
+ * a table, and numbered ones (processes, descriptors, CPUs) that come and go.
+ */
+#ifndef COFRE_KERNEL_FS_PSEUDOFS_H
+#define COFRE_KERNEL_FS_PSEUDOFS_H
+
+#include "kernel/fs/vfs.h"
+
+/* Text being made: grows as needed. */
+struct seq {
+    char *text;
+    size_t size, used;
+    bool failed; /* out of memory */
+};
+void seq_printf(struct seq *seq, const char *format, ...) printf_like(2, 3);
+void seq_write(struct seq *seq, const void *bytes, size_t size);
+
+/* Which of the numbered things on the way here is meant. */
+struct pseudo_ctx {
+    int pid, tid; /* 0: none */
+    uint64_t number;
+};
+
+struct pseudo_entry;
+
+struct pseudo_numbered {
+    const char *prefix; /* of the names, before the decimal number; NULL: none */
+    /* The first number >= *number there is, or false. */
+    bool (*next)(const struct pseudo_ctx *dir, uint64_t *number);
+    /* Numbers that exist but are not listed (threads in /proc); may be NULL. */
+    bool (*hidden)(const struct pseudo_ctx *dir, uint64_t number);
+    /* Put number into the child's context; NULL: ctx->number. */
+    void (*bind)(struct pseudo_ctx *child, uint64_t number);
+    const struct pseudo_entry *entry;
+};
+
+struct pseudo_entry {
+    const char *name; /* NULL ends a table */
+    uint32_t mode;    /* S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR | permissions */
+    /* directories */
+    const struct pseudo_entry *children;
+    const struct pseudo_numbered *numbered;
+    /* files: 0 or -errno */
+    int (*show)(struct seq *seq, const struct pseudo_ctx *ctx);
+    int (*store)(const struct pseudo_ctx *ctx, const char *text, size_t size);
+    const char *text; /* instead of show */
+    /* symbolic links: the text into buf, or -errno; place: the dentry itself, referenced */
+    ssize_t (*link)(const struct pseudo_ctx *ctx, char *buf, size_t size);
+    int (*place)(const struct pseudo_ctx *ctx, struct dentry **ret_dentry);
+    /* devices */
+    uint64_t rdev;
+    bool rdev_numbered; /* ctx->number is added */
+    /* owned by the process's user, as files of /proc/PID */
+    bool owned;
+    /* may not be looked at by all: 0 or -errno */
+    uint32_t (*mode_of)(const struct pseudo_ctx *ctx);
+};
+
+struct super_block *pseudofs_new(const char *type, uint32_t magic, const struct pseudo_entry *root) must_check;
+
+#endif
