@@ -7,7 +7,7 @@
         .macro op name
         .globl image_\name
         .hidden image_\name
-        .p2align 4
+        .p2align 4, 0x90
 image_\name:
         .endm
 
@@ -48,7 +48,7 @@ op leave
         mov $4, %eax
         jmp image_enclu
 
-        .p2align 5
+        .p2align 5, 0x90
         .globl image_enclu
         .hidden image_enclu
 image_enclu:
