@@ -100,8 +100,7 @@ static int prepare(struct conversion *conversion, char **ret_error)
     policy_source_init(&conversion->policy_source);
     if (convert_policy(&conversion->policy_source, &conversion->source.config, ret_error) < 0)
         return error_wrap(ret_error, "%s", options->source);
-    if (options->policy_path &&
-        policy_source_load(&conversion->policy_source, options->policy_path, ret_error) < 0)
+    if (options->policy_path && policy_source_load(&conversion->policy_source, options->policy_path, ret_error) < 0)
         return -1;
     return 0;
 }
@@ -127,8 +126,7 @@ static int apply_layers(struct conversion *conversion, char **ret_error)
     if (tail_fd < 0)
         return -1;
     layers->tree = tree_new();
-    layers->spool =
-        spool_new(conversion->output.fd, conversion->output.layer_offset + ROOT_DATA_OFFSET, tail_fd);
+    layers->spool = spool_new(conversion->output.fd, conversion->output.layer_offset + ROOT_DATA_OFFSET, tail_fd);
     layers->limits = options->limits;
     layers->progress = options->progress;
     progress_step(options->progress, "reading layers", known_layers_size(&conversion->source));
@@ -318,7 +316,8 @@ static int put_rest(struct conversion *conversion, char **ret_error)
         put_member(conversion, "cofre/policy", 0644, conversion->policy.data, conversion->policy.size, ret_error) < 0 ||
         put_member(conversion, "cofre/sigstruct", 0644, &conversion->sigstruct, sizeof(conversion->sigstruct),
                    ret_error) < 0 ||
-        put_member(conversion, "cofre/runtime", 0755, conversion->runtime.data, conversion->runtime.size, ret_error) < 0)
+        put_member(conversion, "cofre/runtime", 0755, conversion->runtime.data, conversion->runtime.size, ret_error) <
+            0)
         return -1;
     for (size_t i = 0; i < sizeof(empty_folders) / sizeof(empty_folders[0]); i++) {
         if (put_header(conversion, &empty_folders[i], ret_error) < 0)

@@ -73,17 +73,17 @@ static json_t *make_ports(const struct oci_config *config)
 static char *make_config(const struct convert_facts *facts)
 {
     const struct oci_config *config = &facts->source->config;
-    json_t *inner = checked(
-        json_pack("{s:[s], s:s, s:o}", "Entrypoint", "/cofre/runtime", "WorkingDir", "/", "Labels", make_labels(facts)));
+    json_t *inner = checked(json_pack("{s:[s], s:s, s:o}", "Entrypoint", "/cofre/runtime", "WorkingDir", "/", "Labels",
+                                      make_labels(facts)));
 
     if (config->ports.count)
         json_object_set_new(inner, "ExposedPorts", make_ports(config));
     if (config->stop_signal)
         json_object_set_new(inner, "StopSignal", json_string(config->stop_signal));
-    return dump(checked(json_pack("{s:s, s:s, s:s, s:o, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "created", CREATED,
-                                  "architecture", "amd64", "os", "linux", "config", inner, "rootfs", "type", "layers",
-                                  "diff_ids", facts->layer_digest, "history", "created", CREATED, "created_by",
-                                  "cofre convert")));
+    return dump(
+        checked(json_pack("{s:s, s:s, s:s, s:o, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "created", CREATED, "architecture",
+                          "amd64", "os", "linux", "config", inner, "rootfs", "type", "layers", "diff_ids",
+                          facts->layer_digest, "history", "created", CREATED, "created_by", "cofre convert")));
 }
 
 static json_t *make_descriptor(const char *type, const char *digest, uint64_t size)
@@ -93,21 +93,21 @@ static json_t *make_descriptor(const char *type, const char *digest, uint64_t si
 
 static char *make_manifest(const struct convert_facts *facts, const struct convert_documents *documents)
 {
-    return dump(checked(json_pack(
-        "{s:i, s:s, s:o, s:[o]}", "schemaVersion", 2, "mediaType", TYPE_MANIFEST, "config",
-        make_descriptor(TYPE_CONFIG, documents->config_digest, strlen(documents->config)), "layers",
-        make_descriptor(TYPE_LAYER, facts->layer_digest, facts->layer_size))));
+    return dump(checked(json_pack("{s:i, s:s, s:o, s:[o]}", "schemaVersion", 2, "mediaType", TYPE_MANIFEST, "config",
+                                  make_descriptor(TYPE_CONFIG, documents->config_digest, strlen(documents->config)),
+                                  "layers", make_descriptor(TYPE_LAYER, facts->layer_digest, facts->layer_size))));
 }
 
 static char *make_index(const struct convert_facts *facts, const struct convert_documents *documents)
 {
     json_t *descriptor = make_descriptor(TYPE_MANIFEST, documents->manifest_digest, strlen(documents->manifest));
 
-    json_object_set_new(descriptor, "platform", checked(json_pack("{s:s, s:s}", "architecture", "amd64", "os", "linux")));
+    json_object_set_new(descriptor, "platform",
+                        checked(json_pack("{s:s, s:s}", "architecture", "amd64", "os", "linux")));
     json_object_set_new(descriptor, "annotations",
                         checked(json_pack("{s:s}", "org.opencontainers.image.ref.name", facts->name)));
-    return dump(checked(
-        json_pack("{s:i, s:s, s:[o]}", "schemaVersion", 2, "mediaType", TYPE_INDEX, "manifests", descriptor)));
+    return dump(
+        checked(json_pack("{s:i, s:s, s:[o]}", "schemaVersion", 2, "mediaType", TYPE_INDEX, "manifests", descriptor)));
 }
 
 void convert_documents_make(struct convert_documents *documents, const struct convert_facts *facts)
