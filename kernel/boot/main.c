@@ -70,6 +70,7 @@ static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)
     const struct boot_params *p = boot_params();
     vcpu_set_shared(vcpu);
     shared_known = true;
+    printk(LOG_DEBUG, "policy and boot parameters read\n");
     time_init(p->tsc_hz, p->clock_tsc, p->clock_monotonic_ns, p->clock_realtime_ns);
     cpuid_init();
     kmalloc_init(policy()->kernel_heap_size, policy_allows(POLICY_EDMM));
