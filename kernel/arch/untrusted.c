@@ -48,9 +48,9 @@ static uint64_t store_bits(uint64_t addr, uint64_t mask, uint64_t value)
 void untrusted_copy_in(void *dst, host_ptr src, size_t size)
 {
     uint8_t *d = dst;
-    check(src, size);
     if (size == 0)
         return;
+    check(src, size);
     uint64_t word_addr = ALIGN_DOWN(src.addr, 8), skip = src.addr - word_addr;
     if (skip) {
         uint64_t word = load(word_addr);
@@ -74,9 +74,9 @@ void untrusted_copy_in(void *dst, host_ptr src, size_t size)
 void untrusted_copy_out(host_ptr dst, const void *src, size_t size)
 {
     const uint8_t *s = src;
-    check(dst, size);
     if (size == 0)
         return;
+    check(dst, size);
     uint64_t word_addr = ALIGN_DOWN(dst.addr, 8), skip = dst.addr - word_addr;
     if (skip) {
         uint64_t word = 0, mask = 0;
