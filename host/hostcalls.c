@@ -166,18 +166,22 @@ enum sgx_vcpu_action hostcall_dispatch(void *context, uint64_t reason, uint64_t 
 {
     struct vcpu *vcpu = context;
     struct vcpu_shared *shared = vcpu->shared;
+    uint64_t nr;
 
+    atomic_store_explicit(&vcpu->in_host, true, memory_order_relaxed);
     if (reason == EXIT_DEAD)
         runtime_end(vcpu, EXIT_RUNTIME_FAILED);
     if (reason != EXIT_HOSTCALL) {
         complain("vCPU %u left the enclave for an unknown reason %lu", vcpu->index, (unsigned long)reason);
         runtime_end(vcpu, EXIT_RUNTIME_FAILED);
     }
-    if (shared->nr >= HOSTCALL_COUNT) {
+    nr = __atomic_load_n(&shared->nr, __ATOMIC_RELAXED);
+    if (nr < HOSTCALL_COUNT) {
+        vcpu->hostcalls[nr]++;
+        shared->result = hostcall_table[nr](vcpu, shared->args);
+    } else {
         shared->result = -ENOSYS;
-        return SGX_VCPU_RETURN;
     }
-    vcpu->hostcalls[shared->nr]++;
-    shared->result = hostcall_table[shared->nr](vcpu, shared->args);
+    runtime_end_check(vcpu);
     return SGX_VCPU_RETURN;
 }

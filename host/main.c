@@ -65,20 +65,6 @@ static int prepare(struct runtime *runtime, char **ret_error)
     return ret;
 }
 
-_Noreturn void runtime_end(struct vcpu *vcpu, int status)
-{
-    struct runtime *runtime = vcpu->runtime;
-
-    if (atomic_exchange(&runtime->ending, 1))
-        for (;;)
-            pause(); /* another vCPU is at it */
-    if (pump_is_mine(runtime->pump))
-        pump_drain(runtime->pump);
-    terminal_restore();
-    stats_finish(runtime);
-    _exit(status >= 256 ? 128 + (status - 256) : status);
-}
-
 int main(int argc, char **argv)
 {
     struct runtime *runtime = &the_runtime;

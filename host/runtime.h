@@ -27,6 +27,7 @@ struct vcpu {
     struct vcpu_shared *shared;
     atomic_uint kicked; /* set by vcpu_kick, taken by the park */
     atomic_uint parked;
+    atomic_bool in_host;   /* host code of this thread runs, not the enclave */
     unsigned kick_retries; /* ticker's: a tick may be lost on hardware */
     uint64_t last_tick_ns; /* ticker's */
     uint64_t hostcalls[HOSTCALL_COUNT];
@@ -43,8 +44,7 @@ struct runtime {
     struct boot_params *boot;
     struct run_stats *stats;
     atomic_uint ticker_asleep;
-    atomic_int ending; /* somebody has begun to end the process */
-    int exit_status;
+    atomic_int ending; /* exit status + 1 once somebody has begun to end the process */
     atomic_ulong edmm_ioctls;
 };
 
@@ -73,10 +73,16 @@ int boot_params_make(struct runtime *runtime, char **ret_error);
 /* stats.c */
 void stats_finish(struct runtime *runtime);
 
+/* end.c */
 /*
  * End the process with docker's exit status for `status` (an exit code, or 256 + signal number): everything queued is
- * sent, statistics printed, the terminal restored. Any vCPU thread; does not return.
+ * sent, statistics printed, the terminal restored. Any vCPU thread; does not return. Only vCPU 0's thread may use the
+ * pump, so another one interrupts it.
  */
 _Noreturn void runtime_end(struct vcpu *vcpu, int status);
+/* vCPU 0's thread, once, before it first enters: how the others interrupt it. */
+int runtime_end_init(struct vcpu *vcpu);
+/* Leaving host code for the enclave: does not return if somebody has ended the container. */
+void runtime_end_check(struct vcpu *vcpu);
 
 #endif

@@ -1,6 +1,7 @@
 /* Terminal modes of the host side. */
 #include "host/terminal.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
@@ -22,6 +23,32 @@ static void set_modes(int fd, const struct termios *modes)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/*
+ * A process of its own puts the terminal back when we end in a way that leaves us no chance to: a crash, SIGKILL. It
+ * holds nothing but the terminal and a pipe whose other end goes with us.
+ */
+static void guard(int fd)
+{
+    int ends[2];
+    char byte;
+    sigset_t all;
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return;
+    if (fork() != 0) {
+        close(ends[0]);
+        return; /* ends[1] stays open as long as we live */
+    }
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    setsid();
+    if (dup2(fd, 0) < 0 || dup2(ends[0], 1) < 0 || close_range(2, ~0U, 0) < 0)
+        _exit(1);
+    if (read(1, &byte, 1) == 0)
+        tcsetattr(0, TCSADRAIN, &saved_modes);
+    _exit(0);
+}
+
 bool terminal_raw(int fd)
 {
     struct termios modes;
@@ -30,6 +57,7 @@ bool terminal_raw(int fd)
         return false;
     modes = saved_modes;
     cfmakeraw(&modes);
+    guard(fd);
     atomic_store(&raw_fd, fd);
     set_modes(fd, &modes);
     return true;

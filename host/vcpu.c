@@ -27,12 +27,16 @@ static void *vcpu_main(void *arg)
     char *error = NULL;
     int ret;
 
+    atomic_store(&vcpu->in_host, true);
     ret = sgx_thread_init(runtime->enclave, VCPU_BASE + vcpu->index * VCPU_STRIDE + VCPU_TCS, &thread);
     if (ret < 0)
         die("starting vCPU %u failed: %s", vcpu->index, strerror(-ret));
     atomic_store(&vcpu->sgx, thread);
     if (vcpu->index == 0 && pump_start(runtime->pump, &error) < 0)
         die("starting the pump failed: %s", error);
+    if (vcpu->index == 0 && (ret = runtime_end_init(vcpu)) < 0)
+        die("installing a signal handler failed: %s", strerror(-ret));
+    runtime_end_check(vcpu);
     ret = sgx_vcpu_run(thread, (uint64_t)(uintptr_t)runtime->boot, hostcall_dispatch, vcpu);
     if (ret == -EFAULT)
         report_fault(thread, vcpu->index);

@@ -1,0 +1,65 @@
+/* The end of the process: on vCPU 0's thread, whoever asked for it. */
+#include "host/pump/pump.h"
+#include "host/runtime.h"
+#include "host/terminal.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* Interrupts vCPU 0 for good. The tick would not do: it comes back through the enclave. */
+#define END_SIGNAL SIGRTMAX
+
+static struct vcpu *pump_vcpu;
+
+static _Noreturn void finish(struct vcpu *vcpu)
+{
+    struct runtime *runtime = vcpu->runtime;
+    int status = atomic_load(&runtime->ending) - 1;
+
+    atomic_store(&vcpu->in_host, true);
+    pump_drain(runtime->pump);
+    terminal_restore();
+    stats_finish(runtime);
+    _exit(status >= 256 ? 128 + (status - 256) : status);
+}
+
+/* In host code it may hold the pump's lock: then runtime_end_check() finishes when that is done. */
+static void on_end_signal(int signum, siginfo_t *info, void *context)
+{
+    if (!atomic_load(&pump_vcpu->in_host))
+        finish(pump_vcpu);
+}
+
+int runtime_end_init(struct vcpu *vcpu)
+{
+    pump_vcpu = vcpu;
+    return sgx_signal(vcpu->runtime->enclave, END_SIGNAL, on_end_signal, 0);
+}
+
+void runtime_end_check(struct vcpu *vcpu)
+{
+    atomic_store(&vcpu->in_host, false);
+    if (__builtin_expect(atomic_load(&vcpu->runtime->ending), 0)) {
+        if (vcpu->index == 0)
+            finish(vcpu);
+        for (;;)
+            pause();
+    }
+}
+
+void runtime_end(struct vcpu *vcpu, int status)
+{
+    struct runtime *runtime = vcpu->runtime;
+    struct vcpu *first = &runtime->vcpus[0];
+    int running = 0;
+
+    if (atomic_compare_exchange_strong(&runtime->ending, &running, status + 1) && vcpu != first) {
+        atomic_store(&first->kicked, 1);
+        pump_wake(runtime->pump);
+        pthread_kill(first->thread, END_SIGNAL);
+    }
+    if (vcpu == first)
+        finish(vcpu);
+    for (;;)
+        pause();
+}
