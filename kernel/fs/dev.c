@@ -175,7 +175,7 @@ static int add_names(struct inode *dir)
             inode_put(inode);
     }
     for (size_t i = 0; i < ARRAY_COUNT(directories) && r == 0; i++) {
-        r = dir->ops->mkdir(dir, directories[i], 0755, &inode);
+        r = dir->ops->mkdir(dir, directories[i], S_IFDIR | 0755, &inode);
         if (r == 0)
             inode_put(inode);
     }
