@@ -1,0 +1,140 @@
+/* Policy: YAML to compiled to JSON; every kind of mistake is named with file, line and key. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "image/policy.h"
+
+static const struct policy_root root = {.size = 8192, .hash_offset = 8192};
+
+static char *parse_error(const char *text)
+{
+    struct policy_source source;
+    char *error = NULL;
+    policy_source_init(&source);
+    assert_int_equal(policy_source_parse(&source, "p.yaml", text, strlen(text), &error), -1);
+    policy_source_free(&source);
+    return error;
+}
+
+static void expect_error(const char *text, const char *want)
+{
+    char *error = parse_error(text);
+    if (!strstr(error, want))
+        fail_msg("\"%s\" does not contain \"%s\"", error, want);
+    free(error);
+}
+
+static void mistakes_are_named(void **state)
+{
+    expect_error("memory: 1G\nmemry: 2G\n", "p.yaml:2: unknown key \"memry\"");
+    expect_error("network:\n  listn: any\n", "p.yaml:2: unknown key \"network.listn\"");
+    expect_error("memory: lots\n", "p.yaml:1: memory: a size");
+    expect_error("memory: 1000\n", "multiple of 4096");
+    expect_error("vcpus: 0\n", "p.yaml:1: vcpus: a number from 1 to 64");
+    expect_error("edmm: maybe\n", "true or false");
+    expect_error("memory: 1G\nmemory: 2G\n", "appears twice");
+    expect_error("command: 3\n", "a mapping");
+    expect_error("network: {listen: [70000]}\n", "port \"70000\"");
+    expect_error("network: {listen: [80/sctp]}\n", "port \"80/sctp\"");
+    expect_error("tmpfs: [{path: tmp}]\n", "not absolute");
+    expect_error("env: {set: {A=B: c}}\n", "NAME has no");
+    expect_error("version: 2\n", "only version 1");
+    expect_error("memory: [1\n", "p.yaml:");
+    expect_error("memory: 99999999999999999999\n", "a size");
+    expect_error("memory: 18014398509481984K\n", "a size");
+}
+
+static struct policy *compile(const char *text, size_t *ret_size)
+{
+    struct policy_source source;
+    struct policy *policy = NULL;
+    char *error = NULL;
+    policy_source_init(&source);
+    string_list_add(&source.entrypoint, "/bin/server");
+    string_list_add(&source.cmd, "--default");
+    if (policy_source_parse(&source, "p.yaml", text, strlen(text), &error) < 0 ||
+        policy_compile(&source, &root, &policy, ret_size, &error) < 0)
+        fail_msg("%s", error);
+    policy_source_free(&source);
+    return policy;
+}
+
+static void compiles_what_it_says(void **state)
+{
+    size_t size;
+    struct policy *p = compile("memory: 64M\nvcpus: 3\nedmm: false\nenv: {set: {A: b}, allow: [C, D_*]}\n"
+                               "command: {args: [x, y], user: \"12:34\"}\nnetwork: {listen: [53/udp, 53, 22]}\n",
+                               &size);
+    char *error = NULL;
+    assert_int_equal(policy_check(p, size, &error), 0);
+    assert_int_equal(p->memory_size, 64 << 20);
+    assert_int_equal(p->vcpu_max, 3);
+    assert_false(p->flags & POLICY_EDMM);
+    assert_int_equal(p->uid, 12);
+    assert_int_equal(p->gid, 34);
+    assert_string_equal(policy_blob_item(p, p->entrypoint, 0), "/bin/server");
+    assert_string_equal(policy_blob_item(p, p->cmd, 1), "y");
+    assert_null(policy_blob_item(p, p->cmd, 2));
+    assert_string_equal(policy_blob_item(p, p->env, 0), "A=b");
+    assert_string_equal(policy_blob_item(p, p->env_allow, 1), "D_*");
+    const struct policy_port *ports = (const struct policy_port *)((const char *)p + p->ports.offset);
+    assert_int_equal(p->ports.count, 3);
+    assert_int_equal(ports[0].port, 22);
+    free(p);
+}
+
+static void is_canonical(void **state)
+{
+    size_t a_size, b_size;
+    struct policy *a = compile("network: {listen: [80, 443]}\nmemory: 1G\n", &a_size);
+    struct policy *b = compile("memory: 1024M\nnetwork:\n  listen: [443/tcp, 80]\n", &b_size);
+    assert_int_equal(a_size, b_size);
+    assert_memory_equal(a, b, a_size);
+    free(a);
+    free(b);
+}
+
+/* Any byte of a compiled policy changed: the check accepts or refuses, and never reads outside. */
+static void changed_bytes_are_survived(void **state)
+{
+    size_t size;
+    struct policy *p = compile("env: {set: {A: b}}\ntmpfs: [{path: /tmp}]\nnetwork: {listen: [1]}\n", &size);
+    uint8_t *copy = malloc(size);
+    for (size_t i = 0; i < size; i++) {
+        for (int bit = 0; bit < 8; bit++) {
+            char *error = NULL;
+            memcpy(copy, p, size);
+            copy[i] ^= (uint8_t)(1 << bit);
+            if (policy_check(copy, size, &error) == 0)
+                json_decref(policy_to_json((struct policy *)copy));
+            free(error);
+        }
+    }
+    for (size_t cut = 0; cut < size; cut++) {
+        char *error = NULL;
+        uint8_t *part = malloc(cut + 1);
+        memcpy(part, p, cut);
+        assert_int_equal(policy_check(part, cut, &error), -1);
+        free(error);
+        free(part);
+    }
+    free(copy);
+    free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(compiles_what_it_says),
+        cmocka_unit_test(is_canonical),
+        cmocka_unit_test(changed_bytes_are_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
