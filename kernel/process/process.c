@@ -134,9 +134,6 @@ void thread_exit(int code)
             futex_wake_address(task->clear_child_tid, 1);
         task->clear_child_tid = 0;
     }
-    /* Whoever waits for the process sees the leader's code, whichever thread is last. */
-    if (task->tid == process->pid)
-        process->exit_status = (code & 0xff) << 8;
 
     TAILQ_REMOVE(&process->threads, task, thread_link);
     process->thread_count--;
@@ -145,7 +142,7 @@ void thread_exit(int code)
     process->dead_user_ns += all - in_kernel;
     signal_flush(process, &task->signals.pending, ~0ULL);
     if (process->thread_count == 0)
-        end_container(process->exit_status);
+        process_exit((code & 0xff) << 8);
     if (process->leader == task)
         process->leader = TAILQ_FIRST(&process->threads);
     wake_up_all(&process->thread_wait, 0);
