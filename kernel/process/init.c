@@ -7,7 +7,6 @@
 #include <linux/fcntl.h>
 #include <linux/signal.h>
 
-#include "abi/ring.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
 #include "kernel/fs/console.h"
@@ -347,12 +346,6 @@ static void make_workdir(char **ret_path)
     kfree(host);
 }
 
-static void open_console(void)
-{
-    if (console_open_std() < 0)
-        no_memory();
-}
-
 static int try_exec(struct exec *exec, const char *path)
 {
     kfree(exec->name);
@@ -459,7 +452,8 @@ void process_init(void)
     set_hostname(process);
     write_host_files(process);
     make_workdir(&workdir);
-    open_console();
+    if (console_open_std() < 0)
+        no_memory();
     set_user(process, home);
     build_env(exec, process, home);
     build_args(exec);
