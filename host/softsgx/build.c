@@ -18,7 +18,7 @@
 
 struct softsgx softsgx;
 struct softsgx_tcs **softsgx_tcs_table;
-uint64_t softsgx_page_count;
+uint64_t softsgx_page_count, softsgx_base_page;
 
 /* What ADD_PAGES has added, coalesced: INIT and mmap look only there. */
 static struct {

@@ -247,6 +247,7 @@ global softsgx_leaf_stub
         jne .Lleaf_other
         rdgsbase %rax
         shr $12, %rax
+        sub softsgx_base_page(%rip), %rax
         cmp softsgx_page_count(%rip), %rax
         ja .Leexit_trap
         shl $3, %rax
@@ -279,6 +280,7 @@ global softsgx_leaf_trap
         mov %eax, %edi
         rdgsbase %rax
         shr $12, %rax
+        sub softsgx_base_page(%rip), %rax
         cmp softsgx_page_count(%rip), %rax
         ja .Lleaf_lost
         shl $3, %rax

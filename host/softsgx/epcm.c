@@ -51,6 +51,7 @@ int softsgx_epcm_init(void)
     softsgx.epcm = epcm;
     softsgx_tcs_table = table;
     softsgx_page_count = pages;
+    softsgx_base_page = softsgx.secs.base >> PAGE_SHIFT;
     atomic_flag_clear(&softsgx.pte_lock);
     return 0;
 }

@@ -159,7 +159,7 @@ struct softsgx {
 extern struct softsgx softsgx;
 /* TCS page number + 1 -> struct softsgx_tcs; known to assembly. */
 extern struct softsgx_tcs **softsgx_tcs_table;
-extern uint64_t softsgx_page_count;
+extern uint64_t softsgx_page_count, softsgx_base_page;
 
 static inline bool softsgx_in_elrange(uint64_t addr)
 {

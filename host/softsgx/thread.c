@@ -66,13 +66,10 @@ void softsgx_die(const char *why)
     abort();
 }
 
-/* Raw system calls of the enclave become #UD: everything outside ELRANGE is allowed. */
+/* Raw system calls of the enclave become #UD: everything above ELRANGE is allowed, and host code lies there. */
 static int dispatch_arm(void)
 {
     uint64_t end = softsgx.elrange_end, length = 0 - end - 1; /* a range that ends at 2^64 exactly is refused */
-    if (softsgx.secs.base) {                                  /* allow all but ELRANGE: the range wraps around */
-        length = 0 - end + softsgx.secs.base;
-    }
     return prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, end, length, 0) ? -errno : 0;
 }
 

@@ -91,6 +91,11 @@ void test_enclave_new(struct test_enclave *t, const struct test_options *options
     static struct secs secs __attribute__((aligned(4096)));
     struct test_options o = options ? *options : (struct test_options){.miscselect = 1};
     memset(t, 0, sizeof(*t));
+    if (softsgx.open) { /* a test before failed */
+        if (sgx_current)
+            sgx_thread_exit(sgx_current);
+        sgx_close(&softsgx.enclave);
+    }
     o.size = o.size ? o.size : DEFAULT_SIZE;
     o.nssa = o.nssa ? o.nssa : 3;
     o.vcpus = o.vcpus ? o.vcpus : 2;
@@ -125,6 +130,7 @@ void test_enclave_new(struct test_enclave *t, const struct test_options *options
         return;
     map_all(t, o.base, o.vcpus);
     assert_int_equal(sgx_thread_init(t->enclave, o.base + VCPU(0), &t->thread), 0);
+    softsgx_signals_init(); /* cmocka puts in its own for each test */
 }
 
 void test_enclave_free(struct test_enclave *t)

@@ -97,7 +97,7 @@ static void exceptions_reach_the_ssa(void **state)
     TRAP(ud2, .exitinfo = 0x80000306, .vector = 6, .skip = 2);
     TRAP(int3, .exitinfo = 0x80000603, .skip = 1, .by_signal = true, .exact_rip = OP(trap_int3_at) + 1);
     TRAP(hlt, .exitinfo = 0x8000030d, .vector = 13, .skip = 1);
-    TRAP(fault, .arg = 0x20000123, .exitinfo = 0x8000030e, .vector = 14, .error_code = 4, .addr = 0x20000000,
+    TRAP(fault, .arg = 0x20000123, .exitinfo = 0x8000030e, .vector = 14, .error_code = 5 | PF_SGX, .addr = 0x20000000,
          .exinfo_addr = 0x20000123, .skip = 3);
     TRAP(fault, .arg = 0x100, .exitinfo = 0x8000030e, .vector = 14, .error_code = 4, .addr = 0, .exinfo_addr = 0x100,
          .skip = 3);
@@ -107,9 +107,9 @@ static void exceptions_reach_the_ssa(void **state)
     TRAP(syscall, .exitinfo = 0x80000306, .vector = 6, .skip = 2);
     TRAP(int80, .exitinfo = 0x80000306, .vector = 6, .skip = 2);
     TRAP(cpuid, .exitinfo = 0x80000306, .vector = 6, .skip = 2);
-    TRAP(jump, .arg = 0x20000000, .exitinfo = 0x8000030e, .vector = 14, .error_code = 0x14, .addr = 0x20000000,
+    TRAP(jump, .arg = 0x20000000, .exitinfo = 0x8000030e, .vector = 14, .error_code = 0x15 | PF_SGX, .addr = 0x20000000,
          .exinfo_addr = 0x20000000, .skip = 2, .exact_rip = 0x20000000);
-    TRAP(divide, .exitinfo = 0x80000300, .vector = 0, .skip = 7 + 3, .exact_rip = OP(trap_divide_here));
+    TRAP(divide, .exitinfo = 0x80000300, .vector = 0, .skip = 9 + 3, .exact_rip = OP(trap_divide_here));
     test_enclave_free(&t);
 }
 
@@ -183,10 +183,10 @@ static void bad_resumes_are_reported(void **state)
     assert_int_equal(e.vector, 13);
     *gpr = good;
     uint64_t *header = (uint64_t *)((uint64_t)gpr & ~4095UL) + 64;
-    header[7] = 1; /* reserved: XRSTOR faults */
+    header[1] = 1; /* reserved: XRSTOR faults */
     e = test_enter(t.thread, SGX_ENCLU_ERESUME, 0, 0);
     assert_int_equal(e.vector, 13);
-    header[7] = 0;
+    header[1] = 0;
     gpr->rip += 2;
     e = test_enter(t.thread, SGX_ENCLU_ERESUME, 0, 0);
     assert_int_equal(e.function, SGX_ENCLU_EEXIT);
