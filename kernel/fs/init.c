@@ -70,6 +70,10 @@ static void mount_at(const char *path, struct super_block *sb, unsigned flags)
         panic("cannot mount %s: error %d", path, -error);
 }
 
+/* Until every folder has landed. */
+extern __typeof__(procfs_new) procfs_new __attribute__((weak));
+extern __typeof__(sysfs_new) sysfs_new __attribute__((weak));
+
 static void mount_policy_tmpfs(void)
 {
     const struct policy *p = policy();
@@ -108,9 +112,11 @@ void fs_init(void)
         write_host_file("/etc/hosts", &boot_params()->hosts);
     if (policy_allows(POLICY_HOST_RESOLV_CONF))
         write_host_file("/etc/resolv.conf", &boot_params()->resolv_conf);
-    mount_at("/proc", procfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    if (procfs_new)
+        mount_at("/proc", procfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);
     mount_at("/dev", devfs_new(), MS_NOSUID);
-    mount_at("/sys", sysfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY);
+    if (sysfs_new)
+        mount_at("/sys", sysfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY);
     make_directory("/dev/shm", 01777);
     mount_at("/dev/shm", tmpfs_new(0, 01777), MS_NOSUID | MS_NODEV);
     mount_policy_tmpfs();
