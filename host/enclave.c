@@ -98,16 +98,13 @@ static int map_pages(void *arg, uint64_t address, const void *data, uint64_t pag
     return map_run(arg, address, page_count * PAGE_SIZE, flags);
 }
 
-/* With EDMM: where pages may come to be later. */
+/* With EDMM: where pages may come to be later. The enclave decides what each may be; page tables need not repeat it. */
 static int map_dynamic(struct build *b, const struct policy *policy)
 {
-    int ret = map_run(b, USER_BASE, KERNEL_BASE - USER_BASE, SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_X);
+    const uint64_t all = SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_X;
+    int ret = map_run(b, USER_BASE, KERNEL_BASE - USER_BASE, all);
 
-    if (ret == 0)
-        ret = map_run(b, KHEAP_BASE, KHEAP_END - KHEAP_BASE, SGX_SECINFO_R | SGX_SECINFO_W);
-    if (ret == 0 && policy->elrange_size > KERNEL_END)
-        ret = map_run(b, KERNEL_END, policy->elrange_size - KERNEL_END, SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_X);
-    return ret;
+    return ret < 0 ? ret : map_run(b, KHEAP_BASE, policy->elrange_size - KHEAP_BASE, all);
 }
 
 static uint64_t __attribute__((target("xsave"))) xcr0_read(void)
