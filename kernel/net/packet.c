@@ -86,7 +86,8 @@ ssize_t packet_stream_append(struct packet_queue *queue, struct iov_iter *from, 
                 return done ? (ssize_t)done : -ENOMEM;
         }
         packet->busy = true;
-        size_t n = copy_from_iter(from, packet->data + packet->size, MIN(left, (size_t)(packet->capacity - packet->size)));
+        size_t n =
+            copy_from_iter(from, packet->data + packet->size, MIN(left, (size_t)(packet->capacity - packet->size)));
         packet->busy = false;
         packet->size += (uint32_t)n;
         done += n;

@@ -13,10 +13,10 @@ struct scm;
 
 struct packet {
     TAILQ_ENTRY(packet) link;
-    struct scm *scm; /* owned; NULL = none */
+    struct scm *scm;                 /* owned; NULL = none */
     uint32_t capacity, size, offset; /* room for data; bytes put; bytes already read */
     uint32_t name_size;
-    bool busy; /* a writer is copying into it and may sleep: stays in the queue even when all of it was read */
+    bool busy;         /* a writer is copying into it and may sleep: stays in the queue even when all of it was read */
     uint8_t name[128]; /* sender's address */
     uint8_t data[];
 };

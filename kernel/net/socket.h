@@ -58,11 +58,11 @@ struct socket {
     const struct socket_ops *ops;
     uint16_t family, type, protocol;
     uint8_t shutdown; /* SOCKET_SHUT_* */
-    bool listening; /* SO_ACCEPTCONN */
+    bool listening;   /* SO_ACCEPTCONN */
     bool rx_turn, tx_turn, turn_wanted;
     int error; /* SO_ERROR: positive, reported once */
     struct wait_queue wait;
-    struct file *file; /* not referenced; NULL while in an accept queue */
+    struct file *file;                       /* not referenced; NULL while in an accept queue */
     uint64_t rcv_timeout_ns, snd_timeout_ns; /* 0 = none */
     uint32_t rcvbuf, sndbuf;
     uint32_t rcvlowat;

@@ -15,9 +15,10 @@
 
 /* Options that are one bit, freely settable, with no effect beyond being remembered or read elsewhere. */
 #define BOOLEAN_OPTIONS                                                                                                \
-    (1ULL << SO_REUSEADDR | 1ULL << SO_DONTROUTE | 1ULL << SO_BROADCAST | 1ULL << SO_KEEPALIVE | 1ULL << SO_OOBINLINE | \
-     1ULL << SO_NO_CHECK | 1ULL << SO_REUSEPORT | 1ULL << SO_PASSCRED | 1ULL << SO_PASSSEC | 1ULL << SO_RXQ_OVFL |      \
-     1ULL << SO_SELECT_ERR_QUEUE | 1ULL << SO_WIFI_STATUS | 1ULL << SO_NOFCS | 1ULL << SO_LOCK_FILTER)
+    (1ULL << SO_REUSEADDR | 1ULL << SO_DONTROUTE | 1ULL << SO_BROADCAST | 1ULL << SO_KEEPALIVE |                       \
+     1ULL << SO_OOBINLINE | 1ULL << SO_NO_CHECK | 1ULL << SO_REUSEPORT | 1ULL << SO_PASSCRED | 1ULL << SO_PASSSEC |    \
+     1ULL << SO_RXQ_OVFL | 1ULL << SO_SELECT_ERR_QUEUE | 1ULL << SO_WIFI_STATUS | 1ULL << SO_NOFCS |                   \
+     1ULL << SO_LOCK_FILTER)
 
 static int timeout_set(uint64_t *timeout_ns, const void *value, size_t size)
 {

@@ -386,8 +386,8 @@ static int unix_accept(struct socket *sock, bool nonblock, struct socket **ret_a
     if (TAILQ_EMPTY(&u->backlog)) {
         if (nonblock)
             return (sock->shutdown & SOCKET_SHUT_RCV) ? -EINVAL : -EAGAIN;
-        int r = wait_event_deadline(&sock->wait, !TAILQ_EMPTY(&u->backlog) || (sock->shutdown & SOCKET_SHUT_RCV),
-                                    deadline);
+        int r =
+            wait_event_deadline(&sock->wait, !TAILQ_EMPTY(&u->backlog) || (sock->shutdown & SOCKET_SHUT_RCV), deadline);
         if (r < 0)
             return socket_wait_result(r, deadline);
         if (TAILQ_EMPTY(&u->backlog))
@@ -408,8 +408,8 @@ static int unix_accept(struct socket *sock, bool nonblock, struct socket **ret_a
 static int unix_shutdown(struct socket *sock, int how)
 {
     struct unix_socket *u = unix_of(sock);
-    uint8_t mine = how == SHUT_RDWR ? SOCKET_SHUT_RCV | SOCKET_SHUT_SEND
-                                    : (how == SHUT_RD ? SOCKET_SHUT_RCV : SOCKET_SHUT_SEND);
+    uint8_t mine =
+        how == SHUT_RDWR ? SOCKET_SHUT_RCV | SOCKET_SHUT_SEND : (how == SHUT_RD ? SOCKET_SHUT_RCV : SOCKET_SHUT_SEND);
     sock->shutdown |= mine;
     wake_up_all(&sock->wait, WAKE_ALL_EVENTS);
     if (u->peer && sock->type != SOCK_DGRAM) {
@@ -489,11 +489,7 @@ static int unix_getsockopt(struct socket *sock, int level, int name, void *value
     .ioctl = unix_ioctl, .setsockopt = unix_setsockopt, .getsockopt = unix_getsockopt, .release = unix_release
 
 static const struct socket_ops unix_stream_ops = {
-    UNIX_COMMON_OPS,
-    .listen = unix_listen,
-    .accept = unix_accept,
-    .send = unix_stream_send,
-    .recv = unix_stream_recv,
+    UNIX_COMMON_OPS, .listen = unix_listen, .accept = unix_accept, .send = unix_stream_send, .recv = unix_stream_recv,
 };
 
 static const struct socket_ops unix_dgram_ops = {
@@ -503,9 +499,5 @@ static const struct socket_ops unix_dgram_ops = {
 };
 
 static const struct socket_ops unix_seqpacket_ops = {
-    UNIX_COMMON_OPS,
-    .listen = unix_listen,
-    .accept = unix_accept,
-    .send = unix_packet_send,
-    .recv = unix_packet_recv,
+    UNIX_COMMON_OPS, .listen = unix_listen, .accept = unix_accept, .send = unix_packet_send, .recv = unix_packet_recv,
 };

@@ -1,5 +1,6 @@
 /* Unix sockets: sending, receiving and polling. */
 #include <asm/errno.h>
+#include <asm/ioctls.h>
 #include <asm/socket.h>
 #include <linux/sockios.h>
 
@@ -119,8 +120,8 @@ ssize_t unix_stream_send(struct socket *sock, struct message *msg, bool nonblock
                 r = -EAGAIN;
                 break;
             }
-            r = socket_wait_result(
-                wait_event_deadline(&sock->wait, stream_writable(u) || stream_broken(u), deadline), deadline);
+            r = socket_wait_result(wait_event_deadline(&sock->wait, stream_writable(u) || stream_broken(u), deadline),
+                                   deadline);
             continue;
         }
         r = stream_queue(u, msg, peer);
@@ -347,9 +348,9 @@ ssize_t unix_packet_send(struct socket *sock, struct message *msg, bool nonblock
             r = -EAGAIN;
             break;
         }
-        r = socket_wait_result(
-            wait_event_deadline(&target->room_wait, packet_room(u, target, size) || packet_refused(u, target), deadline),
-            deadline);
+        r = socket_wait_result(wait_event_deadline(&target->room_wait,
+                                                   packet_room(u, target, size) || packet_refused(u, target), deadline),
+                               deadline);
     }
     if (r == -ECONNREFUSED && !msg->name_size && sock->type == SOCK_DGRAM && u->peer == target) {
         LIST_REMOVE(u, sender_link);

@@ -1,0 +1,65 @@
+/*
+ * TCP sockets. Where the bytes go is the socket's carrier: a channel (in.chan) or the peer socket inside (pair).
+ *
+ *   CLOSED -> LISTEN
+ *   CLOSED -> CONNECTING -> CONNECTED -> ENDED (reset, or the connect failed)
+ *
+ * A connection inside: each of the pair has its own rx queue, which the other appends to. An end that is gone leaves
+ * pair NULL.
+ */
+#ifndef COFRE_KERNEL_NET_TCP_H
+#define COFRE_KERNEL_NET_TCP_H
+
+#include <linux/tcp.h>
+
+#include "kernel/net/inet.h"
+
+enum tcp_state { TCP_S_CLOSED, TCP_S_LISTEN, TCP_S_CONNECTING, TCP_S_CONNECTED, TCP_S_ENDED };
+
+struct tcp_socket {
+    struct inet_socket in;
+    unsigned refcount;
+    enum tcp_state state;
+    bool connect_told; /* the outcome of a non-blocking connect was returned or is not owed */
+    bool error_taken;  /* from the channel */
+    bool tx_closed;    /* the host cannot send any more */
+    uint64_t rx_bytes, tx_bytes;
+
+    /* inside */
+    struct tcp_socket *pair; /* referenced */
+    struct packet_queue rx;
+    bool rx_fin; /* the other end sends no more */
+    bool inside; /* was connected inside */
+
+    /* listening */
+    TAILQ_HEAD(tcp_backlog, tcp_socket) backlog; /* connections inside, waiting for accept */
+    TAILQ_ENTRY(tcp_socket) backlog_link;
+    int backlog_count, backlog_max;
+    TAILQ_HEAD(tcp_waiting, tcp_socket) waiting; /* connecting inside while the backlog is full */
+    TAILQ_ENTRY(tcp_socket) waiting_link;
+    struct tcp_socket *waits_for; /* not referenced: the listener drops its list when it goes */
+};
+
+static inline struct tcp_socket *tcp_of(struct socket *sock)
+{
+    return (struct tcp_socket *)sock;
+}
+
+#define TCP_INSIDE_MAX (1U << 20) /* bytes that wait in one direction inside */
+
+/* kernel/net/tcp.c */
+struct tcp_socket *tcp_get(struct tcp_socket *t);
+void tcp_put(struct tcp_socket *t);
+void tcp_end(struct tcp_socket *t, int error); /* the connection is broken: error is told once, then EOF and EPIPE */
+void tcp_info_fill(struct inet_socket *in, struct tcp_info *info);
+
+/* kernel/net/tcp_io.c */
+ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock);
+ssize_t tcp_recv(struct socket *sock, struct message *msg, bool nonblock);
+uint32_t tcp_poll(struct socket *sock, struct file *file, struct poll_table *table);
+int64_t tcp_ioctl(struct socket *sock, unsigned command, uaddr_t arg);
+uint32_t tcp_rx_used(struct tcp_socket *t);
+/* Looks at the channel's events; takes its error. Bytes that came before are still in the ring. */
+uint32_t tcp_look(struct tcp_socket *t);
+
+#endif

@@ -1,0 +1,345 @@
+/* TCP sockets: sending, receiving and polling. The hottest path of a server: no host call, few shared words. */
+#include <asm/errno.h>
+#include <asm/ioctls.h>
+#include <asm/socket.h>
+#include <linux/sockios.h>
+
+#include "kernel/fs/poll.h"
+#include "kernel/lib/printk.h"
+#include "kernel/mm/uaccess.h"
+#include "kernel/net/net.h"
+#include "kernel/net/tcp.h"
+#include "kernel/sched/wait.h"
+
+uint32_t tcp_look(struct tcp_socket *t)
+{
+    struct chan *c = t->in.chan;
+    int error;
+    if (!c)
+        return 0;
+    uint32_t events = chan_events(c, &error);
+    if (t->state == TCP_S_CONNECTING && (events & CHAN_EV_CONNECTED))
+        t->state = TCP_S_CONNECTED;
+    if (error && !t->error_taken) {
+        t->error_taken = true;
+        t->state = TCP_S_ENDED;
+        t->in.sock.error = error;
+    }
+    if (events & CHAN_EV_EOF)
+        t->rx_fin = true;
+    if (events & CHAN_EV_TX_CLOSED)
+        t->tx_closed = true;
+    return events;
+}
+
+uint32_t tcp_rx_used(struct tcp_socket *t)
+{
+    return t->in.chan ? chan_rx_used(t->in.chan) : (uint32_t)t->rx.bytes;
+}
+
+/* Receiving */
+
+static void pair_made_room(struct tcp_socket *t)
+{
+    if (t->pair && t->rx.bytes <= TCP_INSIDE_MAX * 2 / 3 && wait_queue_active(&t->pair->in.sock.wait))
+        wake_up(&t->pair->in.sock.wait, EVENTS_OUT);
+}
+
+static ssize_t discard_inside(struct tcp_socket *t, size_t size)
+{
+    size_t done = 0;
+    struct packet *packet;
+    while (done < size && (packet = packet_queue_first(&t->rx)) != NULL && !packet->busy) {
+        size_t n = MIN(size - done, (size_t)(packet->size - packet->offset));
+        packet->offset += (uint32_t)n;
+        t->rx.bytes -= n;
+        done += n;
+        if (packet->offset == packet->size) {
+            TAILQ_REMOVE(&t->rx.packets, packet, link);
+            t->rx.count--;
+            packet_free(packet);
+        }
+    }
+    return (ssize_t)done;
+}
+
+/* Moves up to what is there from offset on; bytes, 0 if nothing is there, -EFAULT. */
+static ssize_t take(struct tcp_socket *t, struct message *msg, uint32_t offset)
+{
+    struct chan *c = t->in.chan;
+    bool peek = (msg->flags & MSG_PEEK) != 0, discard = (msg->flags & MSG_TRUNC) && !peek;
+    uint32_t used = c ? chan_rx_used_at_least(c, offset + 1) : (uint32_t)t->rx.bytes;
+    ssize_t n;
+    if (used <= offset)
+        return 0;
+    size_t size = MIN(msg->iter.count, (size_t)(used - offset));
+    if (!c) {
+        n = discard ? discard_inside(t, size) : packet_stream_read(&t->rx, &msg->iter, offset, size, peek);
+        if (n > 0 && !peek)
+            pair_made_room(t);
+    } else {
+        n = discard ? (ssize_t)size : (ssize_t)chan_rx_copy(c, &msg->iter, offset, (uint32_t)size);
+        if (n == 0)
+            return -EFAULT;
+        if (!peek)
+            chan_rx_consume(c, (uint32_t)n);
+    }
+    if (discard && n > 0)
+        iov_iter_advance(&msg->iter, (size_t)n);
+    if (n > 0 && !peek)
+        t->rx_bytes += (uint64_t)n;
+    return n;
+}
+
+/* Nothing more will come, or there is something to say: do not wait. */
+static bool rx_over(const struct tcp_socket *t)
+{
+    return t->rx_fin || t->in.sock.error || t->state == TCP_S_ENDED || t->state == TCP_S_CLOSED ||
+           (t->in.sock.shutdown & SOCKET_SHUT_RCV);
+}
+
+static bool readable(struct tcp_socket *t, uint32_t offset)
+{
+    tcp_look(t);
+    return tcp_rx_used(t) > offset || rx_over(t);
+}
+
+/* With nothing left to read: 0 = end of file, 1 = worth waiting, or the error. */
+static int rx_outcome(struct tcp_socket *t)
+{
+    if (t->rx_fin)
+        return 0;
+    if (t->in.sock.error)
+        return socket_take_error(&t->in.sock);
+    return rx_over(t) ? 0 : 1;
+}
+
+ssize_t tcp_recv(struct socket *sock, struct message *msg, bool nonblock)
+{
+    struct tcp_socket *t = tcp_of(sock);
+    uint64_t deadline = nonblock ? 0 : socket_deadline(sock->rcv_timeout_ns);
+    size_t target = msg->flags & MSG_WAITALL ? msg->iter.count : MIN((size_t)sock->rcvlowat, msg->iter.count);
+    uint32_t offset = (uint32_t)socket_peek_offset(sock, msg);
+    ssize_t done = 0, r = 0;
+    if (t->state == TCP_S_CLOSED || t->state == TCP_S_LISTEN)
+        return -ENOTCONN;
+    if (msg->flags & MSG_OOB)
+        return -EINVAL; /* urgent data is never there */
+    socket_turn_take(sock, &sock->rx_turn);
+    for (;;) {
+        r = take(t, msg, offset);
+        if (r > 0) {
+            done += r;
+            if (msg->flags & MSG_PEEK)
+                offset += (uint32_t)r;
+        }
+        if (r < 0 || (done && (size_t)done >= target) || msg->iter.count == 0)
+            break;
+        if (r > 0)
+            continue;
+        tcp_look(t);
+        if (tcp_rx_used(t) > offset)
+            continue; /* it came before what tcp_look saw */
+        if (done && (nonblock || sock->error))
+            break;
+        r = rx_outcome(t);
+        if (r <= 0)
+            break;
+        if (nonblock) {
+            r = -EAGAIN;
+            break;
+        }
+        socket_turn_give(sock, &sock->rx_turn);
+        r = socket_wait_result(wait_event_deadline(&sock->wait, readable(t, offset), deadline), deadline);
+        socket_turn_take(sock, &sock->rx_turn);
+        if (r < 0)
+            break;
+    }
+    socket_turn_give(sock, &sock->rx_turn);
+    if (done > 0 && sock->peek_off >= 0)
+        sock->peek_off = msg->flags & MSG_PEEK ? sock->peek_off + (int)done : MAX(sock->peek_off - (int)done, 0);
+    return done ? done : r;
+}
+
+/* Sending */
+
+static uint32_t inside_room(const struct tcp_socket *t)
+{
+    size_t used = t->pair->rx.bytes;
+    return used < TCP_INSIDE_MAX ? TCP_INSIDE_MAX - (uint32_t)used : 0;
+}
+
+static uint32_t tx_room(struct tcp_socket *t, uint32_t wanted)
+{
+    if (t->in.chan)
+        return chan_tx_room(t->in.chan, wanted);
+    return t->pair ? inside_room(t) : TCP_INSIDE_MAX;
+}
+
+static bool writable(struct tcp_socket *t)
+{
+    uint32_t all = t->in.chan ? chan_ring_size() : TCP_INSIDE_MAX, wanted = all / 3;
+    bool room = tx_room(t, wanted) >= wanted;
+    if (!t->in.chan)
+        return room;
+    if (room) {
+        chan_want_room(t->in.chan, false);
+        return true;
+    }
+    chan_want_room(t->in.chan, true);
+    return tx_room(t, wanted) >= wanted;
+}
+
+static bool tx_over(const struct tcp_socket *t)
+{
+    return t->in.sock.error || t->tx_closed || t->state == TCP_S_ENDED || t->state == TCP_S_CLOSED ||
+           (t->in.sock.shutdown & SOCKET_SHUT_SEND);
+}
+
+static bool sendable(struct tcp_socket *t)
+{
+    tcp_look(t);
+    return tx_over(t) || (t->state == TCP_S_CONNECTED && writable(t));
+}
+
+static ssize_t put(struct tcp_socket *t, struct message *msg, uint32_t room)
+{
+    struct chan *c = t->in.chan;
+    size_t size = MIN(msg->iter.count, (size_t)room);
+    ssize_t n;
+    if (c) {
+        n = (ssize_t)chan_tx_copy(c, &msg->iter, 0, (uint32_t)size);
+        if (n == 0)
+            return -EFAULT;
+        chan_tx_commit(c, (uint32_t)n);
+    } else if (t->pair) {
+        struct tcp_socket *pair = tcp_get(t->pair);
+        n = packet_stream_append(&pair->rx, &msg->iter, size);
+        if (n > 0)
+            wake_up(&pair->in.sock.wait, EVENTS_IN);
+        tcp_put(pair);
+    } else {
+        /* The other end is closed: Linux sends, and is answered with a reset. */
+        n = (ssize_t)size;
+        iov_iter_advance(&msg->iter, size);
+        tcp_end(t, t->rx_fin ? EPIPE : ECONNRESET);
+    }
+    if (n > 0)
+        t->tx_bytes += (uint64_t)n;
+    return n;
+}
+
+static int tx_outcome(struct tcp_socket *t)
+{
+    if (t->in.sock.error)
+        return socket_take_error(&t->in.sock);
+    return -EPIPE;
+}
+
+ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock)
+{
+    struct tcp_socket *t = tcp_of(sock);
+    uint64_t deadline = nonblock ? 0 : socket_deadline(sock->snd_timeout_ns);
+    ssize_t done = 0, r = 0;
+    bool pumped = false;
+    if (msg->flags & (MSG_OOB | MSG_FASTOPEN))
+        return -EOPNOTSUPP;
+    if (t->state == TCP_S_LISTEN)
+        return -EPIPE;
+    socket_turn_take(sock, &sock->tx_turn);
+    do {
+        tcp_look(t);
+        if (tx_over(t)) {
+            r = tx_outcome(t);
+            break;
+        }
+        uint32_t wanted = (uint32_t)MIN(msg->iter.count, (size_t)INT32_MAX);
+        uint32_t room = t->state == TCP_S_CONNECTED ? tx_room(t, MIN(wanted, chan_ring_size())) : 0;
+        if (room > 0) {
+            if (msg->iter.count == 0)
+                break;
+            r = put(t, msg, room);
+            if (r < 0)
+                break;
+            done += r;
+            continue;
+        }
+        if (!pumped && t->in.chan && t->state == TCP_S_CONNECTED) {
+            pumped = true; /* Linux's send buffer would have taken more: let the host empty the ring once */
+            if (net_pump_now())
+                continue;
+        }
+        if (nonblock) {
+            if (t->in.chan)
+                chan_want_room(t->in.chan, true);
+            r = -EAGAIN;
+            break;
+        }
+        r = socket_wait_result(wait_event_deadline(&sock->wait, sendable(t), deadline), deadline);
+        pumped = false;
+    } while (r >= 0 && msg->iter.count > 0);
+    socket_turn_give(sock, &sock->tx_turn);
+    return done ? done : r;
+}
+
+/* Polling */
+
+static uint32_t poll_listener(struct tcp_socket *t)
+{
+    bool ready = !TAILQ_EMPTY(&t->backlog) || (t->in.chan && chan_rx_used(t->in.chan) > 0);
+    return ready ? EVENTS_IN : 0;
+}
+
+uint32_t tcp_poll(struct socket *sock, struct file *file, struct poll_table *table)
+{
+    struct tcp_socket *t = tcp_of(sock);
+    uint32_t mask = 0;
+    poll_wait(table, file, &sock->wait);
+    if (t->state == TCP_S_LISTEN)
+        return poll_listener(t);
+    tcp_look(t);
+    bool rcv_down = t->rx_fin || (sock->shutdown & SOCKET_SHUT_RCV) || t->state == TCP_S_ENDED;
+    bool snd_down = t->tx_closed || (sock->shutdown & SOCKET_SHUT_SEND) || t->state == TCP_S_ENDED;
+    if ((rcv_down && snd_down) || t->state == TCP_S_CLOSED)
+        mask |= EPOLLHUP;
+    if (rcv_down)
+        mask |= EVENTS_IN | EPOLLRDHUP;
+    if (t->state != TCP_S_CONNECTING) {
+        if (!(mask & EPOLLIN) && t->state != TCP_S_CLOSED) {
+            uint32_t lowat = MIN(sock->rcvlowat, t->in.chan ? chan_ring_size() / 2 : TCP_INSIDE_MAX / 2);
+            uint32_t used = t->in.chan ? chan_rx_used_at_least(t->in.chan, lowat) : (uint32_t)t->rx.bytes;
+            if (used >= lowat)
+                mask |= EVENTS_IN;
+        }
+        if (snd_down || t->state == TCP_S_CLOSED || writable(t))
+            mask |= EVENTS_OUT;
+    }
+    if (sock->error)
+        mask |= EPOLLERR;
+    return mask;
+}
+
+int64_t tcp_ioctl(struct socket *sock, unsigned command, uaddr_t arg)
+{
+    struct tcp_socket *t = tcp_of(sock);
+    uint32_t value;
+    switch (command) {
+    case SIOCINQ:
+        if (t->state == TCP_S_LISTEN)
+            return -EINVAL;
+        value = t->state == TCP_S_CLOSED ? 0 : tcp_rx_used(t);
+        break;
+    case SIOCOUTQ:
+    case SIOCOUTQNSD:
+        if (t->state == TCP_S_LISTEN)
+            return -EINVAL;
+        value = t->in.chan && t->state != TCP_S_CONNECTING ? chan_tx_queued(t->in.chan) : 0;
+        break;
+    case SIOCATMARK:
+        value = 0;
+        break;
+    default:
+        return -ENOTTY;
+    }
+    return put_user32(arg, value);
+}
