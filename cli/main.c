@@ -8,6 +8,7 @@
 
 static const struct command commands[] = {
     {"convert", "turn an ordinary OCI image into a confidential one", cmd_convert},
+    {"convert", "make a confidential image of an OCI image", cmd_convert},
     {"run", "run a confidential image in an enclave on this machine", cmd_run},
     {"inspect", "show what a confidential image is: policy, measurement, signature", cmd_inspect},
     {"measure", "compute MRENCLAVE of an image, of parts, or of an SGXS stream", cmd_measure},
