@@ -1,0 +1,168 @@
+# `cofre run`: what a person used to `docker run` expects, and what the policy refuses.
+load helpers
+
+setup_file() {
+    load helpers
+    e2e_image busybox busybox "$OPEN_POLICY" >&2
+    e2e_image closed busybox 'command: {entrypoint: [/bin/echo], args: [measured]}' >&2
+    e2e_image hello hello 'diagnostics: true' >&2
+}
+
+setup() {
+    BUSYBOX=$E2E/busybox
+    CLOSED=$E2E/closed
+    HELLO=$E2E/hello
+}
+
+in_busybox() { timeout 30 "$COFRE" run --softsgx "$BUSYBOX" -- "$@"; }
+
+@test "a static program prints a line from an enclave" {
+    run -0 --separate-stderr timeout 30 "$COFRE" run --softsgx "$HELLO"
+    [ "$output" = "$(chroot_hello)" ]
+}
+chroot_hello() { gcc -O2 -o "$BATS_TEST_TMPDIR/hello" "$TOP/tools/images/hello.c" && "$BATS_TEST_TMPDIR/hello"; }
+
+@test "simulation says that it is simulation" {
+    run -0 --separate-stderr timeout 30 "$COFRE" run --softsgx "$HELLO"
+    [[ "$stderr" == *simulat* ]]
+}
+
+@test "exit status is the command's" {
+    run -7 in_busybox sh -c 'exit 7'
+    run -0 in_busybox true
+    run -1 in_busybox false
+}
+
+@test "a signal's exit status is 128 + N" {
+    run -0 timeout 30 "$COFRE" run --softsgx "$BUSYBOX" -- sh -c 'kill -0 $$'
+    "$COFRE" run --softsgx "$BUSYBOX" -- sleep 60 &
+    pid=$!
+    sleep 1
+    kill -KILL $pid
+    run wait $pid
+    [ "$status" -eq 137 ]
+}
+
+@test "SIGTERM reaches the command" {
+    "$COFRE" run --softsgx "$BUSYBOX" -- sh -c 'trap "exit 9" TERM; echo ready; while :; do read -t 1 x; done' >"$BATS_TEST_TMPDIR/out" &
+    pid=$!
+    wait_until 10 grep -q ready "$BATS_TEST_TMPDIR/out"
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ "$status" -eq 9 ]
+}
+
+@test "arguments, environment, directory and user, where the policy allows" {
+    run -0 --separate-stderr timeout 30 "$COFRE" run --softsgx -e GREETING=hello -w /tmp -u 1000:1001 "$BUSYBOX" -- \
+        sh -c 'echo "$GREETING $PWD"; exec id -u'
+    [ "${lines[0]}" = "hello /tmp" ]
+    [ "${lines[1]}" = 1000 ]
+}
+
+@test "arguments are refused where the policy does not allow them" {
+    run -0 --separate-stderr timeout 30 "$COFRE" run --softsgx "$CLOSED"
+    [ "$output" = measured ]
+    run -125 timeout 30 "$COFRE" run --softsgx "$CLOSED" -- other
+    [[ "$output" == *args_from_host* ]]
+}
+
+@test "environment, directory and user are refused where the policy does not allow them" {
+    run -125 timeout 30 "$COFRE" run --softsgx -e X=1 "$CLOSED"
+    [[ "$output" == *env* ]]
+    run -125 timeout 30 "$COFRE" run --softsgx -w /tmp "$CLOSED"
+    [[ "$output" == *workdir* ]]
+    run -125 timeout 30 "$COFRE" run --softsgx -u 1 "$CLOSED"
+    [[ "$output" == *user* ]]
+}
+
+@test "a command that is not there: 127; that cannot be invoked: 126" {
+    run -127 in_busybox /no/such/command
+    [[ "$output" == *no/such/command* ]]
+    run -126 in_busybox /etc/passwd
+}
+
+@test "standard input is connected with -i and empty without" {
+    run -0 --separate-stderr bash -c "echo text | timeout 30 '$COFRE' run --softsgx -i '$BUSYBOX' -- cat"
+    [ "$output" = text ]
+    run -0 --separate-stderr bash -c "echo text | timeout 30 '$COFRE' run --softsgx '$BUSYBOX' -- cat"
+    [ "$output" = "" ]
+}
+
+@test "a megabyte through standard input and output" {
+    head -c 1000000 /dev/urandom >"$BATS_TEST_TMPDIR/in"
+    timeout 30 "$COFRE" run --softsgx -i "$BUSYBOX" -- cat <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>/dev/null
+    cmp "$BATS_TEST_TMPDIR/in" "$BATS_TEST_TMPDIR/out"
+}
+
+@test "statistics name exits, system calls and memory" {
+    run -0 --separate-stderr timeout 30 "$COFRE" run --softsgx --stats "$HELLO"
+    [[ "$stderr" == *PARK* || "$stderr" == *EXIT* ]]
+    [[ "$stderr" == *write* ]]
+    [[ "$stderr" == *"page faults"* ]]
+    timeout 30 "$COFRE" run --softsgx --stats=json:"$BATS_TEST_TMPDIR/s.json" "$HELLO" 2>/dev/null
+    jq -e '.syscalls.exit_group == 1 and .eexit > 0' "$BATS_TEST_TMPDIR/s.json"
+}
+
+@test "statistics stay inside without the policy's diagnostics" {
+    run -0 --separate-stderr timeout 30 "$COFRE" run --softsgx --stats=json:"$BATS_TEST_TMPDIR/s.json" "$CLOSED"
+    jq -e '.syscalls == {}' "$BATS_TEST_TMPDIR/s.json"
+}
+
+@test "no room for the enclave is said" {
+    COFRE_SOFTSGX_EPC=65536 run -125 timeout 30 "$COFRE" run --softsgx "$HELLO"
+    [[ "$output" == *"cofre: "*failed:* ]]
+}
+
+@test "hardware is insisted on with --sgx" {
+    [ ! -e /dev/sgx_enclave ] || skip "this machine has SGX"
+    run -125 timeout 30 "$COFRE" run --sgx "$HELLO"
+    [[ "$output" == *sgx_enclave* ]]
+}
+
+@test "what is not a converted image is refused" {
+    mkdir "$BATS_TEST_TMPDIR/empty"
+    run -125 "$COFRE" run "$BATS_TEST_TMPDIR/empty"
+    run -125 "$COFRE" run /no/such/image
+    [[ "$output" == *"/no/such/image"* ]]
+    run -125 "$COFRE" run "$("$TOP/tools/make-image" busybox 2>/dev/null)"
+    [[ "$output" == *"cofre convert"* ]]
+}
+
+@test "kill -9 leaves nothing behind" {
+    "$COFRE" run --softsgx "$BUSYBOX" -- sleep 60 &
+    pid=$!
+    sleep 1
+    kill -KILL $pid
+    wait $pid || true
+    sleep 0.3
+    run pgrep -P $pid
+    [ -z "$output" ]
+    run pgrep -f "softsgx $BUSYBOX"
+    [ -z "$output" ]
+    run grep -c cofre /proc/mounts
+    [ "$output" = 0 ]
+}
+
+@test "a changed byte is refused, wherever it is" {
+    copy=$BATS_TEST_TMPDIR/copy
+    for at in 5 35 50 65 80 95; do
+        rm -rf "$copy" && cp -r "$BUSYBOX" "$copy"
+        layer=$(ls -S "$copy"/blobs/sha256/* | head -1)
+        size=$(stat -c %s "$layer")
+        python3 - "$layer" $((size * at / 100)) <<'P'
+import sys
+f = open(sys.argv[1], "r+b")
+f.seek(int(sys.argv[2]))
+b = f.read(1)
+f.seek(int(sys.argv[2]))
+f.write(bytes([b[0] ^ 1]))
+P
+        timeout 30 "$COFRE" run --softsgx "$copy" -- sh -c 'for f in /bin/busybox /etc/passwd; do read -r x <$f; done; cat /bin/busybox' \
+            >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" && status=0 || status=$?
+        # Either it is refused (an error is named), or the byte is in what no one reads: then what was read is right.
+        if [ "$status" -eq 0 ]; then
+            cmp "$BATS_TEST_TMPDIR/out" "$(command -v busybox)"
+        fi
+    done
+}
