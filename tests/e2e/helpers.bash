@@ -1,6 +1,7 @@
 # Shared by the end-to-end tests: images made once, temporary folders, waiting for servers.
+bats_require_minimum_version 1.5.0
 TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-BUILD=$TOP/${BUILD:-build}
+BUILD=$TOP/build
 COFRE=$BUILD/cofre
 E2E=$BUILD/e2e
 
