@@ -75,7 +75,8 @@ static int tar_walk(int fd, uint64_t offset, uint64_t size,
         uint64_t member_size;
         if (memcmp(header + 257, "ustar", 5) != 0 || tar_number(header + 124, 12, &member_size) < 0 ||
             member_size > size - position - TAR_BLOCK)
-            return error_set(ret_error, "damaged tar header at byte %llu", (unsigned long long)position);
+            return position ? error_set(ret_error, "damaged tar header at byte %llu", (unsigned long long)position)
+                            : error_set(ret_error, "its layer is no plain tar archive: " NOT_CONVERTED);
         char name[101] = {0};
         memcpy(name, header, 100);
         if (header[156] == '0' || header[156] == '\0') {

@@ -184,7 +184,7 @@ static void check_host_env(const char *env, size_t size)
         if (!equals || equals == p)
             refuse(STATUS_REFUSED, "environment from the host: \"%.64s\" is not NAME=VALUE", p);
         if (!env_allowed(p))
-            refuse(STATUS_REFUSED, "the policy does not let the host set environment variable %.*s",
+            refuse(STATUS_REFUSED, "the policy does not let the host set environment variable %.*s (env.allow)",
                    (int)MIN(equals - p, 128), p);
     }
 }
@@ -249,7 +249,7 @@ static void build_args(struct exec *exec)
     const char *string;
     char *host = host_text(&boot_params()->args, HOST_ARGS_MAX, &size);
     if (size && !policy_allows(POLICY_ARGS_ANY))
-        refuse(STATUS_REFUSED, "the policy does not let the host choose arguments");
+        refuse(STATUS_REFUSED, "the policy does not let the host choose arguments (command.args_from_host)");
     for (uint32_t i = 0; (string = policy_string(policy()->entrypoint, i)) != NULL; i++)
         must_add(exec, &exec->argv, string);
     for (const char *p = host; p < host + size; p += strlen(p) + 1)
@@ -283,7 +283,7 @@ static void set_user(struct process *process, char home[256])
     if (!user)
         no_memory();
     if (size && !policy_allows(POLICY_USER_ANY))
-        refuse(STATUS_REFUSED, "the policy does not let the host choose the user");
+        refuse(STATUS_REFUSED, "the policy does not let the host choose the user (command.user_from_host)");
     const char *spec = size                         ? host
                        : policy()->user_name_offset ? policy_string_at(policy()->user_name_offset)
                                                     : numbers;
@@ -326,7 +326,8 @@ static void make_workdir(char **ret_path)
     size_t size;
     char *host = host_text(&boot_params()->workdir, 4095, &size);
     if (size && !policy_allows(POLICY_WORKDIR_ANY))
-        refuse(STATUS_REFUSED, "the policy does not let the host choose the working directory");
+        refuse(STATUS_REFUSED,
+               "the policy does not let the host choose the working directory (command.workdir_from_host)");
     const char *path = size ? host : policy_string_at(policy()->workdir_offset);
     if (path[0] == '\0')
         path = "/";

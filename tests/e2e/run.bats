@@ -101,7 +101,7 @@ chroot_hello() { gcc -O2 -o "$BATS_TEST_TMPDIR/hello" "$TOP/tools/images/hello.c
     [[ "$stderr" == *write* ]]
     [[ "$stderr" == *"page faults"* ]]
     timeout 30 "$COFRE" run --softsgx --stats=json:"$BATS_TEST_TMPDIR/s.json" "$HELLO" 2>/dev/null
-    jq -e '.syscalls.exit_group == 1 and .eexit > 0' "$BATS_TEST_TMPDIR/s.json"
+    jq -e ".syscalls.exit_group == 1 and .eexit > 0" "$BATS_TEST_TMPDIR/s.json"
 }
 
 @test "statistics stay inside without the policy's diagnostics" {
