@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 
 #include "kernel/boot/boot.h"
+#include "kernel/fs/dev.h"
 #include "kernel/fs/erofs.h"
 #include "kernel/fs/internal.h"
 #include "kernel/fs/tmpfs.h"
@@ -112,11 +113,10 @@ void fs_init(void)
         write_host_file("/etc/hosts", &boot_params()->hosts);
     if (policy_allows(POLICY_HOST_RESOLV_CONF))
         write_host_file("/etc/resolv.conf", &boot_params()->resolv_conf);
-    if (procfs_new)
-        mount_at("/proc", procfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    mount_at("/proc", procfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);
     mount_at("/dev", devfs_new(), MS_NOSUID);
-    if (sysfs_new)
-        mount_at("/sys", sysfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY);
+    mount_at("/dev/pts", devpts_new(), MS_NOSUID | MS_NOEXEC);
+    mount_at("/sys", sysfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY);
     make_directory("/dev/shm", 01777);
     mount_at("/dev/shm", tmpfs_new(0, 01777), MS_NOSUID | MS_NODEV);
     mount_policy_tmpfs();

@@ -40,6 +40,8 @@ struct vma_ops {
     void (*unmap)(struct vma *vma, uaddr_t start, uaddr_t end);
 };
 
+#define MM_AUXV_MAX 64
+
 struct mm {
     RB_HEAD(vma_tree, vma) vmas;
     size_t vma_count;
@@ -47,7 +49,9 @@ struct mm {
     uaddr_t mmap_top; /* new mappings go below, top down */
     uaddr_t stack_top;
     uaddr_t vdso;
-    uaddr_t arg_start, arg_end, env_start, env_end;
+    uaddr_t arg_start, arg_end, env_start, env_end, start_stack; /* by exec */
+    uint64_t auxv[MM_AUXV_MAX];                                  /* by exec; pairs */
+    size_t auxv_count;                                           /* words */
     uint64_t committed_pages, committed_pages_max, limit_pages;
     uint64_t locked_pages;
 };

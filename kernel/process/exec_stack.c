@@ -140,5 +140,8 @@ int64_t exec_stack_fill(const struct exec *exec, const struct exec_layout *layou
     mm->arg_start = at.argv;
     mm->arg_end = mm->env_start = at.envp;
     mm->env_end = at.name;
+    mm->start_stack = sp;
+    mm->auxv_count = MIN(aux.count, (size_t)MM_AUXV_MAX);
+    memcpy(mm->auxv, aux.entries, mm->auxv_count * sizeof *mm->auxv);
     return (int64_t)sp;
 }

@@ -66,6 +66,10 @@ struct process {
     int oom_score_adj;
 };
 
+/* The Linux whose interface this is (uname, /proc/version). */
+#define KERNEL_RELEASE "6.1.0-cofre"
+#define KERNEL_VERSION "#1 SMP PREEMPT_DYNAMIC Cofre"
+
 struct process *process_self(void);
 bool credentials_in_group(const struct credentials *c, uint32_t gid);
 bool process_capable(int capability); /* CAP_* effective */

@@ -18,10 +18,6 @@
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
-/* The Linux whose interface this is. */
-#define RELEASE "6.1.0-cofre"
-#define VERSION "#1 SMP PREEMPT_DYNAMIC Cofre"
-
 SYSCALL_DEFINE1(uname, uaddr_t, user_name)
 {
     const struct process *process = process_self();
@@ -29,8 +25,8 @@ SYSCALL_DEFINE1(uname, uaddr_t, user_name)
     memset(&name, 0, sizeof name);
     string_copy(name.sysname, "Linux", sizeof name.sysname);
     string_copy(name.nodename, process->hostname, sizeof name.nodename);
-    string_copy(name.release, RELEASE, sizeof name.release);
-    string_copy(name.version, VERSION, sizeof name.version);
+    string_copy(name.release, KERNEL_RELEASE, sizeof name.release);
+    string_copy(name.version, KERNEL_VERSION, sizeof name.version);
     string_copy(name.machine, "x86_64", sizeof name.machine);
     string_copy(name.domainname, process->domainname[0] ? process->domainname : "(none)", sizeof name.domainname);
     return copy_to_user(user_name, &name, sizeof name);
