@@ -72,8 +72,6 @@ static void mount_at(const char *path, struct super_block *sb, unsigned flags)
 }
 
 /* Until every folder has landed. */
-extern __typeof__(procfs_new) procfs_new __attribute__((weak));
-extern __typeof__(sysfs_new) sysfs_new __attribute__((weak));
 
 static void mount_policy_tmpfs(void)
 {
