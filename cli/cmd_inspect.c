@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/hex.h"
 #include "image/bundle.h"
+#include "image/digest.h"
 #include "image/measure.h"
 #include "image/policy.h"
 #include "image/sigstruct.h"
@@ -20,7 +20,7 @@ static const char usage[] =
 static json_t *hex_json(const uint8_t *bytes, size_t size)
 {
     char text[2 * 64 + 1];
-    hex_format(text, bytes, size);
+    hex_encode(bytes, size, text);
     return json_string(text);
 }
 

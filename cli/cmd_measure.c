@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 
 #include "cli/command.h"
-#include "cli/hex.h"
 #include "image/bundle.h"
+#include "image/digest.h"
 #include "image/error.h"
 #include "image/measure.h"
 #include "image/policy.h"
@@ -121,7 +121,7 @@ static int print_result(const struct result *r, int as_json)
     char mrenclave[65], mrsigner[65];
     uint8_t signer[32];
     char *reason = NULL;
-    hex_format(mrenclave, r->mrenclave, 32);
+    hex_encode(r->mrenclave, 32, mrenclave);
     if (!r->has_sigstruct) {
         if (as_json)
             printf("{\"mrenclave\": \"%s\"}\n", mrenclave);
@@ -130,7 +130,7 @@ static int print_result(const struct result *r, int as_json)
         return 1;
     }
     sigstruct_mrsigner(&r->sigstruct, signer);
-    hex_format(mrsigner, signer, 32);
+    hex_encode(signer, 32, mrsigner);
     int good = sigstruct_verify(&r->sigstruct, &reason) == 0;
     if (good && memcmp(r->sigstruct.enclavehash, r->mrenclave, 32) != 0) {
         error_set(&reason, "it is the signature of another measurement");

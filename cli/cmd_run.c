@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/locate.h"
 #include "image/bundle.h"
 #include "image/error.h"
 
@@ -44,39 +45,13 @@ static int takes_value(const char *option)
     return 0;
 }
 
-/* The runtime beside this program (build tree or installation). */
-static char *runtime_path(char **ret_error)
-{
-    static const char *const places[] = {"", "host/", "../libexec/cofre/", "../lib/cofre/"};
-    char self[4096], *path = NULL;
-    const char *chosen = getenv("COFRE_RUNTIME");
-    if (chosen)
-        return strdup(chosen);
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (n < 0) {
-        error_set_errno(ret_error, errno, "/proc/self/exe");
-        return NULL;
-    }
-    self[n] = '\0';
-    *strrchr(self, '/') = '\0';
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        if (asprintf(&path, "%s/%scofre-runtime", self, places[i]) < 0)
-            return NULL;
-        if (access(path, X_OK) == 0)
-            return path;
-        free(path);
-    }
-    error_set(ret_error, "cofre-runtime is not beside %s (set COFRE_RUNTIME to its path)", self);
-    return NULL;
-}
-
 static int run_image(const char *image, int option_count, char **options, int argument_count, char **arguments)
 {
     struct bundle b;
     char *error = NULL, *layer = NULL;
     if (bundle_open(&b, image, &error) < 0)
         return command_failed("opening the image", error);
-    char *runtime = runtime_path(&error);
+    char *runtime = locate_part("cofre-runtime", "COFRE_RUNTIME", &error);
     if (!runtime)
         return command_failed("finding the runtime", error);
     int length = b.layer_offset ? asprintf(&layer, "%s@%llu:%llu", b.layer_path, (unsigned long long)b.layer_offset,

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/hex.h"
 #include "image/bundle.h"
+#include "image/digest.h"
 #include "image/error.h"
 #include "image/measure.h"
 #include "image/resign.h"
@@ -68,10 +68,10 @@ static void report(const struct sgx_sigstruct *sig)
 {
     char text[65];
     uint8_t mrsigner[32];
-    hex_format(text, sig->enclavehash, 32);
+    hex_encode(sig->enclavehash, 32, text);
     printf("mrenclave  %s\n", text);
     sigstruct_mrsigner(sig, mrsigner);
-    hex_format(text, mrsigner, 32);
+    hex_encode(mrsigner, 32, text);
     printf("mrsigner   %s\nproduct    %u\nsvn        %u\n", text, sig->isvprodid, sig->isvsvn);
 }
 

@@ -1,6 +1,5 @@
 /* The `cofre` command: a table of commands. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
@@ -16,19 +15,6 @@ static const struct command commands[] = {
     {"keygen", "make an enclave signing key (RSA-3072, exponent 3)", cmd_keygen},
     {"check", "say what this machine offers and what would be used", cmd_check},
 };
-
-int command_failed(const char *what, char *why)
-{
-    fprintf(stderr, "cofre: %s failed: %s\n", what, why ? why : "unknown reason");
-    free(why);
-    return EXIT_COFRE;
-}
-
-int command_usage(const char *name, const char *message)
-{
-    fprintf(stderr, "cofre %s: %s (see `cofre %s --help`)\n", name, message, name);
-    return EXIT_USAGE;
-}
 
 static void help(FILE *out)
 {

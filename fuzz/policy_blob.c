@@ -1,7 +1,7 @@
 /*
  * A compiled policy of unknown origin: checked, then everything in it is read.
- * fuzz-sources: image/policy.c image/policy_compile.c image/error.c
- * fuzz-flags: -ljansson
+ * fuzz-sources: image/policy.c image/policy_compile.c image/digest.c image/error.c
+ * fuzz-flags: -ljansson -lcrypto
  */
 #include <stdlib.h>
 #include <string.h>

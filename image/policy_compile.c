@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "abi/layout.h"
+#include "image/digest.h"
 #include "image/error.h"
 #include "image/policy.h"
 
@@ -255,8 +256,7 @@ static json_t *json_list(const struct policy *p, struct policy_list list)
 static json_t *json_hex(const uint8_t *bytes, size_t size)
 {
     char text[2 * 64 + 1];
-    for (size_t i = 0; i < size; i++)
-        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    hex_encode(bytes, size, text);
     return json_string(text);
 }
 

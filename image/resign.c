@@ -10,16 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image/digest.h"
 #include "image/error.h"
 #include "image/sigstruct.h"
 
 #define COPY_SIZE (1 << 20)
-
-static void hex(char *ret_text, const uint8_t *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        sprintf(ret_text + 2 * i, "%02x", bytes[i]);
-}
 
 /* The new SIGSTRUCT laid over what was read at [position, position + n). */
 static void patch(uint8_t *buf, uint64_t position, size_t n, uint64_t at, const void *bytes, size_t size)
@@ -57,7 +52,7 @@ static int copy_layer(const struct bundle *b, const struct sgx_sigstruct *sig, i
     if (r == 0) {
         EVP_DigestFinal_ex(sha, hash, NULL);
         strcpy(ret_digest, "sha256:");
-        hex(ret_digest + 7, hash, 32);
+        hex_encode(hash, 32, ret_digest + 7);
     }
     EVP_MD_CTX_free(sha);
     free(buf);
@@ -72,7 +67,7 @@ static int write_blob(const char *image, const char *text, char ret_digest[72], 
     char path[4096];
     EVP_Digest(text, strlen(text), hash, &size, EVP_sha256(), NULL);
     strcpy(ret_digest, "sha256:");
-    hex(ret_digest + 7, hash, 32);
+    hex_encode(hash, 32, ret_digest + 7);
     snprintf(path, sizeof(path), "%s/blobs/sha256/%s", image, ret_digest + 7);
     FILE *f = fopen(path, "we");
     if (!f || fputs(text, f) < 0 || fflush(f) != 0 || fsync(fileno(f)) != 0) {
@@ -99,7 +94,7 @@ static int dump_blob(const char *image, json_t *json, char ret_digest[72], size_
 static void set_label(json_t *config, const char *name, const uint8_t *bytes)
 {
     char text[65];
-    hex(text, bytes, 32);
+    hex_encode(bytes, 32, text);
     json_t *inner = json_object_get(config, "config"), *labels = json_object_get(inner, "Labels");
     if (labels && json_object_get(labels, name))
         json_object_set_new(labels, name, json_string(text));
