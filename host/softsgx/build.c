@@ -19,6 +19,8 @@
 struct softsgx softsgx;
 struct softsgx_tcs **softsgx_tcs_table;
 uint64_t softsgx_page_count, softsgx_base_page;
+uint32_t softsgx_foreign_state;
+const struct softsgx_xsave_area softsgx_initial_state;
 
 /* What ADD_PAGES has added, coalesced: INIT and mmap look only there. */
 static struct {
@@ -131,6 +133,15 @@ static bool all_zero(const void *p, size_t size)
     return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
+/* AVX and AVX-512 state that the host has and the enclave has not. */
+static uint32_t foreign_state(uint64_t xfrm)
+{
+    uint32_t a, b, c, d;
+
+    __cpuid_count(0xd, 1, a, b, c, d);
+    return a & 4 /* XGETBV(1) */ ? (uint32_t)(xcr0() & ~xfrm & 0xe4) : 0;
+}
+
 static bool xfrm_ok(uint64_t xfrm)
 {
     if ((xfrm & 3) != 3 || xfrm & ~xcr0())
@@ -177,6 +188,7 @@ static int ecreate(const struct sgx_enclave_create *arg)
     if (!softsgx.tcs)
         return -ENOMEM;
     softsgx.xsave_size = softsgx_xsave_size(secs->xfrm);
+    softsgx_foreign_state = foreign_state(secs->xfrm);
     struct {
         uint64_t tag;
         uint32_t ssaframesize;

@@ -121,9 +121,30 @@ global softsgx_exception
         lea softsgx_aep(%rip), %rcx
         jmp softsgx_aep
 
+/*
+ * CPU state that XFRM does not enable is not there in an enclave: XCR0 is XFRM, so neither XSAVEC sees what host code left
+ * in it. Here XCR0 stays the host's; state that is in its initial configuration is at least not saved. Keeps all but
+ * RAX and RCX.
+ */
+        .macro foreign_state_reset
+        cmpl $0, softsgx_foreign_state(%rip)
+        je 9f
+        push %rdx
+        mov $1, %ecx
+        xgetbv
+        and softsgx_foreign_state(%rip), %eax
+        jz 8f
+        xor %edx, %edx
+        xrstor64 softsgx_initial_state(%rip)
+8:      pop %rdx
+9:
+        .endm
+
 /* EENTER. Everything but RAX, RBX and RCX passes through. */
         .p2align 5
 global softsgx_eenter
+        foreign_state_reset
+        mov $2, %eax
         mov sgx_current@gottpoff(%rip), %rcx
         mov %fs:(%rcx), %rcx
         test %rcx, %rcx
@@ -163,6 +184,8 @@ global softsgx_eenter_end
 /* ERESUME. */
         .p2align 5
 global softsgx_eresume_start
+        foreign_state_reset
+        mov $3, %eax
         mov sgx_current@gottpoff(%rip), %rdx
         mov %fs:(%rdx), %rdx
         test %rdx, %rdx

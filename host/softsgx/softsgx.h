@@ -160,6 +160,12 @@ extern struct softsgx softsgx;
 /* TCS page number + 1 -> struct softsgx_tcs; known to assembly. */
 extern struct softsgx_tcs **softsgx_tcs_table;
 extern uint64_t softsgx_page_count, softsgx_base_page;
+/* Components that XCR0 has and the enclave's XFRM has not, and an image that puts them in their initial state. */
+struct softsgx_xsave_area {
+    uint8_t bytes[576];
+} __attribute__((aligned(64)));
+extern uint32_t softsgx_foreign_state;
+extern const struct softsgx_xsave_area softsgx_initial_state;
 
 static inline bool softsgx_in_elrange(uint64_t addr)
 {
