@@ -278,6 +278,8 @@ global softsgx_leaf_stub
         mov (%rax), %rax        /* GS base = TCS + 4096, and the table is one entry off */
         test %rax, %rax
         jz .Leexit_trap
+        cmpl $0, TCS_BUSY(%rax) /* a GS base that suits another TCS finds that one idle */
+        je .Leexit_trap
         mov TCS_THREAD(%rax), %rcx
         incq T_EEXIT(%rcx)
         mov T_HOST_FS(%rcx), %r11
@@ -311,6 +313,8 @@ global softsgx_leaf_trap
         mov (%rax), %rax
         test %rax, %rax
         jz .Lleaf_lost
+        cmpl $0, TCS_BUSY(%rax)
+        je .Lleaf_lost
         mov TCS_THREAD(%rax), %rax
         movl $1, T_IN_LEAF(%rax)
         mov %r11, T_SITE(%rax)

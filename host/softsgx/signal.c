@@ -255,6 +255,16 @@ static int emulate_leaf(struct sgx_thread *t, ucontext_t *context, uint64_t fs, 
 
 static const uint8_t enclu_code[3] = {0x0f, 0x01, 0xd7}, cpuid_code[2] = {0x0f, 0xa2};
 
+/* What a fault on a page of the EPC says: the page is there; and PF_SGX if it is the EPCM that forbids, not the host.
+ */
+static uint32_t epcm_error(uint32_t entry, uint32_t need)
+{
+    if (!(entry & EPCM_VALID))
+        return 0;
+    bool usable = (entry & EPCM_TYPE_MASK) == EPCM_TYPE(PT_REG) && !(entry & (EPCM_PENDING | EPCM_MODIFIED));
+    return usable && (entry & need) == need ? PF_P : PF_P | PF_SGX;
+}
+
 static int in_enclave_fault(struct sgx_thread *t, int signum, siginfo_t *info, ucontext_t *context, uint64_t fs,
                             uint64_t gs)
 {
@@ -270,8 +280,7 @@ static int in_enclave_fault(struct sgx_thread *t, int signum, siginfo_t *info, u
             return 0;
         if (inside && addr >= softsgx.elrange_start) {
             softsgx_eaug(addr);
-            if (atomic_load(softsgx_epcm(addr)) & EPCM_VALID)
-                error_code |= PF_P | PF_SGX;
+            error_code |= epcm_error(atomic_load(softsgx_epcm(addr)), page_fault_need(error_code));
         }
         enclave_exception(t, context, fs, gs, TRAP_PF, error_code, addr);
     }
