@@ -55,6 +55,14 @@ static const struct port_mapping *find_mapping(const struct pump *p, int type, u
     return NULL;
 }
 
+static bool socket_v6only(int fd)
+{
+    int on = 0;
+    socklen_t size = sizeof(on);
+
+    return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, &size) == 0 && on;
+}
+
 /* What the application binds, as published: the host's port, and the address if one was given. */
 static int map_address(const struct pump *p, struct chan *c, struct sockaddr_storage *addr, socklen_t *size)
 {
@@ -70,6 +78,8 @@ static int map_address(const struct pump *p, struct chan *c, struct sockaddr_sto
     c->real = *port = htons(m->host_port);
     if (m->family == AF_INET && addr->ss_family == AF_INET) {
         memcpy(&in->sin_addr, m->ip, 4);
+    } else if (m->family == AF_INET && addr->ss_family == AF_INET6 && socket_v6only(c->fd)) {
+        in6->sin6_addr = in6addr_loopback; /* published for IPv4 alone: the nearest that this socket can be given */
     } else if (m->family == AF_INET && addr->ss_family == AF_INET6) {
         memset(&in6->sin6_addr, 0, 10);
         memset(in6->sin6_addr.s6_addr + 10, 0xff, 2);
