@@ -90,10 +90,15 @@ FUNCTION enclave_entry
     pushq $2
     popfq
     mov %rax, %gs:VCPU_SELF
-1:  rdrand %rax
+    /* One canary for all vCPUs: a task that sleeps in a function may wake on another. */
+1:  rdrand %rdx
     jnc 1b
-    shl $8, %rax        /* a zero byte first stops string overruns */
-    mov %rax, %gs:VCPU_CANARY
+    shl $8, %rdx        /* a zero byte first stops string overruns */
+    jz 1b
+    xor %eax, %eax
+    lock cmpxchg %rdx, stack_canary(%rip)
+    cmovne %rax, %rdx
+    mov %rdx, %gs:VCPU_CANARY
     mov %rsi, %rdi
     xor %ebp, %ebp
     xor %eax, %eax
@@ -277,3 +282,8 @@ FUNCTION context_switch
     ret
 
     .section .note.GNU-stack, "", @progbits
+
+    .section .bss.stack_canary, "aw", @nobits
+    .balign 8
+stack_canary:
+    .quad 0
