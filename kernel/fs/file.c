@@ -140,7 +140,7 @@ file_off_t file_llseek_size(struct file *file, file_off_t offset, int whence)
     }
     file_off_t pos;
     if (__builtin_add_overflow(base, offset, &pos))
-        return -EOVERFLOW;
+        return -EINVAL;
     if (pos < 0)
         return -EINVAL;
     return file->pos = pos;

@@ -117,6 +117,7 @@ struct inode {
     unsigned refcount;
     unsigned write_count; /* open for writing; < 0 semantics are not used: deny_write covers ETXTBSY */
     unsigned deny_write;
+    bool linkable;  /* made by O_TMPFILE without O_EXCL: may get its first name */
     void *locks;    /* POSIX and flock locks, kernel/fs/locks.c */
     void *watches;  /* inotify, kernel/fs/inotify.c */
     void *socket;   /* a bound unix socket, kernel/net/unix.c */

@@ -141,6 +141,8 @@ static int link_to(struct dentry *source, int dfd, const char *path)
             error = -EXDEV;
         else if (S_ISDIR(inode->mode))
             error = -EPERM;
+        else if (inode->nlink == 0 && !inode->linkable)
+            error = -ENOENT;
         else
             error = dir->ops->link ? dir->ops->link(dir, d->name, inode) : -EPERM;
         if (!error)

@@ -122,8 +122,7 @@ static int open_dentry(struct dentry *dentry, unsigned flags, bool created, stru
     bool writes = open_mask(flags) & 2;
     if (writes && S_ISREG(inode->mode) && inode->deny_write)
         return -ETXTBSY;
-    struct file *file =
-        file_new_dentry(dentry, ops, (flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC)) | O_LARGEFILE);
+    struct file *file = file_new_dentry(dentry, ops, (flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC)) | O_LARGEFILE);
     if (!file)
         return -ENOMEM;
     if (writes && S_ISREG(inode->mode)) {
@@ -228,6 +227,7 @@ static int open_tmpfile(int dfd, const char *path, const struct open_how_checked
         error = dir->inode->ops->tmpfile ? dir->inode->ops->tmpfile(dir->inode, S_IFREG | (how->mode & 07777), &inode)
                                          : -EOPNOTSUPP;
     if (!error) {
+        inode->linkable = !(how->flags & O_EXCL);
         char name[48], dir_path[512];
         const char *where = dentry_path(dir, dir_path, sizeof(dir_path));
         char *full = kmalloc(sizeof(dir_path) + sizeof(name));

@@ -93,6 +93,7 @@ static ssize_t transfer_at(struct file *file, struct iov_iter *it, transfer_fn f
     return fn(file, it, &pos);
 }
 
+/* A count that large cannot be a buffer: the address is what Linux finds wrong first. */
 static bool count_ok(uint64_t count)
 {
     return (int64_t)count >= 0;
@@ -105,7 +106,7 @@ SYSCALL_DEFINE3(read, int, fd, uaddr_t, buf, uint64_t, count)
         return -EBADF;
     struct iov_iter it;
     iov_iter_user(&it, buf, count);
-    ssize_t result = count_ok(count) ? transfer(file, &it, file_read) : -EINVAL;
+    ssize_t result = count_ok(count) ? transfer(file, &it, file_read) : -EFAULT;
     file_put(file);
     return result;
 }
@@ -117,7 +118,7 @@ SYSCALL_DEFINE3(write, int, fd, uaddr_t, buf, uint64_t, count)
         return -EBADF;
     struct iov_iter it;
     iov_iter_user(&it, buf, count);
-    ssize_t result = count_ok(count) ? transfer(file, &it, file_write) : -EINVAL;
+    ssize_t result = count_ok(count) ? transfer(file, &it, file_write) : -EFAULT;
     file_put(file);
     return result;
 }
@@ -131,7 +132,7 @@ SYSCALL_DEFINE4(pread64, int, fd, uaddr_t, buf, uint64_t, count, int64_t, pos)
         return -EBADF;
     struct iov_iter it;
     iov_iter_user(&it, buf, count);
-    ssize_t result = count_ok(count) ? transfer_at(file, &it, file_read, pos) : -EINVAL;
+    ssize_t result = count_ok(count) ? transfer_at(file, &it, file_read, pos) : -EFAULT;
     file_put(file);
     return result;
 }
@@ -145,7 +146,7 @@ SYSCALL_DEFINE4(pwrite64, int, fd, uaddr_t, buf, uint64_t, count, int64_t, pos)
         return -EBADF;
     struct iov_iter it;
     iov_iter_user(&it, buf, count);
-    ssize_t result = count_ok(count) ? transfer_at(file, &it, file_write, pos) : -EINVAL;
+    ssize_t result = count_ok(count) ? transfer_at(file, &it, file_write, pos) : -EFAULT;
     file_put(file);
     return result;
 }

@@ -23,7 +23,7 @@ static uint8_t *own_page(struct mem_inode *m, uint64_t index)
     void *p = page_map_get(&m->file.pages, index);
     if (!is_page(p))
         return NULL;
-    if (m->inode.mappings)
+    if (shared_any(&m->inode))
         shared_page_pull(&m->inode, index, p);
     return p;
 }
@@ -85,7 +85,7 @@ static int take_page(struct mem_inode *m, uint64_t index, bool fill, uint8_t **r
         page_free(page);
         return error == -ENOMEM ? -ENOSPC : error;
     }
-    if (m->inode.mappings)
+    if (shared_any(&m->inode))
         shared_page_pull(&m->inode, index, page);
     m->file.page_count++;
     super->page_count++;
@@ -139,9 +139,9 @@ static ssize_t read_chunk(struct mem_inode *m, struct iov_iter *to, file_off_t p
     const uint8_t *own = own_page(m, index);
     if (own)
         return copy_to_iter(to, own + offset, size);
-    if (pos < m->file.lower_size && page_below(m, index) && !m->inode.mappings)
+    if (pos < m->file.lower_size && page_below(m, index) && !shared_any(&m->inode))
         return read_below(m, to, pos);
-    if (!m->inode.mappings && !page_below(m, index))
+    if (!shared_any(&m->inode) && !page_below(m, index))
         return zero_iter(to, size);
     /* Pages of a mapping may be the only ones that know. */
     uint8_t *page = page_alloc();
@@ -191,7 +191,7 @@ static ssize_t write_chunk(struct mem_inode *m, struct iov_iter *from, file_off_
         free_page(m, page);
         return 0;
     }
-    if (m->inode.mappings)
+    if (shared_any(&m->inode))
         shared_page_push(&m->inode, index, page);
     return done;
 }
@@ -330,13 +330,13 @@ static int zero_part(struct mem_inode *m, file_off_t start, file_off_t end)
     uint64_t index = start / PAGE_SIZE;
     uint8_t *page = own_page(m, index);
     bool is_new;
-    if (start >= end || (!page && !page_below(m, index) && !m->inode.mappings))
+    if (start >= end || (!page && !page_below(m, index) && !shared_any(&m->inode)))
         return 0;
     int error = page ? 0 : take_page(m, index, true, &page, &is_new);
     if (error)
         return error;
     memset(page + start % PAGE_SIZE, 0, end - start);
-    if (m->inode.mappings)
+    if (shared_any(&m->inode))
         shared_page_push(&m->inode, index, page);
     return 0;
 }
@@ -354,7 +354,7 @@ static int punch_hole(struct mem_inode *m, file_off_t start, file_off_t end)
     if (!error)
         error = zero_part(m, last * PAGE_SIZE, end);
     /* Mapped pages live elsewhere: write zeros through instead of dropping them. */
-    if (!error && m->inode.mappings) {
+    if (!error && shared_any(&m->inode)) {
         for (uint64_t i = first; i < last && !error; i++)
             error = zero_part(m, i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
         return error;
@@ -422,6 +422,11 @@ int inode_seals(struct inode *inode)
     return mem_inode(inode)->file.seals & ~SEALABLE;
 }
 
+bool inode_write_sealed(struct inode *inode)
+{
+    return inode->ops == &mem_regular_ops && (mem_inode(inode)->file.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+}
+
 int inode_add_seals(struct inode *inode, unsigned seals)
 {
     int old = inode_seals(inode);
@@ -431,7 +436,7 @@ int inode_add_seals(struct inode *inode, unsigned seals)
         return -EINVAL;
     if (old & F_SEAL_SEAL)
         return -EPERM;
-    if ((seals & F_SEAL_WRITE) && !(old & F_SEAL_WRITE) && inode->mappings)
+    if ((seals & F_SEAL_WRITE) && !(old & F_SEAL_WRITE) && shared_any(inode))
         return -EBUSY;
     mem_inode(inode)->file.seals |= seals;
     return 0;

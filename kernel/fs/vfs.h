@@ -88,6 +88,8 @@ int inode_permission(struct inode *inode, unsigned mask);
 int inode_permission_generic(struct inode *inode, unsigned mask);
 /* Fill *stat as statx(2) would for any inode. */
 void inode_stat(struct inode *inode, struct statx *stat);
+/* A memfd sealed against writing (F_SEAL_WRITE, F_SEAL_FUTURE_WRITE): no new writable shared mappings. */
+bool inode_write_sealed(struct inode *inode);
 void inode_touch_atime(struct inode *inode);
 void inode_touch_mtime(struct inode *inode); /* and ctime */
 /* Path string from user memory; kmalloc'd, NUL-terminated, 1..4095 bytes; -EFAULT, -ENAMETOOLONG, -ENOENT if empty

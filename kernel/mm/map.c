@@ -8,6 +8,7 @@
 #include "kernel/arch/rewrite.h"
 #include "kernel/boot/boot.h"
 #include "kernel/fs/file.h"
+#include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/random.h"
 #include "kernel/lib/string.h"
@@ -167,6 +168,8 @@ static int check_file(const struct file *file, int prot, int flags)
         return -EACCES;
     if ((flags & MAP_TYPE) != MAP_PRIVATE && (prot & PROT_WRITE) && !file_writable(file))
         return -EACCES;
+    if ((flags & MAP_TYPE) != MAP_PRIVATE && (prot & PROT_WRITE) && inode_write_sealed(file->inode))
+        return -EPERM;
     if (flags & MAP_GROWSDOWN)
         return -EINVAL;
     if (!(file->ops && file->ops->mmap) && !(file->inode->ops && file->inode->ops->read_page))

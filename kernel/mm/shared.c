@@ -43,6 +43,13 @@ static struct home *home_find(const struct inode *inode, uint64_t index)
     return mappings ? RB_FIND(home_tree, &mappings->homes, &key) : NULL;
 }
 
+bool shared_any(const struct inode *inode)
+{
+    const struct file_mappings *mappings = inode->mappings;
+
+    return mappings && !RB_EMPTY(&mappings->homes);
+}
+
 int shared_attach(struct vma *vma)
 {
     struct inode *inode = vma->file->inode;

@@ -18,6 +18,8 @@
 struct inode;
 struct vma;
 
+/* Whether any page of the file lives in a mapping; if not, its own storage is all there is to read. */
+bool shared_any(const struct inode *inode);
 /* If the page lives in a mapping, copy it to page (4096 bytes) and return true. */
 bool shared_page_pull(struct inode *inode, uint64_t index, void *page);
 /* If the page lives in a mapping, replace it by page. */

@@ -101,6 +101,7 @@ static void raw(void)
     SHOW(syscall(SYS_getdents64, fd, buf, sizeof(buf)));
     SHOW(lseek(fd, 0, SEEK_SET));
     SHOW(syscall(SYS_getdents, fd, buf, sizeof(buf)) > 0);
+    SHOW(lseek(fd, 0, SEEK_SET));
     SHOW(read(fd, buf, 10));
     SHOW(write(fd, buf, 10));
     close(fd);

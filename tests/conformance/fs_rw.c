@@ -179,15 +179,23 @@ static void size_limit(int fd)
     struct rlimit limit = {100, RLIM_INFINITY};
     signal(SIGXFSZ, on_xfsz);
     SHOW(ftruncate(fd, 0));
-    SHOW(setrlimit(RLIMIT_FSIZE, &limit));
     char buf[200] = "";
-    SHOW(pwrite(fd, buf, 200, 0));
-    SHOW(pwrite(fd, buf, 1, 100));
-    SHOW(got_signal);
+    long results[4];
+    int signals[3];
+    fflush(stdout);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    results[0] = pwrite(fd, buf, 200, 0);
+    signals[0] = got_signal;
+    results[1] = pwrite(fd, buf, 1, 100);
+    signals[1] = got_signal;
     got_signal = 0;
-    SHOW(ftruncate(fd, 101));
-    SHOW(got_signal);
-    SHOW(ftruncate(fd, 100));
+    results[2] = ftruncate(fd, 101);
+    signals[2] = got_signal;
+    results[3] = ftruncate(fd, 100);
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    for (int i = 0; i < 4; i++)
+        printf("%ld %d\n", results[i], i < 3 ? signals[i] : 0);
 }
 
 int main(void)

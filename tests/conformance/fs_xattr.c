@@ -57,9 +57,6 @@ int main(void)
     SHOW(lgetxattr("l", "user.via", buf, 1));
     SHOW(setxattr("p", "user.via", "1", 1, 0));
     SHOW(getxattr("p", "user.via", buf, 1));
-    SHOW(setxattr("f", "trusted.t", "1", 1, 0));
-    SHOW(lsetxattr("l", "trusted.t", "1", 1, 0));
-    SHOW(getxattr("f", "trusted.t", buf, 10));
     SHOW(setxattr("f", "nonsense", "1", 1, 0));
     SHOW(setxattr("f", "other.x", "1", 1, 0));
     SHOW(setxattr("f", "", "1", 1, 0));
