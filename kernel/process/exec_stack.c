@@ -22,6 +22,12 @@
 #define AT_MINSIGSTKSZ_ 51
 #define STACK_RANDOM_MASK 0x1ff0UL /* up to 8 KiB, 16-byte steps, as Linux's arch_align_stack */
 
+/*
+ * Nothing lies above the strings here. XSAVEC, which the dynamic linker runs near the top, probes all that XCR0 allows
+ * even where it writes nothing, and in a software enclave XCR0 is the host's, larger than what CPUID says.
+ */
+#define STACK_HEADROOM 4096
+
 struct aux {
     uint64_t entries[AUX_MAX * 2];
     size_t count;
@@ -116,7 +122,7 @@ int64_t exec_stack_fill(const struct exec *exec, const struct exec_layout *layou
 {
     struct stack_places at;
     struct aux aux;
-    uaddr_t sp = layout->stack_top;
+    uaddr_t sp = layout->stack_top - STACK_HEADROOM;
     int r = places_fill(exec, &sp, &at);
     if (r < 0)
         return r;
