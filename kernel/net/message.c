@@ -59,10 +59,6 @@ SYSCALL_DEFINE6(sendto, int, fd, uaddr_t, buf, size_t, size, unsigned, flags, ua
         return r;
     message_init(&msg, flags);
     size = MIN(size, (size_t)INT32_MAX & PAGE_MASK);
-    if (!user_range_ok(buf, size)) {
-        r = -EFAULT;
-        goto out;
-    }
     if (addr) {
         if (addr_size < 0 || addr_size > MSG_NAME_MAX) {
             r = -EINVAL;
@@ -91,12 +87,8 @@ SYSCALL_DEFINE6(recvfrom, int, fd, uaddr_t, buf, size_t, size, unsigned, flags, 
     message_init(&msg, flags);
     size = MIN(size, (size_t)INT32_MAX & PAGE_MASK);
     msg.want_name = addr != 0;
-    if (!user_range_ok(buf, size))
-        r = -EFAULT;
-    if (r == 0) {
-        iov_iter_user(&msg.iter, buf, size);
-        r = receive(sock, &msg, call_nonblock(file, flags));
-    }
+    iov_iter_user(&msg.iter, buf, size);
+    r = receive(sock, &msg, call_nonblock(file, flags));
     if (r >= 0 && addr) {
         int e = address_to_user(msg.name, msg.name_size, addr, addr_size);
         if (e < 0)

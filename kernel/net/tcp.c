@@ -469,8 +469,11 @@ static int tcp_shutdown(struct socket *sock, int how)
             listener_close(t);
         return 0;
     }
-    if (t->state != TCP_S_CONNECTED)
-        return -ENOTCONN;
+    if (t->state == TCP_S_CLOSED)
+        sock->shutdown |= how == SHUT_RDWR ? SOCKET_SHUT_RCV | SOCKET_SHUT_SEND
+                                           : (how == SHUT_RD ? SOCKET_SHUT_RCV : SOCKET_SHUT_SEND);
+    if (t->state != TCP_S_CONNECTED || (t->rx_fin && (sock->shutdown & SOCKET_SHUT_SEND)))
+        return -ENOTCONN; /* never connected, or closed from both sides */
     if (how != SHUT_WR)
         sock->shutdown |= SOCKET_SHUT_RCV;
     if (how != SHUT_RD && !(sock->shutdown & SOCKET_SHUT_SEND)) {

@@ -209,6 +209,17 @@ static int bind_path(struct unix_socket *u, const struct sockaddr_un *addr)
     return 0;
 }
 
+static bool path_exists(const struct sockaddr_un *addr)
+{
+    char path[UNIX_PATH_MAX + 1];
+    struct dentry *dentry;
+    address_path(addr, path);
+    if (vfs_lookup(AT_FDCWD_, path, 0, &dentry) < 0)
+        return false;
+    dentry_put(dentry);
+    return true;
+}
+
 static int unix_bind(struct socket *sock, const void *address, size_t size)
 {
     struct unix_socket *u = unix_of(sock);
@@ -219,7 +230,7 @@ static int unix_bind(struct socket *sock, const void *address, size_t size)
     if (r < 0)
         return r;
     if (u->name_size)
-        return -EINVAL;
+        return addr.sun_path[0] && path_exists(&addr) ? -EADDRINUSE : -EINVAL;
     if (addr.sun_path[0])
         return bind_path(u, &addr);
     if (abstract_find(&addr, size, sock->type))

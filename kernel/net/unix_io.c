@@ -146,82 +146,131 @@ static void reader_made_room(struct unix_socket *u)
         wake_up(&u->peer->sock.wait, EVENTS_OUT);
 }
 
-/* Read runs of bytes until the message is full or the ancillary data changes. */
-static ssize_t stream_take(struct unix_socket *u, struct message *msg, bool *ret_stop)
+/* What one recvmsg gathers: files of at most one packet, bytes of senders with the same credentials (if passed). */
+struct stream_read {
+    struct scm *scm; /* files to deliver, owned */
+    struct ucred cred;
+    bool have_cred;
+    bool stop;
+};
+
+static bool same_sender(const struct unix_socket *u, const struct packet *packet, struct stream_read *read)
+{
+    struct ucred cred = {0, 65534, 65534};
+    if (!socket_option(&u->sock, SO_PASSCRED))
+        return true;
+    if (packet->scm && packet->scm->has_cred)
+        cred = packet->scm->cred;
+    if (!read->have_cred) {
+        read->cred = cred;
+        read->have_cred = true;
+        return true;
+    }
+    return cred.pid == read->cred.pid && cred.uid == read->cred.uid && cred.gid == read->cred.gid;
+}
+
+/* The packet's files go to the reader; its credentials stay for what is left of its bytes. */
+static void take_files(struct packet *packet, struct stream_read *read)
+{
+    struct scm *scm = packet->scm;
+    if (!scm || !scm->file_count)
+        return;
+    scm_dequeued(scm);
+    packet->scm = NULL;
+    if (scm->has_cred) {
+        packet->scm = kzalloc(sizeof(*packet->scm));
+        if (packet->scm) {
+            packet->scm->cred = scm->cred;
+            packet->scm->has_cred = true;
+        }
+    }
+    read->scm = scm;
+}
+
+static void packet_drop_read(struct unix_socket *u, struct packet *packet)
+{
+    if (packet->offset != packet->size || packet->busy)
+        return;
+    TAILQ_REMOVE(&u->rx.packets, packet, link);
+    u->rx.count--;
+    packet_free(packet);
+}
+
+/* Read on until the message is full or something says stop. Bytes, 0 if there are none, -EFAULT. */
+static ssize_t stream_take(struct unix_socket *u, struct message *msg, struct stream_read *read)
 {
     bool peek = (msg->flags & MSG_PEEK) != 0;
-    bool pass_cred = socket_option(&u->sock, SO_PASSCRED);
     size_t offset = socket_peek_offset(&u->sock, msg);
-    struct packet *packet = packet_queue_first(&u->rx);
+    struct packet *packet = packet_queue_first(&u->rx), *next;
     ssize_t done = 0;
-    while (packet && offset >= packet->size - packet->offset) {
-        offset -= packet->size - packet->offset;
-        packet = TAILQ_NEXT(packet, link);
-    }
-    if (!packet)
-        return 0;
-    if (packet->scm || pass_cred) {
-        /* One packet at a time: its bytes, then what came with it. */
-        struct scm *scm = packet->scm;
-        size_t size = MIN(msg->iter.count, (size_t)(packet->size - packet->offset - offset));
-        if (peek) {
-            done = (ssize_t)copy_to_iter(&msg->iter, packet->data + packet->offset + offset, size);
-            scm_receive_peek(u, msg, scm);
-        } else {
-            struct scm cred_only = scm ? (struct scm){.cred = scm->cred, .has_cred = scm->has_cred} : (struct scm){0};
-            bool has_files = scm && scm->file_count;
-            bool last = size == packet->size - packet->offset;
-            if (has_files || last)
-                packet->scm = NULL;
-            done = packet_stream_read(&u->rx, &msg->iter, 0, size, false);
-            scm_receive(u, msg, has_files ? scm : &cred_only);
-            if (has_files && !last && !packet->scm && cred_only.has_cred) {
-                scm->file_count = 0;
-                packet->scm = scm; /* later bytes keep the sender's credentials */
-            } else if (has_files || last) {
-                scm_free(scm);
-            }
+    for (; packet && msg->iter.count > 0 && !read->stop; packet = next) {
+        size_t there = packet->size - packet->offset;
+        next = TAILQ_NEXT(packet, link);
+        if (offset >= there) {
+            offset -= there;
+            continue;
         }
-        *ret_stop = true;
-        return done < (ssize_t)size && done == 0 ? -EFAULT : done;
+        if (!same_sender(u, packet, read)) {
+            read->stop = true;
+            break;
+        }
+        size_t wanted = MIN(there - offset, msg->iter.count);
+        size_t n = copy_to_iter(&msg->iter, packet->data + packet->offset + offset, wanted);
+        done += (ssize_t)n;
+        offset = 0;
+        read->stop = n < wanted;
+        if (peek) {
+            if (packet->scm && packet->scm->file_count) {
+                read->scm = scm_copy(packet->scm);
+                read->stop = true;
+            }
+            continue;
+        }
+        packet->offset += (uint32_t)n;
+        u->rx.bytes -= n;
+        take_files(packet, read);
+        if (read->scm)
+            read->stop = true;
+        packet_drop_read(u, packet);
     }
-    size_t run = 0;
-    for (struct packet *p = packet; p && !p->scm; p = TAILQ_NEXT(p, link))
-        run += p->size - p->offset;
-    run -= offset;
-    *ret_stop = run < u->rx.bytes - offset;
-    return packet_stream_read(&u->rx, &msg->iter, socket_peek_offset(&u->sock, msg), MIN(msg->iter.count, run), peek);
+    return done || !read->stop || read->have_cred ? done : -EFAULT;
+}
+
+static void stream_deliver(struct message *msg, struct stream_read *read)
+{
+    if (read->have_cred)
+        message_put_control(msg, SOL_SOCKET, SCM_CREDENTIALS, &read->cred, sizeof(read->cred));
+    if (read->scm) {
+        scm_deliver_files(msg, read->scm);
+        scm_free(read->scm);
+    }
 }
 
 ssize_t unix_stream_recv(struct socket *sock, struct message *msg, bool nonblock)
 {
     struct unix_socket *u = unix_of(sock);
     uint64_t deadline = nonblock ? 0 : socket_deadline(sock->rcv_timeout_ns);
-    size_t wanted = msg->flags & MSG_WAITALL ? msg->iter.count : MIN((size_t)sock->rcvlowat, msg->iter.count);
+    size_t target = msg->flags & MSG_WAITALL ? msg->iter.count : MIN((size_t)sock->rcvlowat, msg->iter.count);
+    struct stream_read read = {0};
     ssize_t done = 0, r = 0;
-    bool stop = false;
     if (u->state != UNIX_CONNECTED)
         return -EINVAL;
     if (msg->flags & MSG_OOB)
         return -EOPNOTSUPP;
     socket_turn_take(sock, &sock->rx_turn);
-    while (!stop) {
-        r = u->rx.bytes > socket_peek_offset(sock, msg) ? stream_take(u, msg, &stop) : 0;
-        if (r < 0)
-            break;
+    for (;;) {
+        r = u->rx.bytes > socket_peek_offset(sock, msg) ? stream_take(u, msg, &read) : 0;
         if (r > 0) {
             done += r;
             if (!(msg->flags & MSG_PEEK))
                 reader_made_room(u);
-            else
-                break;
         }
-        if (stop || (size_t)done >= wanted)
+        if (r < 0 || read.stop || (size_t)done >= target || (done && (msg->flags & MSG_PEEK)))
             break;
         if (r > 0)
             continue;
-        r = socket_take_error(sock);
-        if (r < 0 || (sock->shutdown & SOCKET_SHUT_RCV))
+        r = done ? 0 : socket_take_error(sock);
+        if (r < 0 || sock->error || (sock->shutdown & SOCKET_SHUT_RCV))
             break;
         if (nonblock) {
             r = -EAGAIN;
@@ -234,10 +283,9 @@ ssize_t unix_stream_recv(struct socket *sock, struct message *msg, bool nonblock
             break;
     }
     socket_turn_give(sock, &sock->rx_turn);
-    if (done && (msg->flags & MSG_PEEK) && sock->peek_off >= 0)
-        sock->peek_off += (int)done;
-    else if (done > 0 && sock->peek_off > 0)
-        sock->peek_off -= MIN(sock->peek_off, (int)done);
+    stream_deliver(msg, &read);
+    if (done > 0 && sock->peek_off >= 0)
+        sock->peek_off = msg->flags & MSG_PEEK ? sock->peek_off + (int)done : MAX(sock->peek_off - (int)done, 0);
     return done ? done : r;
 }
 
@@ -413,8 +461,6 @@ static ssize_t packet_copy(struct unix_socket *u, struct message *msg, const str
     size_t n = MIN(there, msg->iter.count);
     if (there > n)
         msg->out_flags |= MSG_TRUNC;
-    if (u->sock.type == SOCK_SEQPACKET)
-        msg->out_flags |= MSG_EOR;
     if (msg->want_name) {
         msg->name_size = packet->name_size;
         memcpy(msg->name, packet->name, MIN((size_t)packet->name_size, sizeof(struct sockaddr_un)));
