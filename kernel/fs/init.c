@@ -71,8 +71,6 @@ static void mount_at(const char *path, struct super_block *sb, unsigned flags)
         panic("cannot mount %s: error %d", path, -error);
 }
 
-/* Until every folder has landed. */
-
 static void mount_policy_tmpfs(void)
 {
     const struct policy *p = policy();
