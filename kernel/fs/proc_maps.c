@@ -2,6 +2,7 @@
 #include <linux/mman.h>
 
 #include "kernel/fs/proc.h"
+#include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/vma.h"
@@ -16,7 +17,7 @@ static void show_vma(struct seq *seq, const struct vma *vma, char *path)
     const char *name = vma->name;
     size_t start = seq->used;
 
-    seq_printf(seq, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu", (unsigned long)vma->start, (unsigned long)vma->end,
+    seq_printf(seq, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", (unsigned long)vma->start, (unsigned long)vma->end,
                vma->prot & PROT_READ ? 'r' : '-', vma->prot & PROT_WRITE ? 'w' : '-', vma->prot & PROT_EXEC ? 'x' : '-',
                vma->flags & MAP_SHARED ? 's' : 'p', vma->file ? (unsigned long)vma->offset : 0UL,
                (unsigned)(dev >> 8 & 0xfff), (unsigned)((dev & 0xff) | (dev >> 12 & 0xfff00)),
@@ -24,7 +25,6 @@ static void show_vma(struct seq *seq, const struct vma *vma, char *path)
     if (!name && vma->file)
         name = file_path(vma->file, path, PAGE_SIZE);
     if (name) {
-        seq_printf(seq, " ");
         while (!seq->failed && seq->used - start < NAME_COLUMN)
             seq_printf(seq, " ");
         /* A newline in a name would forge a line. */
@@ -134,7 +134,7 @@ void proc_memory(struct proc_memory *ret)
             ret->file += resident;
         else
             ret->anonymous += resident;
-        if (vma->flags & MAP_GROWSDOWN)
+        if ((vma->flags & MAP_GROWSDOWN) || (vma->name && strcmp(vma->name, "[stack]") == 0))
             ret->stack += pages;
         else if ((vma->prot & PROT_WRITE) && !(vma->flags & MAP_SHARED))
             ret->data += pages;

@@ -3,6 +3,7 @@
 
 #include <asm-generic/errno.h>
 #include <linux/fcntl.h>
+#include <linux/magic.h>
 #include <linux/stat.h>
 
 #include "kernel/lib/string.h"
@@ -363,7 +364,33 @@ static int pseudo_truncate(struct inode *inode, file_off_t size)
     return 0;
 }
 
-static const struct inode_ops dir_inode_ops = {.lookup = dir_lookup, .setattr = pseudo_setattr, .evict = pseudo_evict};
+/* Nothing is made here by name; /proc says that as if the name could not even be looked up. */
+static int refuse_name(const struct inode *dir)
+{
+    return dir->sb->magic == PROC_SUPER_MAGIC ? -ENOENT : -EPERM;
+}
+
+static int dir_create(struct inode *dir, const char *name, uint32_t mode, uint64_t rdev, struct inode **ret_inode)
+{
+    return refuse_name(dir);
+}
+
+static int dir_mkdir(struct inode *dir, const char *name, uint32_t mode, struct inode **ret_inode)
+{
+    return refuse_name(dir);
+}
+
+static int dir_symlink(struct inode *dir, const char *name, const char *target, struct inode **ret_inode)
+{
+    return refuse_name(dir);
+}
+
+static const struct inode_ops dir_inode_ops = {.create = dir_create,
+                                               .mkdir = dir_mkdir,
+                                               .symlink = dir_symlink,
+                                               .lookup = dir_lookup,
+                                               .setattr = pseudo_setattr,
+                                               .evict = pseudo_evict};
 static const struct inode_ops file_inode_ops = {
     .setattr = pseudo_setattr, .truncate = pseudo_truncate, .evict = pseudo_evict};
 static const struct inode_ops link_inode_ops = {

@@ -97,8 +97,10 @@ uaddr_t mm_find_place(size_t size, int prot, int flags)
 {
     uaddr_t high = MIN(the_mm.mmap_top, pages_backed_end()), place = 0;
 
-    if (flags & MAP_32BIT)
-        return vma_find_gap(1UL << 30, MIN(1UL << 31, pages_backed_end()), size);
+    if (flags & MAP_32BIT) {
+        place = vma_find_gap(1UL << 30, MIN(1UL << 31, pages_backed_end()), size);
+        return place || pages_edmm() ? place : vma_find_gap(USER_BASE, MIN(1UL << 31, pages_backed_end()), size);
+    }
     /* Without EDMM only part of the address space can ever hold pages: large reservations go elsewhere. */
     if (pages_edmm() || prot != PROT_NONE || size <= pages_backed_end() / 4)
         place = vma_find_gap(USER_BASE, high, size);

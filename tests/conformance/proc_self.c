@@ -76,7 +76,7 @@ static void mappings(void)
     mprotect(p + 3 * 4096, 4096, PROT_NONE);
     slurp("/proc/self/maps");
     for (int i = 1; i < 4; i++) {
-        snprintf(head, sizeof head, "%lx-%lx ", (long)p + i * 4096, (long)p + (i + 1) * 4096);
+        snprintf(head, sizeof head, "%08lx-%08lx ", (long)p + i * 4096, (long)p + (i + 1) * 4096);
         line = strstr(text, head);
         printf("piece %d: %.23s\n", i, line ? line + strlen(head) : "missing");
     }
