@@ -73,8 +73,8 @@ static json_t *make_ports(const struct oci_config *config)
 static char *make_config(const struct convert_facts *facts)
 {
     const struct oci_config *config = &facts->source->config;
-    json_t *inner = checked(json_pack("{s:[s], s:s, s:o}", "Entrypoint", "/cofre/runtime", "WorkingDir", "/", "Labels",
-                                      make_labels(facts)));
+    json_t *inner = checked(json_pack("{s:[s, s], s:s, s:o}", "Entrypoint", "/cofre/runtime", "--", "WorkingDir", "/",
+                                      "Labels", make_labels(facts)));
 
     if (config->ports.count)
         json_object_set_new(inner, "ExposedPorts", make_ports(config));
