@@ -420,6 +420,8 @@ global softsgx_sig_restore
 
 /* void softsgx_leave_now(const struct softsgx_leave *): what AEX leaves, zero elsewhere. RSP last. */
 global softsgx_leave_now
+        push 72(%rdi)
+        popfq
         mov 0(%rdi), %rax
         mov 8(%rdi), %rbx
         mov 16(%rdi), %rcx

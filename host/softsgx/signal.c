@@ -24,6 +24,8 @@
 #define EXITINFO_SOFTWARE (6u << 8)
 #define RFLAGS_STATUS 0x8d5UL /* OF SF ZF AF PF CF */
 #define RFLAGS_ZF 0x40UL
+#define RFLAGS_TF 0x100UL
+#define RFLAGS_IF 0x200UL
 #define SYS_USER_DISPATCH_CODE 2
 #ifndef ARCH_SET_CPUID
 #define ARCH_SET_CPUID 0x1012
@@ -121,10 +123,17 @@ static const struct gprsgx *outer_frame(const struct softsgx_tcs *tcs)
     return (const struct gprsgx *)(tcs->gpr + (tcs->cssa - 1) * tcs->frame);
 }
 
+/* The host's flags: clear, but for TF, which tests step with. */
+static uint64_t host_flags(const ucontext_t *context)
+{
+    return ((uint64_t)REG(context, EFL) & RFLAGS_TF) | RFLAGS_IF | 2;
+}
+
 /* The host continues at the AEP with this leaf. */
-static void leave_to_aep(struct sgx_thread *t, uint64_t leaf, uint64_t rdi, uint64_t rsp, uint64_t rbp)
-    __attribute__((noreturn));
-static void leave_to_aep(struct sgx_thread *t, uint64_t leaf, uint64_t rdi, uint64_t rsp, uint64_t rbp)
+static void leave_to_aep(struct sgx_thread *t, const ucontext_t *context, uint64_t leaf, uint64_t rdi, uint64_t rsp,
+                         uint64_t rbp) __attribute__((noreturn));
+static void leave_to_aep(struct sgx_thread *t, const ucontext_t *context, uint64_t leaf, uint64_t rdi, uint64_t rsp,
+                         uint64_t rbp)
 {
     struct softsgx_leave state = {.rax = leaf,
                                   .rbx = t->bound_va,
@@ -132,15 +141,16 @@ static void leave_to_aep(struct sgx_thread *t, uint64_t leaf, uint64_t rdi, uint
                                   .rdi = rdi,
                                   .rsp = rsp,
                                   .rbp = rbp,
-                                  .rip = (uint64_t)softsgx_aep};
+                                  .rip = (uint64_t)softsgx_aep,
+                                  .rflags = host_flags(context)};
     softsgx_leave_now(&state);
 }
 
 /* The enter function reports an exception on this leaf to its caller. */
-static void leave_with_exception(uint64_t leaf, uint32_t vector, uint32_t error_code, uint64_t addr, uint64_t rsp,
-                                 uint64_t rbp) __attribute__((noreturn));
-static void leave_with_exception(uint64_t leaf, uint32_t vector, uint32_t error_code, uint64_t addr, uint64_t rsp,
-                                 uint64_t rbp)
+static void leave_with_exception(const ucontext_t *context, uint64_t leaf, uint32_t vector, uint32_t error_code,
+                                 uint64_t addr, uint64_t rsp, uint64_t rbp) __attribute__((noreturn));
+static void leave_with_exception(const ucontext_t *context, uint64_t leaf, uint32_t vector, uint32_t error_code,
+                                 uint64_t addr, uint64_t rsp, uint64_t rbp)
 {
     struct softsgx_leave state = {.rax = leaf,
                                   .rdi = vector,
@@ -148,7 +158,8 @@ static void leave_with_exception(uint64_t leaf, uint32_t vector, uint32_t error_
                                   .rdx = addr & ~(PAGE_SIZE - 1),
                                   .rsp = rsp,
                                   .rbp = rbp,
-                                  .rip = (uint64_t)softsgx_exception};
+                                  .rip = (uint64_t)softsgx_exception,
+                                  .rflags = host_flags(context)};
     softsgx_leave_now(&state);
 }
 
@@ -169,8 +180,8 @@ static void enclave_exception(struct sgx_thread *t, ucontext_t *context, uint64_
     aex(t, context, fs, gs, exitinfo, vector == TRAP_PF ? addr : 0, error_code);
     const struct gprsgx *gpr = outer_frame(t->tcs);
     if (vector == TRAP_DB || vector == TRAP_BP)
-        leave_to_aep(t, SGX_ENCLU_EENTER, ENTER_EXCEPTION, gpr->ursp, gpr->urbp);
-    leave_with_exception(SGX_ENCLU_ERESUME, vector, error_code, addr, gpr->ursp, gpr->urbp);
+        leave_to_aep(t, context, SGX_ENCLU_EENTER, ENTER_EXCEPTION, gpr->ursp, gpr->urbp);
+    leave_with_exception(context, SGX_ENCLU_ERESUME, vector, error_code, addr, gpr->ursp, gpr->urbp);
 }
 
 static bool is_page_fault(int signum, const ucontext_t *context)
@@ -310,7 +321,7 @@ static int tick_in_enclave(struct sgx_thread *t, ucontext_t *context, uint64_t f
     aex(t, context, fs, gs, 0, 0, 0);
     t->ticks++;
     const struct gprsgx *gpr = outer_frame(t->tcs);
-    leave_to_aep(t, SGX_ENCLU_EENTER, ENTER_TICK, gpr->ursp, gpr->urbp);
+    leave_to_aep(t, context, SGX_ENCLU_EENTER, ENTER_TICK, gpr->ursp, gpr->urbp);
 }
 
 /* EENTER's TCS is taken: the entry is completed here, and the enclave left again before its first instruction. */
@@ -351,7 +362,7 @@ static int tick_in_stub(struct sgx_thread *t, ucontext_t *context)
         if (tick_deliverable(tcs, after)) {
             roll_back_eresume(t, rip);
             t->ticks++;
-            leave_to_aep(t, SGX_ENCLU_EENTER, ENTER_TICK, t->eresume_rsp, t->eresume_rbp);
+            leave_to_aep(t, context, SGX_ENCLU_EENTER, ENTER_TICK, t->eresume_rsp, t->eresume_rbp);
         }
     }
     t->pending = 1;
@@ -415,12 +426,12 @@ static int fault_in_stub(struct sgx_thread *t, int signum, siginfo_t *info, ucon
         addr = 0;
     if (within(rip, softsgx_eenter_owned, softsgx_eenter_end)) {
         atomic_store_explicit(&t->tcs->busy, 0, memory_order_release);
-        leave_with_exception(SGX_ENCLU_EENTER, vector, error_code, addr, (uint64_t)REG(context, RSP),
+        leave_with_exception(context, SGX_ENCLU_EENTER, vector, error_code, addr, (uint64_t)REG(context, RSP),
                              (uint64_t)REG(context, RBP));
     }
     if (within(rip, softsgx_eresume_owned, softsgx_eresume_end)) {
         roll_back_eresume(t, rip);
-        leave_with_exception(SGX_ENCLU_ERESUME, vector, error_code, addr, t->eresume_rsp, t->eresume_rbp);
+        leave_with_exception(context, SGX_ENCLU_ERESUME, vector, error_code, addr, t->eresume_rsp, t->eresume_rbp);
     }
     if (within(rip, softsgx_leaf_stub, softsgx_copy_safe_at) && fs != t->host_fs) {
         REG(context, RIP) = REG(context, R11);

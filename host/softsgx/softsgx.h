@@ -269,7 +269,7 @@ void softsgx_sig_entry(int signum, siginfo_t *info, void *context);
 void softsgx_sig_restore(void);
 /* What the host's registers are after leaving a handler by a jump. */
 struct softsgx_leave {
-    uint64_t rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, rip;
+    uint64_t rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, rip, rflags;
 };
 void softsgx_leave_now(const struct softsgx_leave *state) __attribute__((noreturn));
 /* memcpy that survives a fault: 0, or -1. */
