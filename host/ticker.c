@@ -15,7 +15,7 @@
 
 #define FLUSH_NS 1000000ULL
 #define PREEMPT_NS 4000000ULL
-#define CALM_NS 2000000ULL /* between looks while nobody has wanted a tick lately */
+#define CALM_NS 2000000ULL /* between looks while nobody has wanted the quick tick lately */
 #define CALM_AFTER 8       /* looks */
 #define SLEEP_AFTER 16     /* looks that found every vCPU parked */
 
@@ -27,12 +27,12 @@ static bool due(const struct vcpu *vcpu, uint64_t now)
     return period != UINT64_MAX && now - vcpu->last_tick_ns >= period - period / 8;
 }
 
-/* Returns whether anybody ran and whether anybody wanted a tick. */
-static void look(struct runtime *runtime, bool *ret_running, bool *ret_wanted)
+/* Returns whether anybody ran and whether anybody wanted the quick tick. */
+static void look(struct runtime *runtime, bool *ret_running, bool *ret_flush)
 {
     uint64_t now = clock_monotonic_ns();
 
-    *ret_running = *ret_wanted = false;
+    *ret_running = *ret_flush = false;
     for (unsigned i = 0; i < runtime->vcpu_count; i++) {
         struct vcpu *vcpu = &runtime->vcpus[i];
         struct sgx_thread *thread = atomic_load(&vcpu->sgx);
@@ -40,7 +40,11 @@ static void look(struct runtime *runtime, bool *ret_running, bool *ret_wanted)
         if (atomic_load(&vcpu->parked) || !thread)
             continue;
         *ret_running = true;
-        *ret_wanted |= __atomic_load_n(&vcpu->shared->tick_wanted, __ATOMIC_RELAXED) != TICK_NONE;
+        *ret_flush |= __atomic_load_n(&vcpu->shared->tick_wanted, __ATOMIC_RELAXED) == TICK_FLUSH;
+        if (vcpu->hostcalls[HOSTCALL_PARK] != vcpu->parks_seen) { /* what a tick is for has just been done */
+            vcpu->parks_seen = vcpu->hostcalls[HOSTCALL_PARK];
+            vcpu->last_tick_ns = now;
+        }
         if (atomic_load(&vcpu->kicked) && vcpu->kick_retries > 0)
             vcpu->kick_retries--;
         else if (!due(vcpu, now))
@@ -76,13 +80,13 @@ static void *ticker_main(void *arg)
     prctl(PR_SET_NAME, "cofre-ticker");
     prctl(PR_SET_TIMERSLACK, 50000UL);
     for (;;) {
-        bool running, wanted;
+        bool running, flush;
         struct timespec period = {.tv_nsec = calm < CALM_AFTER ? (long)FLUSH_NS : (long)CALM_NS};
 
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
-        look(runtime, &running, &wanted);
+        look(runtime, &running, &flush);
         idle = running ? 0 : idle + 1;
-        calm = wanted ? 0 : calm + 1;
+        calm = flush ? 0 : calm + 1;
         if (idle > SLEEP_AFTER) {
             sleep_until_running(runtime);
             idle = calm = 0;

@@ -129,7 +129,7 @@ static int spin(struct pump *p, struct epoll *e, uint64_t deadline_ns)
     uint64_t start = now_ns();
     int n = 0;
 
-    if (p->config.cpu_count < 2 || e->gap_ns == 0 || e->gap_ns > SPIN_NS || deadline_ns == 0)
+    if (!pump_may_spin(p) || e->gap_ns == 0 || e->gap_ns > SPIN_NS || deadline_ns == 0)
         return 0;
     while (n == 0 && now_ns() - start < SPIN_NS && !(p->kicked && atomic_load(p->kicked)))
         n = epoll_wait(e->fd, e->events, EVENTS_MAX, 0);

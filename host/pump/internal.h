@@ -116,6 +116,9 @@ struct pump {
     uint32_t epoch;
     uint64_t epoch_start_ns;
     uint32_t arrivals, arrivals_last, active, active_last;
+    /* Spinning takes the CPU from whoever else could run here: after an involuntary switch it is left alone a while. */
+    long switches;
+    uint64_t no_spin_until_ns;
 
     struct pump_stats stats;
 };
@@ -138,6 +141,7 @@ static inline struct chan *pump_chan(struct pump *p, uint32_t number)
 void ready_push(struct pump *p, struct chan *c);
 bool ready_pending(const struct pump *p); /* the kernel has not looked at all we told it */
 void chan_todo(struct pump *p, struct chan *c);
+bool pump_may_spin(const struct pump *p);
 void pump_turn_now(struct pump *p); /* what is on the todo list, without waiting */
 uint32_t odd_get(struct pump *p);   /* 0: none free */
 void odd_put(struct pump *p, uint32_t number);

@@ -517,7 +517,7 @@ static void wait_events(struct pump *p, uint64_t deadline_ns)
 static void uring_turn(struct pump *p, uint64_t deadline_ns)
 {
     struct uring *u = p->backend_state;
-    bool may_spin = p->config.cpu_count > 1 && u->gap_ns > 0 && u->gap_ns < SPIN_NS;
+    bool may_spin = pump_may_spin(p) && u->gap_ns > 0 && u->gap_ns < SPIN_NS;
     uint64_t start;
 
     if (!u->wake_armed)
