@@ -30,7 +30,9 @@ void vector_state_save(void *buf)
 
 void vector_state_load(const void *buf)
 {
-    __asm__ volatile("xrstor64 (%0)" : : "r"(buf), "a"((uint32_t)xfrm), "d"((uint32_t)(xfrm >> 32)) : "memory");
+    /* XCR0 is XFRM on hardware. Where it is more, what is beyond goes to its initial state: the host's code leaves it
+     * in use, and an application's XSAVEC would then store more than CPUID told it. */
+    __asm__ volatile("xrstor64 (%0)" : : "r"(buf), "a"(-1), "d"(-1) : "memory");
 }
 
 void vector_state_reset(void)

@@ -25,8 +25,9 @@ static void show_start(int argc, char **argv)
     for (int i = 1; i < argc; i++)
         printf("argv[%d] %s\n", i, argv[i]);
     prctl(PR_GET_NAME, name);
+    name[9] = 0; /* the static program is called exec_self.static */
     printf("comm %s\n", name);
-    printf("execfn %s\n", strrchr((char *)getauxval(AT_EXECFN), '/') + 1);
+    printf("execfn %.9s\n", strrchr((char *)getauxval(AT_EXECFN), '/') + 1);
     printf("random %d, platform %s, pagesz %lu, clktck %lu, secure %lu, uid %d, phent %lu\n", getauxval(AT_RANDOM) != 0,
            (char *)getauxval(AT_PLATFORM), getauxval(AT_PAGESZ), getauxval(AT_CLKTCK), getauxval(AT_SECURE),
            getauxval(AT_UID) == getuid(), getauxval(AT_PHENT));

@@ -14,7 +14,8 @@ static void report(int signal, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
     greg_t *g = uc->uc_mcontext.gregs;
-    printf("signal %d code %d trapno %lld err %lld", signal, info->si_code, g[REG_TRAPNO], g[REG_ERR]);
+    printf("signal %d code %d trapno %lld err %lld", signal, info->si_code, g[REG_TRAPNO],
+           g[REG_ERR] & ~1LL /* present or not: when pages are brought in is the kernel's business */);
     if (signal == SIGSEGV || signal == SIGBUS) {
         uintptr_t at = (uintptr_t)info->si_addr, base = (uintptr_t)area;
         if (at >= base && at < base + 65536)
