@@ -175,6 +175,8 @@ static int init(struct build *b, const struct sgx_sigstruct *sig)
     memcpy(copy, sig, sizeof(*sig));
     ret = sgx_ioctl(b->enclave, SGX_IOC_ENCLAVE_INIT, &arg);
     free(copy);
+    if (ret == -EPERM && sgx_init_error(b->enclave))
+        ret = (int)sgx_init_error(b->enclave);
     if (ret != 0)
         return fail(b->ret_error, ret < 0 ? -ret : EPERM, "initialising the enclave failed: %s", init_error(ret));
     return 0;

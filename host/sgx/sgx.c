@@ -74,6 +74,11 @@ int sgx_ioctl(struct sgx_enclave *enclave, unsigned long request, void *arg)
     return enclave->ops->ioctl(enclave, request, arg);
 }
 
+uint32_t sgx_init_error(struct sgx_enclave *enclave)
+{
+    return enclave->ops->init_error ? enclave->ops->init_error(enclave) : 0;
+}
+
 int sgx_map(struct sgx_enclave *enclave, uint64_t addr, uint64_t size, int prot)
 {
     return enclave->ops->map(enclave, addr, size, prot);

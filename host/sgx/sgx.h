@@ -46,6 +46,7 @@ struct sgx_ops {
     void (*close)(struct sgx_enclave *enclave);
     int (*reserve)(struct sgx_enclave *enclave, uint64_t base, uint64_t size);
     int (*ioctl)(struct sgx_enclave *enclave, unsigned long request, void *arg);
+    uint32_t (*init_error)(struct sgx_enclave *enclave); /* may be NULL */
     int (*map)(struct sgx_enclave *enclave, uint64_t addr, uint64_t size, int prot);
     int (*protect)(struct sgx_enclave *enclave, uint64_t addr, uint64_t size, int prot);
     int (*thread_init)(struct sgx_thread *thread);
@@ -73,6 +74,8 @@ bool sgx_has_edmm(struct sgx_enclave *enclave);
 int sgx_reserve(struct sgx_enclave *enclave, uint64_t base, uint64_t size);
 /* SGX_IOC_ENCLAVE_*: requests, arguments and errors are Linux's (Documentation/arch/x86/sgx.rst). */
 int sgx_ioctl(struct sgx_enclave *enclave, unsigned long request, void *arg);
+/* After INIT answered -EPERM: the SGX error code of EINIT where it is known (softsgx), else 0. */
+uint32_t sgx_init_error(struct sgx_enclave *enclave);
 /* Page-table permissions of enclave pages: mmap(MAP_SHARED | MAP_FIXED) of the enclave file, and mprotect. */
 int sgx_map(struct sgx_enclave *enclave, uint64_t addr, uint64_t size, int prot);
 int sgx_protect(struct sgx_enclave *enclave, uint64_t addr, uint64_t size, int prot);

@@ -52,6 +52,7 @@ static int soft_open(struct sgx_enclave **ret_enclave)
     softsgx.attributes_mask = SGX_ATTR_DEBUG | SGX_ATTR_MODE64BIT | SGX_ATTR_KSS | SGX_ATTR_INIT;
     softsgx.enclave.ops = &sgx_softsgx_ops;
     softsgx.enclave.fd = -1;
+    softsgx.mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
     *ret_enclave = &softsgx.enclave;
     return softsgx_secret_load();
 }
@@ -67,6 +68,8 @@ static void soft_close(struct sgx_enclave *enclave)
         softsgx_page_count = 0;
     }
     free(softsgx.tcs);
+    if (softsgx.mem_fd >= 0)
+        close(softsgx.mem_fd);
     memset(&softsgx, 0, sizeof(softsgx));
 }
 
@@ -417,6 +420,11 @@ static bool soft_has_edmm(struct sgx_enclave *enclave)
     return softsgx.edmm;
 }
 
+static uint32_t soft_init_error(struct sgx_enclave *enclave)
+{
+    return softsgx.sgx_error;
+}
+
 /* An entry and an exit. */
 static void soft_charge(struct sgx_thread *thread)
 {
@@ -431,6 +439,7 @@ const struct sgx_ops sgx_softsgx_ops = {
     .close = soft_close,
     .reserve = soft_reserve,
     .ioctl = soft_ioctl,
+    .init_error = soft_init_error,
     .map = soft_protect,
     .protect = soft_protect,
     .thread_init = softsgx_thread_init,

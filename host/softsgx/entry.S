@@ -295,11 +295,11 @@ global softsgx_leaf_stub
 global softsgx_leaf_trap
         .byte 0x0f, 0x01, 0xd7  /* ENCLU: #UD, emulated with all registers at hand */
 
-/* EACCEPT and EMODPE: C code with general registers only, on the leaf stack, with the enclave's FS and GS. */
+/* EACCEPT, EMODPE, EACCEPTCOPY: C code with general registers only, on the leaf stack, with the enclave's FS and GS. */
 .Lleaf_other:
         cmp $5, %eax
         jb softsgx_leaf_trap
-        cmp $6, %eax
+        cmp $7, %eax
         ja softsgx_leaf_trap
         push %rdi
         mov %eax, %edi
@@ -329,6 +329,7 @@ global softsgx_leaf_trap
         mov %rdi, T_LEAF_REGS + 64(%rax)
         lea SGX_THREAD_LEAF_STACK_TOP(%rax), %rsp
         mov %edi, %esi
+        mov %rdx, %r8
         mov %rbx, %rdx
         mov %rax, %rbx
         mov %rax, %rdi

@@ -149,6 +149,27 @@ void softsgx_pte_peek(uint64_t page, bool on)
     raw_syscall3(SYS_mprotect, (long)page, PAGE_SIZE, on ? PROT_READ : PROT_NONE);
 }
 
+bool softsgx_pte_copy(uint64_t page, uint64_t source)
+{
+    long n;
+    register long offset __asm__("r10") = (long)page;
+    __asm__ volatile("syscall"
+                     : "=a"(n)
+                     : "a"(SYS_pwrite64), "D"(softsgx.mem_fd), "S"(source), "d"(PAGE_SIZE), "r"(offset)
+                     : "rcx", "r11", "memory");
+    if (n == PAGE_SIZE)
+        return true;
+    /* not allowed here: open the page for the copy */
+    pte_lock();
+    bool ok = raw_syscall3(SYS_mprotect, (long)page, PAGE_SIZE, PROT_READ | PROT_WRITE) == 0;
+    uint64_t to = page, from = source, count = PAGE_SIZE;
+    if (ok)
+        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+    raw_syscall3(SYS_mprotect, (long)page, PAGE_SIZE, PROT_NONE);
+    pte_unlock();
+    return ok;
+}
+
 int softsgx_pte_drop(uint64_t start, uint64_t end)
 {
     return for_each_run(start, end, true);

@@ -139,15 +139,12 @@ int64_t softsgx_eacceptcopy(struct sgx_thread *thread, uint64_t secinfo, uint64_
         return page_fault(ret_fault, page, PF_U | PF_P | PF_SGX);
     if ((e & (EPCM_STATE | EPCM_RWX)) != (EPCM_PENDING | EPCM_R | EPCM_W))
         return SGX_PAGE_ATTRIBUTES_MISMATCH;
-    /* RW while it is filled: nobody else may use the page before this leaf is done, and nobody does. */
-    atomic_fetch_and(entry, ~EPCM_STATE);
-    if (!softsgx_touch(page, PAGE_SIZE, EPCM_R | EPCM_W))
+    /* Still PENDING, so nobody else reaches the page while it is filled. */
+    if (!softsgx_pte_copy(page, source))
         return page_fault(ret_fault, page, PF_U | PF_P | PF_SGX);
-    uint64_t to = page, from = source, count = PAGE_SIZE;
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-    atomic_fetch_and(entry, ~(EPCM_RWX & ~(uint32_t)flags));
-    atomic_fetch_or(entry, (uint32_t)flags & EPCM_RWX);
-    softsgx_pte_drop(page, page + PAGE_SIZE);
+    uint32_t accepted = (e & ~(EPCM_STATE | EPCM_RWX)) | ((uint32_t)flags & EPCM_RWX);
+    if (!atomic_compare_exchange_strong(entry, &e, accepted))
+        return general_protection(ret_fault); /* another thread had the page */
     return SGX_SUCCESS;
 }
 
@@ -156,11 +153,13 @@ static bool is_tcs(uint64_t page)
     return page_operand_ok(page) && (atomic_load(softsgx_epcm(page)) & EPCM_TYPE_MASK) == EPCM_TYPE(PT_TCS);
 }
 
-int64_t softsgx_leaf_fast(struct sgx_thread *thread, uint64_t leaf, uint64_t rbx, uint64_t rcx)
+int64_t softsgx_leaf_fast(struct sgx_thread *thread, uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx)
 {
     struct softsgx_fault fault;
     /* A new TCS is checked with library code: the slow way, where vector registers are saved. */
     if (leaf == 5 && is_tcs(rcx))
         return -1;
+    if (leaf == 7)
+        return softsgx_eacceptcopy(thread, rbx, rcx, rdx, &fault);
     return leaf == 5 ? softsgx_eaccept(thread, rbx, rcx, &fault) : softsgx_emodpe(thread, rbx, rcx, &fault);
 }

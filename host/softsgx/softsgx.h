@@ -154,6 +154,7 @@ struct softsgx {
     uint64_t sites_patched;
     struct softsgx_cost cost;
     atomic_flag pte_lock;
+    int mem_fd; /* /proc/self/mem: writes past the page table */
 };
 
 extern struct softsgx softsgx;
@@ -203,6 +204,8 @@ bool softsgx_pte_fill(uint64_t addr, uint32_t need);
 int softsgx_pte_drop(uint64_t start, uint64_t end);
 /* Lets the host look at a page that nobody may access now (a new TCS), and stops that. */
 void softsgx_pte_peek(uint64_t page, bool on);
+/* Fills a page that nobody may access yet, from memory that is readable now. The page table stays as it is. */
+bool softsgx_pte_copy(uint64_t page, uint64_t source);
 /* After ADD_PAGES: fills by runs. */
 int softsgx_pte_fill_all(uint64_t start, uint64_t end);
 /* Adds a zero page: PENDING, RW, REG. False when the EPC is full, the page is there already or there is no SGX2. */
@@ -280,6 +283,6 @@ extern const char softsgx_text_start[], softsgx_text_end[], softsgx_aep[], softs
     softsgx_copy_safe_at[], softsgx_copy_safe_failed[];
 /* entry.S calls these. */
 int softsgx_bind(uint64_t tcs_va);
-int64_t softsgx_leaf_fast(struct sgx_thread *thread, uint64_t leaf, uint64_t rbx, uint64_t rcx);
+int64_t softsgx_leaf_fast(struct sgx_thread *thread, uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx);
 
 #endif
