@@ -195,6 +195,10 @@ SYSCALL_DEFINE4(timerfd_settime, int, fd, int, flags, uaddr_t, user_new, uaddr_t
         uint64_t now = now_of(t);
         t->expires = flags & TFD_TIMER_ABSTIME ? value : now + MIN(value, NS_MAX - now);
         timerfd_arm(t);
+        if (t->expires <= now) {
+            timer_cancel(&t->timer);
+            timerfd_fire(&t->timer);
+        }
     }
     file_put(file);
     return user_old ? copy_to_user(user_old, &old, sizeof old) : 0;

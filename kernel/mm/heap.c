@@ -182,7 +182,7 @@ static void commit_run(uint32_t number, uint32_t count)
         while (heap_page_at(first)->committed)
             first++;
         number = first;
-        while (!heap_page_at(number)->committed && (number < end || number % COMMIT_WINDOW)) {
+        while ((number < end || number % COMMIT_WINDOW) && !heap_page_at(number)->committed) {
             heap_page_at(number)->committed = 1;
             number++;
         }

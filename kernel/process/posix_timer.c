@@ -229,6 +229,10 @@ SYSCALL_DEFINE4(timer_settime, int, id, int, flags, uaddr_t, user_new, uaddr_t, 
         uint64_t now = timer_now(t);
         t->expires = flags & TIMER_ABSTIME ? value : now + MIN(value, NS_MAX - now);
         timer_rearm(t);
+        if (t->expires <= now) {
+            timer_cancel(&t->timer);
+            timer_fire(&t->timer);
+        }
     }
     return user_old ? copy_to_user(user_old, &old, sizeof old) : 0;
 }
