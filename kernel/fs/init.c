@@ -88,6 +88,11 @@ static void write_host_file(const char *path, const struct boot_blob *blob)
     struct file *file;
     if (text && size > 0) {
         int error = vfs_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &file);
+        if (error == -ENOENT) { /* a link that leads nowhere, or no /etc */
+            make_directory("/etc", 0755);
+            (void)vfs_unlink(AT_FDCWD, path);
+            error = vfs_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &file);
+        }
         if (!error) {
             if (vfs_write_kernel(file, text, size, 0) != (ssize_t)size)
                 error = -ENOSPC;

@@ -108,7 +108,8 @@ static void *next_below(const struct node *node, unsigned level, uint64_t index,
 {
     for (unsigned i = slot_of(index, level); i < FANOUT; i++) {
         if (node->slots[i]) {
-            uint64_t base = (index >> ((level + 1) * SHIFT) << ((level + 1) * SHIFT)) | (uint64_t)i << (level * SHIFT);
+            unsigned above = (level + 1) * SHIFT;
+            uint64_t base = (above < 64 ? index >> above << above : 0) | (uint64_t)i << (level * SHIFT);
             uint64_t from = MAX(index, base);
             if (level == 0) {
                 *ret_index = base;

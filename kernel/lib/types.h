@@ -17,8 +17,10 @@ typedef struct {
 
 #ifndef COFRE_HOSTED
 typedef int64_t ssize_t;
-#else
-#include <sys/types.h>
+#elif !defined(__ssize_t_defined)
+/* Not <sys/types.h>, whose time types collide with <linux/time.h>'s. */
+typedef long ssize_t;
+#define __ssize_t_defined
 #endif
 typedef int64_t file_off_t; /* byte offset or size in a file */
 
