@@ -2,8 +2,8 @@
  * The kernel's sources as ordinary programs: what they need from the rest of the kernel, made of the C library. One
  * process with root's rights, a lock that does nothing, application memory that is the program's own.
  *
- * Sources are compiled with -DCOFRE_HOSTED. Tests include this and, for what needs the C library, hosted_libc.h; the two
- * worlds' headers do not mix in one file.
+ * Sources are compiled with -DCOFRE_HOSTED. Tests include this and, for what needs the C library, hosted_libc.h; the
+ * two worlds' headers do not mix in one file.
  */
 #ifndef COFRE_TESTS_HOSTED_H
 #define COFRE_TESTS_HOSTED_H
@@ -44,8 +44,12 @@ void hosted_set_image(const struct hosted_image *image);
 #define CALL6(name, a, b, c, d, e, f)                                                                                  \
     ({                                                                                                                 \
         SYSCALL_PROLOGUE_(name)                                                                                        \
-        struct trap_frame frame_ = {.rdi = HOSTED_ARG_(a), .rsi = HOSTED_ARG_(b), .rdx = HOSTED_ARG_(c),               \
-                                    .r10 = HOSTED_ARG_(d), .r8 = HOSTED_ARG_(e), .r9 = HOSTED_ARG_(f)};                \
+        struct trap_frame frame_ = {.rdi = HOSTED_ARG_(a),                                                             \
+                                    .rsi = HOSTED_ARG_(b),                                                             \
+                                    .rdx = HOSTED_ARG_(c),                                                             \
+                                    .r10 = HOSTED_ARG_(d),                                                             \
+                                    .r8 = HOSTED_ARG_(e),                                                              \
+                                    .r9 = HOSTED_ARG_(f)};                                                             \
         sys_##name(&frame_);                                                                                           \
     })
 

@@ -285,8 +285,8 @@ static void a_changed_byte_is_never_served(void **state)
 
 static void other_layouts_read_the_same(void **state)
 {
-    static const char *const options[] = {"", "-Eforce-inode-compact", "-Enoinline_data", "--chunksize=4096",
-                                          "--chunksize=65536", "-x-1"};
+    static const char *const options[] = {
+        "", "-Eforce-inode-compact", "-Enoinline_data", "--chunksize=4096", "--chunksize=65536", "-x-1"};
     for (size_t i = 0; i < ARRAY_COUNT(options); i++) {
         struct hosted_image *im = hosted_image_make(
             "seq 1 20000 > numbers; echo tail > small; ln -s small link; truncate -s 1M hole; echo end >> hole",
@@ -342,7 +342,8 @@ static void busy_day(void)
     CALL2(rename, "/empty/many", "/many");
     CALL2(rename, "/empty/page", "/page");
     CALL1(unlink, "/empty/zeros");
-    CALL3(close, CALL3(open, "/nothing", O_CREAT | O_WRONLY, 0644), 0, 0);
+    fd = CALL3(open, "/nothing", O_CREAT | O_WRONLY, 0644);
+    CALL1(close, fd);
 }
 
 static void every_allocation_may_fail(void **state)
