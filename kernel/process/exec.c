@@ -195,7 +195,10 @@ static void describe(const struct exec *exec)
     process->command_line_size = process->command_line ? exec->argv.size : 0;
     if (process->command_line)
         memcpy(process->command_line, exec->argv.text, exec->argv.size);
-    string_copy(task->comm, base_name(exec->name), sizeof task->comm);
+    const char *comm = base_name(exec->name);
+    if (exec->nameless && exec->file->dentry)
+        comm = dentry_name(exec->file->dentry);
+    string_copy(task->comm, comm, sizeof task->comm);
 }
 
 static void forget_old_program(struct task *task)
@@ -285,6 +288,7 @@ static int64_t exec_user(int dfd, uaddr_t user_path, uaddr_t argv, uaddr_t envp,
         else
             snprintf(name, strlen(path) + 32, "/dev/fd/%d/%s", dfd, path);
         exec->name = name;
+        exec->nameless = path[0] == '\0';
         exec->cloexec_fd = dfd != AT_FDCWD && path[0] != '/' && fd_get_flags(dfd) > 0;
     }
     if (r == 0)
