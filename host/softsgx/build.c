@@ -136,6 +136,23 @@ static bool all_zero(const void *p, size_t size)
     return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
+/* The same for a page, by cache lines: a heap added at build has many. */
+static bool page_is_zero(const void *page)
+{
+    typedef uint64_t vector __attribute__((vector_size(64), may_alias));
+    const vector *lines = page;
+    for (size_t i = 0; i < PAGE_SIZE / sizeof(vector); i += 8) {
+        vector sum = lines[i] | lines[i + 1] | lines[i + 2] | lines[i + 3] | lines[i + 4] | lines[i + 5] |
+                     lines[i + 6] | lines[i + 7];
+        uint64_t all = 0;
+        for (int j = 0; j < 8; j++)
+            all |= sum[j];
+        if (all)
+            return false;
+    }
+    return true;
+}
+
 /* AVX and AVX-512 state that the host has and the enclave has not. */
 static uint32_t foreign_state(uint64_t xfrm)
 {
@@ -271,7 +288,7 @@ static int add_page(uint64_t offset, const uint8_t *data, const struct secinfo *
     if (type == EPCM_TYPE(PT_TCS)) {
         if (!softsgx_tcs_new(va, (const struct tcs_page *)data))
             return -EIO;
-    } else if (!all_zero(data, PAGE_SIZE)) {
+    } else if (!page_is_zero(data)) {
         if (!reserved_writable && mprotect((void *)va, PAGE_SIZE, PROT_READ | PROT_WRITE))
             return -ENOMEM;
         memcpy((void *)va, data, PAGE_SIZE);
@@ -281,8 +298,9 @@ static int add_page(uint64_t offset, const uint8_t *data, const struct secinfo *
     if (!reserved_writable)
         pte = 0;
     uint32_t max = type == EPCM_TYPE(PT_TCS) ? EPCM_R | EPCM_W : rwx;
-    atomic_store(entry, EPCM_VALID | type | rwx | pte << EPCM_PTE_SHIFT | (EPCM_RWX & ~max) << EPCM_MAX_SHIFT);
-    softsgx.epc_left--;
+    atomic_store_explicit(entry, EPCM_VALID | type | rwx | pte << EPCM_PTE_SHIFT | (EPCM_RWX & ~max) << EPCM_MAX_SHIFT,
+                          memory_order_relaxed);
+    atomic_store_explicit(&softsgx.epc_left, softsgx.epc_left - 1, memory_order_relaxed);
     measure_page(offset, secinfo, measure ? data : NULL);
     return 0;
 }
@@ -326,8 +344,11 @@ static int init(const struct sgx_enclave_init *arg)
     if (reserved_writable && mprotect((void *)softsgx.elrange_start, length, PROT_NONE))
         return -ENOMEM;
     for (uint32_t i = 0; i < range_count; i++) {
-        for (uint64_t a = ranges[i].start; a < ranges[i].end; a += PAGE_SIZE)
-            atomic_fetch_and(softsgx_epcm(a), ~(EPCM_RWX << EPCM_PTE_SHIFT));
+        for (uint64_t a = ranges[i].start; a < ranges[i].end; a += PAGE_SIZE) { /* nobody else runs yet */
+            _Atomic uint32_t *entry = softsgx_epcm(a);
+            uint32_t e = atomic_load_explicit(entry, memory_order_relaxed) & ~(EPCM_RWX << EPCM_PTE_SHIFT);
+            atomic_store_explicit(entry, e, memory_order_relaxed);
+        }
         r = softsgx_pte_fill_all(ranges[i].start, ranges[i].end);
         if (r)
             return r;

@@ -294,6 +294,22 @@ static void host_signals_run_with_host_bases(void **state)
     test_enclave_free(&t);
 }
 
+static void costs_are_charged(void **state)
+{
+    struct test_enclave t;
+    setenv("COFRE_SOFTSGX_COST", "hw,aex=2000000,eaccept=3000000,eaug=0", 1);
+    test_enclave_new(&t, NULL);
+    unsetenv("COFRE_SOFTSGX_COST");
+    assert_int_equal(softsgx.cost.transition, 5000); /* of hw */
+    uint64_t start = __builtin_ia32_rdtsc();
+    assert_int_equal(test_eaccept(&t, 0x20b, DYNAMIC), 0);
+    assert_true(__builtin_ia32_rdtsc() - start >= 3000000);
+    start = __builtin_ia32_rdtsc();
+    test_enter(t.thread, SGX_ENCLU_EENTER, OP(trap_ud2), 0);
+    assert_true(__builtin_ia32_rdtsc() - start >= 2000000);
+    test_enclave_free(&t);
+}
+
 static uint64_t boot_seen;
 
 static enum sgx_vcpu_action stop_at_exit(void *context, uint64_t reason, uint64_t rsi)
@@ -328,6 +344,7 @@ int main(void)
         cmocka_unit_test(ssa_frames_nest_and_run_out),
         cmocka_unit_test(ticks_enter_at_cssa_1),
         cmocka_unit_test(host_signals_run_with_host_bases),
+        cmocka_unit_test(costs_are_charged),
         cmocka_unit_test(the_vcpu_loop_stops),
     };
     return cmocka_run_group_tests_name("softsgx transitions", tests, NULL, NULL);
