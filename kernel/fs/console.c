@@ -9,6 +9,7 @@
 #include <linux/stat.h>
 
 #include "abi/ring.h"
+#include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
 #include "kernel/fs/dev.h"
 #include "kernel/fs/file.h"
@@ -190,6 +191,13 @@ static const struct tty_driver terminal_driver = {
     .input_room = terminal_input_room,
 };
 
+static void update_size(struct tty *tty)
+{
+    uint32_t size = (uint32_t)hostcall_console(CONSOLE_GET_WINSIZE, 0);
+
+    tty_set_winsize(tty, (uint16_t)(size >> 16), (uint16_t)size, 0, 0);
+}
+
 /* Keys go through the line discipline as they come, read or not: ^C must work in a loop that never reads. */
 static void terminal_reader(void *arg)
 {
@@ -200,9 +208,11 @@ static void terminal_reader(void *arg)
         ssize_t got = channel_read(CHANNEL_STDIN, chunk, sizeof chunk);
         size_t used = 0;
 
+        if (channel_take_winsize(CHANNEL_STDIN))
+            update_size(tty);
         if (got == -EAGAIN) {
             (void)wait_event(channel_wait_queue(CHANNEL_STDIN),
-                             channel_poll(CHANNEL_STDIN) & (EPOLLIN | EPOLLHUP | EPOLLERR));
+                             channel_poll(CHANNEL_STDIN) & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLPRI));
             continue;
         }
         if (got <= 0)

@@ -102,6 +102,15 @@ ssize_t channel_write(unsigned channel, const void *buf, size_t size)
     return (ssize_t)n;
 }
 
+bool channel_take_winsize(unsigned channel)
+{
+    struct chan *c = console[channel].chan;
+    if (!c || !(chan_events(c, NULL) & CHAN_EV_WINSIZE))
+        return false;
+    chan_take_events(c, CHAN_EV_WINSIZE);
+    return true;
+}
+
 struct wait_queue *channel_wait_queue(unsigned channel)
 {
     return &console[channel].wait;
@@ -120,6 +129,8 @@ uint32_t channel_poll(unsigned channel)
         result |= EPOLLIN | EPOLLRDNORM | EPOLLHUP;
     if (events & CHAN_EV_TX_CLOSED)
         result |= EPOLLERR;
+    if (events & CHAN_EV_WINSIZE)
+        result |= EPOLLPRI;
     if (chan_tx_room(c, chan_ring_size() / 2) >= chan_ring_size() / 2) {
         result |= EPOLLOUT | EPOLLWRNORM;
     } else {

@@ -17,5 +17,6 @@ bool net_pump_now(void);
 ssize_t channel_read(unsigned channel, void *buf, size_t size);        /* bytes, 0 at end of file, -EAGAIN */
 ssize_t channel_write(unsigned channel, const void *buf, size_t size); /* bytes, -EAGAIN, -EPIPE */
 struct wait_queue *channel_wait_queue(unsigned channel);
-uint32_t channel_poll(unsigned channel); /* EPOLL* now true */
+uint32_t channel_poll(unsigned channel); /* EPOLL* now true; EPOLLPRI: the terminal's size changed */
+bool channel_take_winsize(unsigned channel);
 #endif
