@@ -45,6 +45,34 @@ static uint64_t store_bits(uint64_t addr, uint64_t mask, uint64_t value)
     return old;
 }
 
+/* rep movsq costs tens of cycles before it moves anything. */
+#define LOOP_WORDS 32
+
+static inline void load_words(void *dst, uint64_t from, uint64_t words)
+{
+    if (words > LOOP_WORDS) {
+        __asm__ volatile("rep movsq" : "+D"(dst), "+S"(from), "+c"(words) : : "memory");
+        return;
+    }
+    for (uint64_t i = 0; i < words; i++) {
+        uint64_t word = __atomic_load_n((const uint64_t *)from + i, __ATOMIC_RELAXED);
+        memcpy((uint8_t *)dst + i * 8, &word, 8);
+    }
+}
+
+static inline void store_words(uint64_t to, const void *src, uint64_t words)
+{
+    if (words > LOOP_WORDS) {
+        __asm__ volatile("rep movsq" : "+D"(to), "+S"(src), "+c"(words) : : "memory");
+        return;
+    }
+    for (uint64_t i = 0; i < words; i++) {
+        uint64_t word;
+        memcpy(&word, (const uint8_t *)src + i * 8, 8);
+        __atomic_store_n((uint64_t *)to + i, word, __ATOMIC_RELAXED);
+    }
+}
+
 void untrusted_copy_in(void *dst, host_ptr src, size_t size)
 {
     uint8_t *d = dst;
@@ -61,8 +89,9 @@ void untrusted_copy_in(void *dst, host_ptr src, size_t size)
         word_addr += 8;
     }
     if (size >= 8) {
-        uint64_t words = size / 8;
-        __asm__ volatile("rep movsq" : "+D"(d), "+S"(word_addr), "+c"(words) : : "memory");
+        load_words(d, word_addr, size / 8);
+        d += size & ~7UL;
+        word_addr += size & ~7UL;
         size %= 8;
     }
     if (size) {
@@ -89,8 +118,9 @@ void untrusted_copy_out(host_ptr dst, const void *src, size_t size)
         word_addr += 8;
     }
     if (size >= 8) {
-        uint64_t words = size / 8;
-        __asm__ volatile("rep movsq" : "+D"(word_addr), "+S"(s), "+c"(words) : : "memory");
+        store_words(word_addr, s, size / 8);
+        s += size & ~7UL;
+        word_addr += size & ~7UL;
         size %= 8;
     }
     if (size) {
@@ -98,6 +128,30 @@ void untrusted_copy_out(host_ptr dst, const void *src, size_t size)
         memcpy(&word, s, size);
         store_bits(word_addr, mask, word);
     }
+}
+
+static void store_part(uint64_t addr, size_t skip, const uint8_t *src, size_t size)
+{
+    uint64_t word = load(addr);
+    memcpy((uint8_t *)&word + skip, src, size);
+    store(addr, word);
+}
+
+void untrusted_copy_out_own(host_ptr dst, const void *src, size_t size)
+{
+    const uint8_t *s = src;
+    check(dst, size);
+    uint64_t word_addr = ALIGN_DOWN(dst.addr, 8), skip = dst.addr - word_addr;
+    if (size && skip) {
+        size_t n = MIN(8 - skip, size);
+        store_part(word_addr, skip, s, n);
+        s += n;
+        size -= n;
+        word_addr += 8;
+    }
+    store_words(word_addr, s, size / 8);
+    if (size % 8)
+        store_part(word_addr + (size & ~7UL), 0, s + (size & ~7UL), size % 8);
 }
 
 uint64_t untrusted_load64(host_ptr p)

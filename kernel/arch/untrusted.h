@@ -22,6 +22,22 @@ uint32_t untrusted_and32(host_ptr p, uint32_t bits);
 uint64_t untrusted_load64(host_ptr p);
 void untrusted_store64(host_ptr p, uint64_t value);
 
+/*
+ * For words of a range that untrusted_range_ok() has accepted, at addresses that are multiples of 8: no call, no check,
+ * no lock. A store replaces the whole word, so its other half must be the kernel's too.
+ */
+static inline uint64_t untrusted_peek64(host_ptr p)
+{
+    return __atomic_load_n((const uint64_t *)p.addr, __ATOMIC_ACQUIRE);
+}
+static inline void untrusted_poke64(host_ptr p, uint64_t value)
+{
+    __atomic_store_n((uint64_t *)p.addr, value, __ATOMIC_RELEASE);
+}
+/* As untrusted_copy_out, for ranges in whose first and last word only the kernel writes: partial words are stored
+ * without a lock, after reading them. */
+void untrusted_copy_out_own(host_ptr dst, const void *src, size_t size);
+
 static inline host_ptr host_ptr_add(host_ptr p, uint64_t offset)
 {
     return (host_ptr){p.addr + offset};

@@ -190,7 +190,7 @@ size_t copy_untrusted_from_iter(struct iov_iter *it, host_ptr dst, size_t size)
 
     while ((piece = next_piece(it, size - done, &addr)) != 0) {
         moved = touchable(it, addr, piece, false);
-        untrusted_copy_out(host_ptr_add(dst, done), (const void *)addr, moved);
+        untrusted_copy_out_own(host_ptr_add(dst, done), (const void *)addr, moved);
         advance_in_piece(it, moved);
         done += moved;
         if (moved < piece)

@@ -35,7 +35,7 @@ void iov_release(struct io_segment fast[8], struct io_segment *segments);
 size_t copy_to_iter(struct iov_iter *it, const void *src, size_t size);
 size_t copy_from_iter(struct iov_iter *it, void *dst, size_t size);
 size_t zero_iter(struct iov_iter *it, size_t size);
-/* Same between rings in untrusted memory and the iterator. */
+/* Same between rings in untrusted memory and the iterator; nobody else writes in the words around dst. */
 size_t copy_untrusted_to_iter(struct iov_iter *it, host_ptr src, size_t size);
 size_t copy_untrusted_from_iter(struct iov_iter *it, host_ptr dst, size_t size);
 void iov_iter_advance(struct iov_iter *it, size_t size);

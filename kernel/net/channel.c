@@ -26,14 +26,40 @@ static struct {
     uint32_t dirty_head;
     struct chan **chunks; /* of CHUNK_SIZE channels, made when one of them is first used */
     struct chan *free;    /* of the kernel's half, last used first */
+    uint32_t dirty_pair;  /* the dirty entry before an odd one: both share a word */
     uint32_t never_used;  /* even numbers from here on were never handed out */
 } arena;
 
 #define SHARED(c, field) host_ptr_add((c)->shared, offsetof(struct channel, field))
 
+/* The arena's range is checked once; its words are read and written in pairs of 32 bits. What shares a word: */
+#define PAIRED(a, b)                                                                                                   \
+    _Static_assert(offsetof(struct channel, a) % 8 == 0 &&                                                             \
+                       offsetof(struct channel, b) == offsetof(struct channel, a) + 4,                                 \
+                   "pair")
+PAIRED(rx_head, tx_tail);
+PAIRED(host_events, host_error);
+PAIRED(ready_queued, rx_base);
+PAIRED(rx_tail, tx_head);
+PAIRED(tx_base, pad1);
+_Static_assert(offsetof(struct arena_queue, tail) % 8 == 0 && offsetof(struct arena_queue, entries) % 8 == 0, "pairs");
+
+static inline uint32_t low(uint64_t word)
+{
+    return (uint32_t)word;
+}
+static inline uint32_t high(uint64_t word)
+{
+    return (uint32_t)(word >> 32);
+}
+static inline uint64_t pair(uint32_t l, uint32_t h)
+{
+    return l | (uint64_t)h << 32;
+}
+
 static bool region_ok(uint64_t offset, uint64_t size, uint64_t arena_size)
 {
-    return offset % 64 == 0 && offset <= arena_size && size <= arena_size - offset;
+    return offset % 128 == 0 && offset <= arena_size && size <= arena_size - offset;
 }
 
 void chan_init(void)
@@ -43,7 +69,7 @@ void chan_init(void)
     if (blob->size == 0)
         return;
     host_ptr base = {blob->addr};
-    if (blob->size < sizeof(h) || !untrusted_range_ok(base, blob->size))
+    if (blob->size < sizeof(h) || base.addr % PAGE_SIZE || !untrusted_range_ok(base, blob->size))
         host_lied("arena: place");
     untrusted_copy_in(&h, base, sizeof(h));
     uint32_t n = h.channel_count;
@@ -163,18 +189,23 @@ static void chan_make_dirty(struct chan *c)
 {
     if (untrusted_exchange32(SHARED(c, dirty_queued), 1) != 0)
         return;
-    uint32_t tail = untrusted_load32(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail)));
+    uint32_t tail = low(untrusted_peek64(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail))));
     if (arena.dirty_head - tail >= arena.count)
         host_lied("dirty queue: tail");
-    untrusted_store32(queue_entry(arena.dirty, arena.dirty_head), c->number);
+    if (arena.dirty_head % 2 == 0) {
+        arena.dirty_pair = c->number;
+        untrusted_poke64(queue_entry(arena.dirty, arena.dirty_head), c->number);
+    } else {
+        untrusted_poke64(queue_entry(arena.dirty, arena.dirty_head - 1), pair(arena.dirty_pair, c->number));
+    }
     arena.dirty_head++;
-    untrusted_store32(host_ptr_add(arena.dirty, offsetof(struct arena_queue, head)), arena.dirty_head);
+    untrusted_poke64(host_ptr_add(arena.dirty, offsetof(struct arena_queue, head)), arena.dirty_head);
 }
 
 bool chan_dirty_pending(void)
 {
     return arena.count &&
-           untrusted_load32(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail))) != arena.dirty_head;
+           low(untrusted_peek64(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail)))) != arena.dirty_head;
 }
 
 static void chan_ready(uint32_t number)
@@ -187,7 +218,7 @@ static void chan_ready(uint32_t number)
     struct chan *c = chan_get(number, false);
     if (!c || c->state == CHAN_FREE)
         return; /* an accepted connection whose record was not read yet; accept looks for itself */
-    uint32_t events = untrusted_load32(SHARED(c, host_events));
+    uint32_t events = low(untrusted_peek64(SHARED(c, host_events)));
     if (c->state == CHAN_CLOSING) {
         if (!(events & CHAN_EV_CLOSED))
             return;
@@ -202,13 +233,29 @@ static void chan_ready(uint32_t number)
         c->news(c, events);
 }
 
+/* With many clients everything about a channel has left the cache since its last turn: fetch for all at once. */
+static void prefetch(const uint32_t *numbers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct chan *c = numbers[i] < arena.count ? chan_get(numbers[i], false) : NULL;
+        if (!c)
+            continue;
+        __builtin_prefetch((const void *)c->shared.addr);
+        __builtin_prefetch((const void *)(c->shared.addr + offsetof(struct channel, rx_tail)));
+        __builtin_prefetch((const void *)c->rx.addr);
+        __builtin_prefetch((const void *)c->tx.addr, 1);
+        __builtin_prefetch(c->owner);
+        __builtin_prefetch((const char *)c->owner + 64);
+    }
+}
+
 #define READY_BATCH 32
 
 bool chan_poll_ready(void)
 {
     if (arena.count == 0)
         return false;
-    uint32_t head = untrusted_load32(host_ptr_add(arena.ready, offsetof(struct arena_queue, head)));
+    uint32_t head = low(untrusted_peek64(host_ptr_add(arena.ready, offsetof(struct arena_queue, head))));
     uint32_t left = head - arena.ready_tail;
     if (left == 0)
         return false;
@@ -217,11 +264,15 @@ bool chan_poll_ready(void)
     while (left > 0) {
         uint32_t numbers[READY_BATCH];
         uint32_t n = MIN(left, (uint32_t)READY_BATCH);
-        for (uint32_t i = 0; i < n; i++)
-            numbers[i] = untrusted_load32(queue_entry(arena.ready, arena.ready_tail + i));
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t at = arena.ready_tail + i;
+            uint64_t word = untrusted_peek64(queue_entry(arena.ready, at & ~1U));
+            numbers[i] = at % 2 ? high(word) : low(word);
+        }
         /* The slots are free before any flag is, so the host never finds the queue over-full. */
         arena.ready_tail += n;
-        untrusted_store32(host_ptr_add(arena.ready, offsetof(struct arena_queue, tail)), arena.ready_tail);
+        untrusted_poke64(host_ptr_add(arena.ready, offsetof(struct arena_queue, tail)), arena.ready_tail);
+        prefetch(numbers, n);
         for (uint32_t i = 0; i < n; i++)
             chan_ready(numbers[i]);
         left -= n;
@@ -233,11 +284,12 @@ bool chan_poll_ready(void)
 
 uint32_t chan_events(struct chan *c, int *ret_error)
 {
-    uint32_t events = untrusted_load32(SHARED(c, host_events));
+    uint64_t word = untrusted_peek64(SHARED(c, host_events));
+    uint32_t events = low(word);
     if (ret_error) {
         *ret_error = 0;
         if (events & CHAN_EV_ERROR) {
-            int error = (int)untrusted_load32(SHARED(c, host_error));
+            int error = (int)high(word);
             if (error <= 0 || error > EHWPOISON)
                 host_lied("channel error number");
             *ret_error = error;
@@ -273,12 +325,12 @@ void chan_close(struct chan *c, bool reset)
 
 static void rx_look(struct chan *c)
 {
-    uint32_t head = untrusted_load32(SHARED(c, rx_head));
+    uint32_t head = low(untrusted_peek64(SHARED(c, rx_head)));
     uint32_t used = head - c->rx_tail;
     if (used > arena.ring_size)
         host_lied("rx ring: head");
     if (used)
-        c->rx_base = untrusted_load32(SHARED(c, rx_base));
+        c->rx_base = high(untrusted_peek64(SHARED(c, ready_queued)));
     c->rx_head = head;
     c->rx_was_half_full |= used >= arena.ring_size / 2;
 }
@@ -329,7 +381,7 @@ void chan_rx_consume(struct chan *c, uint32_t size)
 {
     rx_check(c, 0, size);
     c->rx_tail += size;
-    untrusted_store32(SHARED(c, rx_tail), c->rx_tail);
+    untrusted_poke64(SHARED(c, rx_tail), pair(c->rx_tail, c->tx_head));
     if (c->rx_was_half_full && c->rx_head - c->rx_tail < arena.ring_size / 2) {
         c->rx_was_half_full = false;
         chan_make_dirty(c);
@@ -340,7 +392,7 @@ void chan_rx_consume(struct chan *c, uint32_t size)
 
 static void tx_look(struct chan *c)
 {
-    uint32_t tail = untrusted_load32(SHARED(c, tx_tail));
+    uint32_t tail = high(untrusted_peek64(SHARED(c, rx_head)));
     if (c->tx_head - tail > arena.ring_size)
         host_lied("tx ring: tail");
     c->tx_tail = tail;
@@ -356,7 +408,7 @@ uint32_t chan_tx_room(struct chan *c, uint32_t wanted)
     }
     if (used == 0 && at != 0) {
         c->tx_base = c->tx_head;
-        untrusted_store32(SHARED(c, tx_base), c->tx_base);
+        untrusted_poke64(SHARED(c, tx_base), c->tx_base);
     }
     return arena.ring_size - used;
 }
@@ -383,15 +435,15 @@ void chan_tx_copy_kernel(struct chan *c, const void *src, uint32_t offset, uint3
     tx_check(c, offset, size);
     uint32_t at = (c->tx_head + offset - c->tx_base) & (arena.ring_size - 1);
     uint32_t first = MIN(size, arena.ring_size - at);
-    untrusted_copy_out(host_ptr_add(c->tx, at), src, first);
+    untrusted_copy_out_own(host_ptr_add(c->tx, at), src, first);
     if (first < size)
-        untrusted_copy_out(c->tx, (const char *)src + first, size - first);
+        untrusted_copy_out_own(c->tx, (const char *)src + first, size - first);
 }
 
 void chan_tx_commit(struct chan *c, uint32_t size)
 {
     c->tx_head += size;
-    untrusted_store32(SHARED(c, tx_head), c->tx_head);
+    untrusted_poke64(SHARED(c, rx_tail), pair(c->rx_tail, c->tx_head));
     chan_make_dirty(c);
 }
 
