@@ -304,6 +304,11 @@ void untrusted_copy_out(host_ptr dst, const void *src, size_t size)
     memcpy((void *)dst.addr, src, size);
 }
 
+void untrusted_copy_out_own(host_ptr dst, const void *src, size_t size)
+{
+    untrusted_copy_out(dst, src, size);
+}
+
 /* The first page is nobody's, as everywhere. */
 static bool accessible(uaddr_t addr)
 {
