@@ -157,6 +157,7 @@ void sched_tick(void)
     }
     vcpu->preemptions++;
     vcpu->need_resched = true;
+    vcpu->current->work_pending = true;
 }
 
 void sched_user_work(void)
