@@ -48,6 +48,18 @@ static bool is_fault(int signum, const siginfo_t *info)
     return kind && info->si_code > 0;
 }
 
+/* Linux marks x87 as in use in every signal frame; hardware only when it is. */
+static bool x87_initial(const uint8_t *image)
+{
+    static const uint8_t control[2] = {0x7f, 0x03}, zero[128];
+    if (memcmp(image, control, 2) != 0 || memcmp(image + 2, zero, 22) != 0)
+        return false;
+    for (int i = 0; i < 8; i++)
+        if (memcmp(image + 32 + i * 16, zero, 10) != 0)
+            return false;
+    return true;
+}
+
 /* The vector state of the signal frame, as XSAVE with XFRM would store it. */
 static void save_vector_state(uint8_t *frame, const ucontext_t *context)
 {
@@ -70,6 +82,8 @@ static void save_vector_state(uint8_t *frame, const ucontext_t *context)
         memcpy(frame + 576, from + 576, size - 576);
     memset(frame + 512, 0, 64);
     present &= softsgx.secs.xfrm;
+    if (x87_initial(from))
+        present &= ~1UL;
     memcpy(frame + 512, &present, 8);
 }
 

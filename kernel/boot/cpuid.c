@@ -108,7 +108,9 @@ void cpuid_init(void)
     uint32_t bytes = xsave_bytes(bits);
     for (size_t i = 0; i < table_count; i++)
         cpuid_sanitise(&table[i], bits, bytes);
-    vector_init(bits, bytes);
+    uint32_t regs[4];
+    cpuid_query(0xd, 1, regs);
+    vector_init(bits, bytes, regs[0] & BIT(2));
 }
 
 void cpuid_query(uint32_t leaf, uint32_t subleaf, uint32_t ret_regs[4])

@@ -123,9 +123,13 @@ void sched_before_user(void)
         return;
     if (vcpu->index != 0 && net_flush_wanted() && !vcpu_at(0)->parked)
         tick_want(vcpu_at(0), TICK_FLUSH);
-    if (run_queue.count == 0)
+    if (run_queue.count == 0 || !(other = parked_vcpu()))
         return;
-    if (time_monotonic_ns() - TAILQ_FIRST(&run_queue.tasks)->queued_ns > KICK_AFTER_NS && (other = parked_vcpu()))
+    struct task *waiting = TAILQ_FIRST(&run_queue.tasks);
+    uint64_t now = time_monotonic_ns();
+    if (waiting->queued_ns == 0)
+        waiting->queued_ns = now;
+    else if (now - waiting->queued_ns > KICK_AFTER_NS)
         kick(other);
 }
 

@@ -14,6 +14,7 @@
 
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/vcpu.h"
+#include "kernel/arch/vector.h"
 #include "kernel/lib/printk.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/process/process.h"
@@ -24,11 +25,6 @@
 
 struct run_queue run_queue = {.tasks = TAILQ_HEAD_INITIALIZER(run_queue.tasks)};
 
-struct task *task_current(void)
-{
-    return vcpu_self()->current;
-}
-
 unsigned vcpu_index(void)
 {
     return vcpu_self()->index;
@@ -37,7 +33,7 @@ unsigned vcpu_index(void)
 static void enqueue(struct task *task)
 {
     task->state = TASK_RUNNABLE;
-    task->queued_ns = time_monotonic_ns();
+    task->queued_ns = 0; /* read the clock only if somebody asks: sched_before_user() */
     TAILQ_INSERT_TAIL(&run_queue.tasks, task, run_link);
     run_queue.count++;
 }
@@ -80,21 +76,18 @@ static void switch_to(struct vcpu *vcpu, struct task *prev, struct task *next)
     next->last_start_ns = now;
     vcpu->context_switches++;
 
-    if (prev->vector_state && prev->state != TASK_DEAD) {
-        vector_state_save(prev->vector_state);
+    void *save = prev->state != TASK_DEAD ? prev->vector_state : NULL;
+    vector_switch(save, next->vector_state);
+    if (save)
         prev->fs_base = fs_base_get();
-    }
-    if (prev->state != TASK_DEAD)
-        ASSERT(*(uint64_t *)prev->kernel_stack == KERNEL_STACK_MAGIC);
+    if (next->vector_state)
+        fs_base_set(next->fs_base);
+    ASSERT(*(uint64_t *)prev->kernel_stack == KERNEL_STACK_MAGIC);
     prev->vcpu = NULL;
     next->vcpu = vcpu;
     next->state = TASK_RUNNING;
     vcpu->current = next;
     vcpu->kernel_stack = next->kernel_stack_top;
-    if (next->vector_state) {
-        vector_state_load(next->vector_state);
-        fs_base_set(next->fs_base);
-    }
     context_switch(&prev->saved_rsp, next->saved_rsp);
     sched_finish_switch();
 }

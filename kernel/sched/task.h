@@ -64,7 +64,17 @@ struct task {
     uint64_t restart_args[4];
 };
 
-struct task *task_current(void); /* never NULL after boot; the idle task between others */
+/* Never NULL after boot; the idle task between others. Constant in any one thread of execution, so not volatile. */
+#ifdef COFRE_HOSTED
+struct task *task_current(void);
+#else
+static inline struct task *task_current(void)
+{
+    struct task *task;
+    __asm__("mov %%gs:16, %0" : "=r"(task)); /* VCPU_CURRENT */
+    return task;
+}
+#endif
 
 /*
  * A new task that will start in user code with *frame (copied), vector state reset or, if clone_vector, copied from the
