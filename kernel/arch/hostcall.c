@@ -3,6 +3,7 @@
 
 #include "kernel/arch/untrusted.h"
 #include "kernel/arch/vcpu.h"
+#include "kernel/boot/stats.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/sched/lock.h"
@@ -117,6 +118,7 @@ void hostcall_trace(const char *text, size_t size)
 
 noreturn_fn void hostcall_exit(int status)
 {
+    stats_publish();
     hostcall(HOSTCALL_EXIT, (uint64_t)status, 0, 0, 0);
     vcpu_die();
 }

@@ -41,4 +41,7 @@ void verity_put(const struct verity_block *block);
 /* Blocks hashed so far, for statistics. */
 uint64_t verity_blocks_verified(const struct verity *verity);
 
+/* The root image, once fs_init() has opened it. */
+extern struct verity *root_device;
+
 #endif

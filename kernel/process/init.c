@@ -9,6 +9,7 @@
 
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
+#include "kernel/boot/stats.h"
 #include "kernel/fs/console.h"
 #include "kernel/fs/fs_context.h"
 #include "kernel/fs/vfs.h"
@@ -469,6 +470,7 @@ void process_init(void)
     r = exec_commit(exec, &frame);
     if (r < 0)
         refuse(STATUS_NOT_EXECUTABLE, "starting %.256s failed: %s", exec->argv.text, reason(r));
+    stats_program_starts();
     start_thread(process, &frame, task_current()->comm);
     exec_free(exec);
     kfree(exec);
