@@ -36,6 +36,7 @@ static void leave_to_user(struct trap_frame *frame)
         vcpu = vcpu_self(); /* it may have moved */
     }
     sched_before_user();
+    vcpu->user_returns++;
     kernel_unlock();
 }
 

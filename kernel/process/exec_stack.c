@@ -26,7 +26,7 @@
  * Nothing lies above the strings here. XSAVEC, which the dynamic linker runs near the top, probes all that XCR0 allows
  * even where it writes nothing, and in a software enclave XCR0 is the host's, larger than what CPUID says.
  */
-#define STACK_HEADROOM 4096
+#define STACK_HEADROOM 0x3000
 
 struct aux {
     uint64_t entries[AUX_MAX * 2];
