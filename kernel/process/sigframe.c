@@ -200,6 +200,7 @@ int sigframe_push(struct trap_frame *frame, const struct signal_action *action, 
     if (sp == 0 || !(action->flags & SA_RESTORER))
         return -EFAULT;
 
+    rewrite_leave_stub(frame);
     struct sigframe s;
     memset(&s, 0, sizeof s);
     s.return_address = action->restorer;
