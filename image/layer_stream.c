@@ -36,6 +36,7 @@ struct layer_stream {
     uint64_t produced, consumed;
     bool ended;   /* the thread will produce no more */
     bool stopped; /* the reader wants no more */
+    bool plain;   /* not compressed: both digests are the same */
     char *error;
     /* the thread's */
     uint64_t position; /* in the blob */
@@ -174,6 +175,9 @@ static int decompress(struct layer_stream *stream, char **ret_error)
         const char *reason = archive_error_string(archive);
         error_set(ret_error, "cannot decompress: %s", reason ? reason : "it is empty");
     } else {
+        pthread_mutex_lock(&stream->lock);
+        stream->plain = archive_filter_code(archive, 0) == ARCHIVE_FILTER_NONE;
+        pthread_mutex_unlock(&stream->lock);
         result = produce(stream, archive, ret_error);
     }
     archive_read_free(archive);
@@ -266,29 +270,33 @@ ssize_t layer_stream_read(struct layer_stream *stream, const void **ret_data, ch
     }
     if (!slot)
         return 0;
-    sha256_update(stream->diff_hash, slot->data, slot->size);
+    if (!stream->plain)
+        sha256_update(stream->diff_hash, slot->data, slot->size);
     stream->size_read += slot->size;
     *ret_data = slot->data;
     return (ssize_t)slot->size;
 }
 
-static int check_digest(struct sha256 *hash, const char *wanted, const char *what, char **ret_error)
+static int check_digest(const char *found, const char *wanted, const char *what, char **ret_error)
+{
+    if (wanted && strcmp(found, wanted) != 0)
+        return error_set(ret_error, "%s digest does not match: it should be %s and is %s", what, wanted, found);
+    return 0;
+}
+
+static void finish_hash(struct sha256 *hash, char ret_text[DIGEST_TEXT_SIZE])
 {
     uint8_t digest[SHA256_SIZE];
-    char text[DIGEST_TEXT_SIZE];
 
     sha256_final(hash, digest);
-    digest_format(digest, text);
-    if (wanted && strcmp(text, wanted) != 0)
-        return error_set(ret_error, "%s digest does not match: it should be %s and is %s", what, wanted, text);
-    return 0;
+    digest_format(digest, ret_text);
 }
 
 int layer_stream_finish(struct layer_stream *stream, const char *digest, const char *diff_id, char **ret_error)
 {
+    char blob_digest[DIGEST_TEXT_SIZE], diff_digest[DIGEST_TEXT_SIZE], *ignored = NULL;
     const void *data;
     ssize_t size;
-    char *ignored = NULL;
     bool broken = stream->broken;
 
     /* After an error nothing more can come out; the rest of the blob is read for its digest only. */
@@ -299,11 +307,13 @@ int layer_stream_finish(struct layer_stream *stream, const char *digest, const c
         ;
     bool whole = stream->position == stream->blob.size;
     free(ignored);
-    if (whole && check_digest(stream->blob_hash, digest, "its", ret_error) < 0)
+    finish_hash(stream->blob_hash, blob_digest);
+    if (whole && check_digest(blob_digest, digest, "its", ret_error) < 0)
         return -1;
     if (broken)
         return -1;
-    return check_digest(stream->diff_hash, diff_id, "its uncompressed", ret_error);
+    finish_hash(stream->diff_hash, diff_digest);
+    return check_digest(stream->plain ? blob_digest : diff_digest, diff_id, "its uncompressed", ret_error);
 }
 
 uint64_t layer_stream_size(const struct layer_stream *stream)

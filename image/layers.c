@@ -63,6 +63,11 @@ static void read_times(const struct apply *apply, struct inode *inode)
 
     inode->mtime = archive_entry_mtime(apply->entry);
     inode->mtime_nsec = nsec > 0 && nsec < 1000000000 ? (uint32_t)nsec : 0;
+    /* "-1.5" comes as -1 and 0.5: libarchive reads the two parts of the number by themselves. */
+    if (inode->mtime < 0 && inode->mtime > INT64_MIN && inode->mtime_nsec) {
+        inode->mtime--;
+        inode->mtime_nsec = 1000000000 - inode->mtime_nsec;
+    }
 }
 
 static int read_xattrs(const struct apply *apply, struct inode *inode, char **ret_error)

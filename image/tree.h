@@ -41,7 +41,6 @@ struct inode {
     uint32_t dentry_count; /* names that lead here; the root has one */
     int64_t mtime;
     uint32_t mtime_nsec;
-    uint32_t rdev_major, rdev_minor;
     uint32_t block;        /* first block of its whole data blocks */
     uint32_t block_count;  /* how many: in the image's data area (files), or as the writer places them */
     bool tail_inline;      /* the bytes after block_count blocks are stored beside the inode */
@@ -50,6 +49,9 @@ struct inode {
     union {
         uint64_t tail_offset; /* regular file: where the spool keeps the tail */
         char *target;         /* symbolic link */
+        struct {
+            uint32_t rdev_major, rdev_minor; /* device */
+        };
         struct {
             struct dentry_tree children;
             struct inode *parent; /* the root's is itself */
