@@ -165,6 +165,10 @@ static int decompress(struct layer_stream *stream, char **ret_error)
 
     if (!archive)
         err(1, "layer");
+    if (stream->blob.size == 0) {
+        archive_read_free(archive);
+        return error_set(ret_error, "it is empty");
+    }
     archive_read_support_filter_gzip(archive);
     archive_read_support_filter_zstd(archive);
     archive_read_support_filter_bzip2(archive);
@@ -172,8 +176,7 @@ static int decompress(struct layer_stream *stream, char **ret_error)
     archive_read_support_format_raw(archive);
     if (archive_read_open(archive, stream, NULL, archive_read_blob, NULL) != ARCHIVE_OK ||
         archive_read_next_header(archive, &entry) != ARCHIVE_OK) {
-        const char *reason = archive_error_string(archive);
-        error_set(ret_error, "cannot decompress: %s", reason ? reason : "it is empty");
+        error_set(ret_error, "cannot decompress: %s", archive_error_string(archive));
     } else {
         pthread_mutex_lock(&stream->lock);
         stream->plain = archive_filter_code(archive, 0) == ARCHIVE_FILTER_NONE;
@@ -264,7 +267,7 @@ ssize_t layer_stream_read(struct layer_stream *stream, const void **ret_data, ch
         stream->holding = true;
     }
     pthread_mutex_unlock(&stream->lock);
-    if (!slot && stream->error) {
+    if (!slot && stream->error) { /* the thread has ended: nobody changes it now */
         stream->broken = true;
         return error_set(ret_error, "%s", stream->error);
     }
@@ -311,7 +314,7 @@ int layer_stream_finish(struct layer_stream *stream, const char *digest, const c
     if (whole && check_digest(blob_digest, digest, "its", ret_error) < 0)
         return -1;
     if (broken)
-        return -1;
+        return error_set(ret_error, "%s", stream->error);
     finish_hash(stream->diff_hash, diff_digest);
     return check_digest(stream->plain ? blob_digest : diff_digest, diff_id, "its uncompressed", ret_error);
 }

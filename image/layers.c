@@ -337,22 +337,35 @@ static int apply_entry(struct apply *apply, const char *path, char **ret_error)
     return is_directory ? apply_directory(apply, dir, name, ret_error) : apply_other(apply, dir, name, ret_error);
 }
 
+/*
+ * A name that is not ASCII makes libarchive warn that it cannot be converted; it then gives the bytes, which is what is
+ * wanted. Access control lists as text (not those in extended attributes) are not looked at, as no engine does. Other
+ * warnings are of headers that it did not understand.
+ */
+static bool header_is_good(const struct apply *apply, int result)
+{
+    const char *reason = archive_error_string(apply->archive);
+
+    return result == ARCHIVE_OK ||
+           (result == ARCHIVE_WARN && reason && (strstr(reason, "be converted from") || strstr(reason, "ACL")));
+}
+
 static int apply_entries(struct apply *apply, char **ret_error)
 {
     struct layers *layers = apply->layers;
     int result;
 
     while ((result = archive_read_next_header(apply->archive, &apply->entry)) != ARCHIVE_EOF) {
-        const char *path = result == ARCHIVE_OK || result == ARCHIVE_WARN ? archive_entry_pathname(apply->entry) : NULL;
-        if (result != ARCHIVE_OK && result != ARCHIVE_WARN)
+        if (!header_is_good(apply, result))
             return error_set(ret_error, "%s", archive_error_string(apply->archive));
+        const char *path = archive_entry_pathname(apply->entry);
         if (++layers->entry_count > layers->limits.entry_max)
             return error_set(ret_error, "the layers have more than %llu entries",
                              (unsigned long long)layers->limits.entry_max);
         if (!path)
             return error_set(ret_error, "an entry without a name");
         if (apply_entry(apply, path, ret_error) < 0)
-            return error_wrap(ret_error, "entry \"%s\"", path);
+            return error_wrap(ret_error, "entry \"%.256s%s\"", path, strlen(path) > 256 ? "..." : "");
     }
     return 0;
 }
