@@ -39,8 +39,8 @@ void vector_state_load(const void *buf)
 }
 
 /*
- * Between tasks most often only SSE registers are in use (libc clears the upper halves). Then plain moves do, at a third
- * of the time of XSAVE and XRSTOR. The image is a valid XSAVE image in either case.
+ * Between tasks most often only SSE registers are in use (libc clears the upper halves). Then plain moves do, at a
+ * third of the time of XSAVE and XRSTOR. The image is a valid XSAVE image in either case.
  */
 #define XSTATE_SSE 2
 #define XSTATE_BV(buf) (*(uint64_t *)((uint8_t *)(buf) + XSAVE_LEGACY_SIZE))

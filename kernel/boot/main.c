@@ -19,13 +19,11 @@
 #include "kernel/sched/sched.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/vdso.h"
+#include "kernel/syscalls/table.h"
 
 static volatile bool shared_known; /* boot parameters are checked: every vCPU may find its shared page */
 
-unsigned vcpu_count(void)
-{
-    return boot_params()->vcpu_count;
-}
+unsigned vcpu_total = 1;
 
 static void policy_init(void)
 {
@@ -68,6 +66,7 @@ static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)
     policy_init();
     boot_params_init(boot_params_addr);
     const struct boot_params *p = boot_params();
+    vcpu_total = p->vcpu_count;
     vcpu_set_shared(vcpu);
     shared_known = true;
     printk(LOG_DEBUG, "policy and boot parameters read\n");
@@ -75,6 +74,7 @@ static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)
     cpuid_init();
     kmalloc_init(policy()->kernel_heap_size, policy_allows(POLICY_EDMM));
     counters_init();
+    syscall_init();
     crypto_init();
     random_init(p->random_seed);
     mm_init();

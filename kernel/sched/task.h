@@ -94,7 +94,15 @@ void task_yield(void);
 /* Run queue has more than this vCPU should keep to itself / tick asked for it. */
 bool task_need_resched(void);
 
+#ifdef COFRE_HOSTED
 unsigned vcpu_count(void);
+#else
+extern unsigned vcpu_total; /* kernel/boot/main.c; constant after boot */
+static inline unsigned vcpu_count(void)
+{
+    return vcpu_total;
+}
+#endif
 unsigned vcpu_index(void);
 
 #endif

@@ -77,7 +77,8 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
 #define SYSCALL_LOCKLESS(SYSCALL)                                                                                      \
     SYSCALL(getpid)                                                                                                    \
     SYSCALL(gettid)                                                                                                    \
-    SYSCALL(getppid) SYSCALL(getuid) SYSCALL(geteuid) SYSCALL(getgid) SYSCALL(getegid) SYSCALL(clock_gettime)          \
-        SYSCALL(gettimeofday) SYSCALL(time) SYSCALL(getcpu)
+    SYSCALL(getppid)                                                                                                   \
+    SYSCALL(getuid) SYSCALL(geteuid) SYSCALL(getgid) SYSCALL(getegid) SYSCALL(clock_gettime) SYSCALL(gettimeofday)     \
+        SYSCALL(time) SYSCALL(getcpu)
 
 #endif

@@ -45,9 +45,11 @@ const char *syscall_name(uint64_t nr)
     return nr < STATS_SYSCALL_MAX ? names[nr] : NULL;
 }
 
-static bool tracing(void)
+static bool tracing;
+
+void syscall_init(void)
 {
-    return unlikely(boot_params()->flags & BOOT_TRACE) && policy_allows(POLICY_DIAGNOSTICS);
+    tracing = (boot_params()->flags & BOOT_TRACE) && policy_allows(POLICY_DIAGNOSTICS);
 }
 
 static void trace(const char *format, const struct trap_frame *frame, uint64_t nr, int64_t result)
@@ -81,11 +83,11 @@ int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow)
     fn = functions[nr];
     if (unlikely(!fn)) {
         vcpu->syscalls_enosys[nr]++;
-        if (tracing())
+        if (tracing)
             trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx) not implemented\n", frame, nr, 0);
         return -ENOSYS;
     }
-    if (likely(!tracing()))
+    if (likely(!tracing))
         return fn(frame);
     if (nr == __NR_exit || nr == __NR_exit_group || nr == __NR_execve || nr == __NR_rt_sigreturn)
         trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx)\n", frame, nr, 0);

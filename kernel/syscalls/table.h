@@ -4,6 +4,7 @@
 
 #include "kernel/syscalls/syscall.h"
 
+void syscall_init(void); /* after the boot parameters are known */
 /* May run without the kernel lock. False for numbers that do not exist. */
 bool syscall_is_lockless(uint64_t nr);
 /* Counts, traces if asked, and runs. slow: it came as #UD. */
