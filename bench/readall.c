@@ -1,4 +1,5 @@
 /* Reads every regular file of the root image once: prints bytes and seconds. The first read verifies every block. */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>

@@ -11,6 +11,15 @@
 
 /* crypto/sha/asm/sha512-x86_64.pl and what it reads: CPUID.1:EDX, CPUID.1:ECX, CPUID.7:EBX, CPUID.7:ECX. */
 void sha256_block_data_order(void *state, const void *data, size_t blocks);
+/* crypto/sha/asm/sha256-mb-x86_64.pl: word i of lane j is h[i][j]; fours is how many groups of four lanes there are. */
+struct lanes {
+    uint32_t h[8][SHA256_LANES];
+};
+struct lane_input {
+    const void *data;
+    int blocks; /* 0: the lane is idle */
+};
+void sha256_multi_block(struct lanes *lanes, const struct lane_input *inputs, int fours);
 extern uint32_t OPENSSL_ia32cap_P[4];
 uint32_t OPENSSL_ia32cap_P[4];
 
@@ -109,6 +118,62 @@ void sha256_salted(const uint8_t salt[SALT_SIZE], const void *data, size_t size,
     store_digest(state, ret_digest);
 }
 
+static void compress_lanes(struct lanes *lanes, const uint8_t *const data[], size_t count, size_t blocks)
+{
+    struct lane_input inputs[SHA256_LANES] = {0};
+    if (blocks == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        inputs[i] = (struct lane_input){data[i], (int)blocks};
+    sha256_multi_block(lanes, inputs, count > 4 ? 2 : 1);
+}
+
+/* size is at least a block. */
+static void salted_lanes(const uint8_t salt[SALT_SIZE], const void *const data[], size_t count, size_t size,
+                         uint8_t ret_digests[][32])
+{
+    struct lanes lanes;
+    uint8_t edges[SHA256_LANES][2 * SHA256_BLOCK];
+    const uint8_t *p[SHA256_LANES];
+    const size_t head = SHA256_BLOCK - SALT_SIZE, tail = (size - head) % SHA256_BLOCK;
+    for (size_t lane = 0; lane < SHA256_LANES; lane++)
+        for (size_t i = 0; i < 8; i++)
+            lanes.h[i][lane] = initial_state[i];
+    for (size_t i = 0; i < count; i++) {
+        memcpy(edges[i], salt, SALT_SIZE);
+        memcpy(edges[i] + SALT_SIZE, data[i], head);
+        p[i] = edges[i];
+    }
+    kernel_vector_begin();
+    compress_lanes(&lanes, p, count, 1);
+    for (size_t i = 0; i < count; i++)
+        p[i] = (const uint8_t *)data[i] + head;
+    compress_lanes(&lanes, p, count, (size - head) / SHA256_BLOCK);
+    size_t last = 0;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(edges[i], (const uint8_t *)data[i] + size - tail, tail);
+        last = pad(edges[i], tail, SALT_SIZE + size);
+        p[i] = edges[i];
+    }
+    compress_lanes(&lanes, p, count, last);
+    kernel_vector_end();
+    for (size_t lane = 0; lane < count; lane++)
+        for (int i = 0; i < 8; i++)
+            put_be32(ret_digests[lane] + 4 * i, lanes.h[i][lane]);
+}
+
+void sha256_salted_many(const uint8_t salt[SALT_SIZE], const void *const data[], size_t count, size_t size,
+                        uint8_t ret_digests[][32])
+{
+    if (count == 1 || size < SHA256_BLOCK) {
+        for (size_t i = 0; i < count; i++)
+            sha256_salted(salt, data[i], size, ret_digests[i]);
+        return;
+    }
+    for (size_t i = 0; i < count; i += SHA256_LANES)
+        salted_lanes(salt, data + i, MIN(count - i, (size_t)SHA256_LANES), size, ret_digests + i);
+}
+
 /* FIPS 180-4's two-block example, and the salted form against the plain one. */
 static void self_test(void)
 {
@@ -136,6 +201,28 @@ static void self_test(void)
     }
 }
 
+static void self_test_lanes(void)
+{
+    static uint8_t data[SHA256_LANES][200];
+    const void *p[SHA256_LANES];
+    uint8_t digests[SHA256_LANES][32], single[32];
+    for (size_t i = 0; i < SHA256_LANES; i++) {
+        for (size_t j = 0; j < sizeof(data[i]); j++)
+            data[i][j] = (uint8_t)(i * 31 + j * 7);
+        p[i] = data[i];
+    }
+    for (size_t size = 60; size <= sizeof(data[0]); size += 28) {
+        for (size_t count = 1; count <= SHA256_LANES; count++) {
+            sha256_salted_many(data[0], p, count, size, digests);
+            for (size_t i = 0; i < count; i++) {
+                sha256_salted(data[0], data[i], size, single);
+                if (memcmp(single, digests[i], sizeof(single)) != 0)
+                    panic("SHA-256 self-test failed");
+            }
+        }
+    }
+}
+
 void crypto_init(void)
 {
     uint32_t leaf0[4], leaf1[4], leaf7[4] = {0};
@@ -150,4 +237,5 @@ void crypto_init(void)
     OPENSSL_ia32cap_P[2] = leaf7[1];
     OPENSSL_ia32cap_P[3] = leaf7[2];
     self_test();
+    self_test_lanes();
 }

@@ -14,7 +14,7 @@
 #include "kernel/mm/kmalloc.h"
 
 /* Verified blocks kept for reading again: enough for the metadata and hot files of a big image. */
-#define CACHE_BYTES (8UL << 20)
+#define CACHE_BYTES (4UL << 20)
 
 struct verity *root_device;
 

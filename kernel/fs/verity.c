@@ -22,6 +22,11 @@
 #define LEVELS_MAX 8 /* 2^56 blocks: beyond any image */
 #define CACHE_BUCKETS 1024
 #define MESSAGES_MAX 16
+/* Blocks read at once at a miss: the next one costs hardly more; in order, what one bracket of vector state is good
+ * for. */
+#define GROUP_RANDOM 2
+#define GROUP_IN_ORDER SHA256_LANES
+#define CHUNK_PAGES 16
 
 struct level {
     uint64_t first_block; /* in the image */
@@ -48,7 +53,8 @@ struct verity {
     unsigned messages;
 
     struct cache_entry *entries;
-    size_t entry_count; /* in use so far */
+    size_t entry_count;     /* in use so far */
+    uint64_t next_in_order; /* the block behind the last group */
     size_t hand;
     LIST_HEAD(cache_bucket, cache_entry) buckets[CACHE_BUCKETS];
 };
@@ -110,8 +116,8 @@ void verity_close(struct verity *v)
                 page_free(v->levels[i].nodes[n]);
         kfree(v->levels[i].nodes);
     }
-    for (size_t i = 0; i < v->entry_count; i++)
-        page_free(v->entries[i].page);
+    for (size_t i = 0; i < v->entry_count; i += CHUNK_PAGES)
+        page_free_many(v->entries[i].page, MIN(v->entry_count - i, (size_t)CHUNK_PAGES));
     kfree(v->entries);
     kfree(v);
 }
@@ -126,6 +132,14 @@ uint64_t verity_blocks_verified(const struct verity *v)
     return v->verified;
 }
 
+static int mismatch(struct verity *v, uint64_t image_block, void *copy)
+{
+    memset(copy, 0, ROOT_BLOCK_SIZE);
+    if (v->messages++ < MESSAGES_MAX)
+        printk(LOG_ERROR, "cofre: root image block %lu does not match its hash\n", (unsigned long)image_block);
+    return -EIO;
+}
+
 /* Copies in first, hashes the copy: the host may change its own at any time. */
 static int read_verified(struct verity *v, uint64_t image_block, const uint8_t *expected, void *dst)
 {
@@ -133,12 +147,7 @@ static int read_verified(struct verity *v, uint64_t image_block, const uint8_t *
     untrusted_copy_in(dst, host_ptr_add(v->params.image, image_block * ROOT_BLOCK_SIZE), ROOT_BLOCK_SIZE);
     sha256_salted(v->params.salt, dst, ROOT_BLOCK_SIZE, digest);
     v->verified++;
-    if (likely(memcmp(digest, expected, HASH_SIZE) == 0))
-        return 0;
-    memset(dst, 0, ROOT_BLOCK_SIZE);
-    if (v->messages++ < MESSAGES_MAX)
-        printk(LOG_ERROR, "cofre: root image block %lu does not match its hash\n", (unsigned long)image_block);
-    return -EIO;
+    return likely(memcmp(digest, expected, HASH_SIZE) == 0) ? 0 : mismatch(v, image_block, dst);
 }
 
 /* The hash that data block `block` must have; reads and keeps the nodes above it. */
@@ -166,15 +175,6 @@ static int expected_hash(struct verity *v, uint64_t block, const uint8_t **ret_h
     return 0;
 }
 
-static int read_data(struct verity *v, uint64_t block, void *dst)
-{
-    const uint8_t *expected;
-    if (block >= v->block_count)
-        return -EIO;
-    int error = expected_hash(v, block, &expected);
-    return error ? error : read_verified(v, block, expected, dst);
-}
-
 static struct cache_entry *cache_find(struct verity *v, uint64_t block)
 {
     struct cache_entry *e;
@@ -184,21 +184,38 @@ static struct cache_entry *cache_find(struct verity *v, uint64_t block)
     return NULL;
 }
 
-/* An entry to fill: a new one while there may be more, else the first that the clock hand finds unused. */
+/* Pages for entries come in chunks; what there is no memory for stays unused. */
+static bool cache_grow(struct verity *v)
+{
+    if (v->entry_count == v->params.cache_blocks)
+        return false;
+    size_t count = MIN(v->params.cache_blocks - v->entry_count, (size_t)CHUNK_PAGES);
+    uint8_t *pages = page_alloc_many(count);
+    if (!pages)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct cache_entry *e = &v->entries[v->entry_count + i];
+        e->page = pages + i * ROOT_BLOCK_SIZE;
+        e->public.data = e->page;
+    }
+    v->hand = v->entry_count;
+    v->entry_count += count;
+    return true;
+}
+
+/* The first entry that the clock hand finds unused, pinned and invalid; NULL if all are pinned. */
 static struct cache_entry *cache_take(struct verity *v)
 {
-    if (v->entry_count < v->params.cache_blocks) {
-        struct cache_entry *e = &v->entries[v->entry_count];
-        e->page = page_alloc();
-        if (e->page) {
-            e->public.data = e->page;
-            v->entry_count++;
-            return e;
+    for (size_t tries = 2 * v->entry_count + 1; tries > 0; tries--) {
+        if (v->hand == v->entry_count) {
+            if (cache_grow(v))
+                tries = CHUNK_PAGES;
+            else
+                v->hand = 0;
         }
-    }
-    for (size_t tries = 2 * v->entry_count; tries > 0; tries--) {
-        struct cache_entry *e = &v->entries[v->hand];
-        v->hand = (v->hand + 1) % v->entry_count;
+        if (v->entry_count == 0)
+            return NULL;
+        struct cache_entry *e = &v->entries[v->hand++];
         if (e->pins)
             continue;
         if (e->used) {
@@ -208,9 +225,69 @@ static struct cache_entry *cache_take(struct verity *v)
         if (e->valid)
             LIST_REMOVE(e, link);
         e->valid = false;
+        e->pins = 1;
         return e;
     }
     return NULL;
+}
+
+struct group {
+    size_t count;
+    struct cache_entry *entries[GROUP_IN_ORDER];
+    const uint8_t *expected[GROUP_IN_ORDER];
+};
+
+/* Entries for blocks from first on, as many as are worth it and not there yet. 0 if there is at least the first. */
+static int group_plan(struct verity *v, uint64_t first, struct group *g)
+{
+    size_t wanted = first == v->next_in_order ? GROUP_IN_ORDER : GROUP_RANDOM;
+    wanted = MIN((uint64_t)wanted, v->block_count - first);
+    for (g->count = 0; g->count < wanted; g->count++) {
+        uint64_t block = first + g->count;
+        if (g->count > 0 && cache_find(v, block))
+            break;
+        int error = expected_hash(v, block, &g->expected[g->count]);
+        struct cache_entry *e = error ? NULL : cache_take(v);
+        if (!e && g->count > 0)
+            break;
+        if (!e)
+            return error ? error : -ENOMEM;
+        e->block = block;
+        g->entries[g->count] = e;
+    }
+    v->next_in_order = first + g->count;
+    return 0;
+}
+
+/* Fill the cache with a group of blocks that begins with `first`, which stays pinned in *ret_entry. */
+static int read_group(struct verity *v, uint64_t first, struct cache_entry **ret_entry)
+{
+    struct group g;
+    const void *pages[GROUP_IN_ORDER];
+    uint8_t digests[GROUP_IN_ORDER][HASH_SIZE];
+    int error = group_plan(v, first, &g);
+    if (error)
+        return error;
+    for (size_t i = 0; i < g.count; i++) {
+        pages[i] = g.entries[i]->page;
+        untrusted_copy_in(g.entries[i]->page, host_ptr_add(v->params.image, (first + i) * ROOT_BLOCK_SIZE),
+                          ROOT_BLOCK_SIZE);
+    }
+    sha256_salted_many(v->params.salt, pages, g.count, ROOT_BLOCK_SIZE, digests);
+    v->verified += g.count;
+    for (size_t i = 0; i < g.count; i++) {
+        struct cache_entry *e = g.entries[i];
+        e->valid = likely(memcmp(digests[i], g.expected[i], HASH_SIZE) == 0);
+        e->pins = i == 0;
+        if (e->valid)
+            LIST_INSERT_HEAD(&v->buckets[e->block % CACHE_BUCKETS], e, link);
+        else if (i == 0) /* the others are told of when somebody wants them */
+            error = mismatch(v, first, e->page);
+    }
+    if (error)
+        g.entries[0]->pins = 0;
+    *ret_entry = g.entries[0];
+    return error;
 }
 
 const struct verity_block *verity_get(struct verity *v, uint64_t block, int *ret_error)
@@ -221,36 +298,29 @@ const struct verity_block *verity_get(struct verity *v, uint64_t block, int *ret
         e->pins++;
         return &e->public;
     }
-    e = cache_take(v);
-    if (!e) {
-        *ret_error = -ENOMEM;
-        return NULL;
-    }
-    int error = read_data(v, block, e->page);
-    if (error) {
-        *ret_error = error;
-        return NULL;
-    }
-    e->block = block;
-    e->valid = true;
-    e->pins = 1;
-    LIST_INSERT_HEAD(&v->buckets[block % CACHE_BUCKETS], e, link);
-    return &e->public;
+    *ret_error = block < v->block_count ? read_group(v, block, &e) : -EIO;
+    return *ret_error ? NULL : &e->public;
 }
 
 void verity_put(const struct verity_block *block)
 {
-    struct cache_entry *e = container_of(block, struct cache_entry, public);
+    struct cache_entry *e = (struct cache_entry *)(uintptr_t)block; /* its first member */
     e->pins--;
 }
 
 int verity_read(struct verity *v, uint64_t block, void *dst)
 {
-    struct cache_entry *e = cache_find(v, block);
-    if (e) {
-        memcpy(dst, e->page, ROOT_BLOCK_SIZE);
-        e->used = true;
+    int error;
+    const struct verity_block *b = verity_get(v, block, &error);
+    if (b) {
+        memcpy(dst, b->data, ROOT_BLOCK_SIZE);
+        verity_put(b);
         return 0;
     }
-    return read_data(v, block, dst);
+    if (error != -ENOMEM)
+        return error;
+    /* No room in the cache: straight to its place. */
+    const uint8_t *expected;
+    error = expected_hash(v, block, &expected);
+    return error ? error : read_verified(v, block, expected, dst);
 }
