@@ -15,6 +15,10 @@
 #include "host/softsgx/softsgx.h"
 
 #define FILL_SPAN (2UL << 20)
+#define POPULATE_SPAN (256UL << 10)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 /* Signal handlers come here: no errno, no cancellation. */
 static long raw_syscall3(long nr, long a, long b, long c)
@@ -99,6 +103,25 @@ static int set_run(uint64_t start, uint64_t end, uint32_t prot)
     return 0;
 }
 
+/* Should be mapped so, but is not. */
+static bool unfilled(uint64_t page, uint32_t prot)
+{
+    uint32_t e = atomic_load_explicit(softsgx_epcm(page), memory_order_relaxed);
+    return entry_prot(e) == prot && entry_pte(e) != prot;
+}
+
+/*
+ * Memory that is touched in order will be touched further: one call is cheaper than a fault for each page (accepted
+ * pages exist on hardware too). Best effort.
+ */
+static void populate(uint64_t addr, uint64_t end)
+{
+    uint64_t limit = addr + POPULATE_SPAN;
+    end = end < limit ? end : limit;
+    if (end - addr > PAGE_SIZE)
+        raw_syscall3(SYS_madvise, (long)addr, (long)(end - addr), MADV_POPULATE_WRITE);
+}
+
 bool softsgx_pte_fill(uint64_t addr, uint32_t need)
 {
     addr &= ~(PAGE_SIZE - 1);
@@ -106,21 +129,27 @@ bool softsgx_pte_fill(uint64_t addr, uint32_t need)
         return false;
     pte_lock();
     uint32_t prot = entry_prot(atomic_load(softsgx_epcm(addr)));
-    bool ok = (prot & need) == need;
+    bool ok = (prot & need) == need, in_order = false;
+    uint64_t filled = 0;
     if (ok && entry_pte(atomic_load(softsgx_epcm(addr))) != prot) {
         uint64_t low = addr & ~(FILL_SPAN - 1), high = low + FILL_SPAN, start = addr, end = addr + PAGE_SIZE;
         if (low < softsgx.elrange_start)
             low = softsgx.elrange_start;
         if (high > softsgx.elrange_end)
             high = softsgx.elrange_end;
-        while (start > low && entry_prot(atomic_load(softsgx_epcm(start - PAGE_SIZE))) == prot)
+        while (start > low && unfilled(start - PAGE_SIZE, prot))
             start -= PAGE_SIZE;
-        while (end < high && entry_prot(atomic_load(softsgx_epcm(end))) == prot)
+        while (end < high && unfilled(end, prot))
             end += PAGE_SIZE;
+        filled = end;
+        in_order = (prot & EPCM_W) && start == addr && start > low &&
+                   entry_pte(atomic_load(softsgx_epcm(start - PAGE_SIZE))) == prot;
         if (set_run(start, end, prot))
             softsgx_die("mprotect failed: too many memory areas (vm.max_map_count)");
     }
     pte_unlock();
+    if (in_order)
+        populate(addr, filled);
     return ok;
 }
 
