@@ -147,24 +147,27 @@ static bool take_block(unsigned order, uint32_t *ret_number)
     return true;
 }
 
-/* More than the largest block: neighbouring free ones, else new ones at the top. */
+static void take_free_blocks(uint32_t number, uint32_t blocks)
+{
+    for (uint32_t i = 0; i < blocks; i++)
+        free_list_remove(number + i * BLOCK_PAGES);
+}
+
+/* More than the largest block: neighbouring free ones, if need be with new ones at the top. */
 static bool take_blocks(uint32_t blocks, uint32_t *ret_number)
 {
-    uint32_t run = 0;
+    uint32_t run = 0, number, more;
 
-    for (uint32_t number = 0; number < heap.top; number += BLOCK_PAGES) {
+    for (number = 0; number < heap.top && run < blocks; number += BLOCK_PAGES) {
         const struct heap_page *page = heap_page_at(number);
 
         run = page->kind == HEAP_FREE && page->order == MAX_ORDER ? run + 1 : 0;
-        if (run == blocks) {
-            number -= (blocks - 1) * BLOCK_PAGES;
-            for (uint32_t i = 0; i < blocks; i++)
-                free_list_remove(number + i * BLOCK_PAGES);
-            *ret_number = number;
-            return true;
-        }
     }
-    return heap_grow(blocks, ret_number);
+    if (run < blocks && !heap_grow(blocks - run, &more))
+        return false;
+    *ret_number = number - run * BLOCK_PAGES;
+    take_free_blocks(*ret_number, run);
+    return true;
 }
 
 static void commit_run(uint32_t number, uint32_t count)

@@ -28,6 +28,7 @@
 
 static struct mm the_mm;
 static uint64_t elrange_size;
+static uaddr_t low_end; /* of application memory below the kernel */
 
 struct mm *mm_self(void)
 {
@@ -36,7 +37,7 @@ struct mm *mm_self(void)
 
 static void choose_layout(void)
 {
-    uaddr_t top = MIN(KERNEL_BASE, pages_backed_end());
+    uaddr_t top = MIN(low_end, pages_backed_end());
     bool roomy = top >= 8UL << 30;
 
     if (pages_edmm() && roomy)
@@ -51,6 +52,7 @@ static void choose_layout(void)
 void mm_init(void)
 {
     elrange_size = policy()->elrange_size;
+    low_end = MIN(KERNEL_BASE, elrange_size);
     RB_INIT(&the_mm.vmas);
     pages_init(elrange_size, policy_allows(POLICY_EDMM), policy()->memory_size);
     choose_layout();
@@ -58,7 +60,7 @@ void mm_init(void)
 
 bool mm_range_ok(uaddr_t addr, size_t size)
 {
-    if (addr >= USER_BASE && addr <= KERNEL_BASE && size <= KERNEL_BASE - addr)
+    if (addr >= USER_BASE && addr <= low_end && size <= low_end - addr)
         return true;
     return addr >= KERNEL_END && addr <= elrange_size && size <= elrange_size - addr;
 }
@@ -105,9 +107,9 @@ uaddr_t mm_find_place(size_t size, int prot, int flags)
     if (pages_edmm() || prot != PROT_NONE || size <= pages_backed_end() / 4)
         place = vma_find_gap(USER_BASE, high, size);
     if (!place && pages_edmm())
-        place = vma_find_gap(USER_BASE, KERNEL_BASE, size);
+        place = vma_find_gap(USER_BASE, low_end, size);
     if (!place && !pages_edmm() && prot == PROT_NONE)
-        place = vma_find_gap(pages_backed_end(), KERNEL_BASE, size);
+        place = vma_find_gap(pages_backed_end(), low_end, size);
     if (!place && elrange_size > KERNEL_END && (pages_edmm() || prot == PROT_NONE))
         place = vma_find_gap(KERNEL_END, elrange_size, size);
     return place;
@@ -372,7 +374,7 @@ void mm_name(uaddr_t start, const char *name)
 uaddr_t mm_stub_area(uaddr_t near, size_t *ret_size)
 {
     uaddr_t low = near > STUB_REACH ? near - STUB_REACH : USER_BASE;
-    uaddr_t limit = MIN(KERNEL_BASE, pages_backed_end()), high = MIN(near + STUB_REACH, limit);
+    uaddr_t limit = MIN(low_end, pages_backed_end()), high = MIN(near + STUB_REACH, limit);
     /* Below first: the heap grows above a program. */
     uaddr_t place = vma_find_gap(MAX(low, USER_BASE), MIN(near, high), STUB_AREA_SIZE);
     struct vma template = {.prot = PROT_READ | PROT_EXEC, .flags = MAP_PRIVATE | MAP_ANONYMOUS, .extra = VMA_PINNED};

@@ -1,0 +1,288 @@
+/*
+ * kernel/mm/ over a simulated enclave: a long random series of mmap, munmap, mprotect, mremap, madvise and touches is
+ * compared with a simple model of what Linux would do, page by page.
+ *   test-mm edmm|sgx1 [SEED]
+ */
+#include <linux/errno.h>
+#include <linux/mman.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "kernel/syscalls/syscall.h"
+#include "mm_machine.h"
+
+#define ARENA 0x4000000UL
+#define PAGES 256
+#define STEPS 20000
+#define LIMIT (128UL << 20)
+
+SYSCALL_PROLOGUE_(mremap)
+SYSCALL_PROLOGUE_(madvise)
+SYSCALL_PROLOGUE_(brk)
+
+static bool edmm = true;
+static unsigned seed = 1;
+
+/* The model: what a page is to the application. */
+static struct {
+    bool mapped;
+    int prot;
+    uint8_t value; /* of its first byte */
+} model[PAGES];
+
+static unsigned pick(unsigned below)
+{
+    seed = seed * 1103515245u + 12345u;
+    return (seed >> 12) % below;
+}
+
+static uaddr_t page_at(unsigned i)
+{
+    return ARENA + i * PAGE_SIZE;
+}
+
+static void check_page(unsigned i)
+{
+    uint8_t value = 0;
+    int signal = machine_touch(page_at(i), false, &value);
+
+    if (!model[i].mapped || model[i].prot == PROT_NONE) {
+        assert_int_equal(signal, TOUCH_SEGV);
+    } else {
+        assert_int_equal(signal, 0);
+        assert_int_equal(value, model[i].value);
+    }
+    /* Never more rights than asked for. */
+    if (!model[i].mapped)
+        assert_int_equal(machine_rights(page_at(i)), 0);
+    else if (!(model[i].prot & PROT_WRITE))
+        assert_int_equal(machine_rights(page_at(i)) & PAGE_W, 0);
+}
+
+static int pick_prot(void)
+{
+    static const int prots[] = {PROT_NONE,
+                                PROT_READ,
+                                PROT_READ | PROT_WRITE,
+                                PROT_READ | PROT_WRITE,
+                                PROT_READ | PROT_WRITE | PROT_EXEC,
+                                PROT_READ | PROT_EXEC};
+
+    return prots[pick(6)];
+}
+
+static void step_map(unsigned first, unsigned count)
+{
+    int prot = pick_prot(), flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (pick(8) ? 0 : MAP_POPULATE);
+
+    assert_int_equal(mm_map(page_at(first), count * PAGE_SIZE, prot, flags, NULL, 0), page_at(first));
+    for (unsigned i = first; i < first + count; i++) {
+        model[i].mapped = true;
+        model[i].prot = prot;
+        model[i].value = 0;
+    }
+}
+
+static void step_unmap(unsigned first, unsigned count)
+{
+    assert_int_equal(mm_unmap(page_at(first), count * PAGE_SIZE), 0);
+    for (unsigned i = first; i < first + count; i++)
+        model[i].mapped = false;
+}
+
+static void step_protect(unsigned first, unsigned count)
+{
+    int prot = pick_prot(), expected = 0;
+
+    for (unsigned i = first; i < first + count && expected == 0; i++) {
+        if (model[i].mapped)
+            model[i].prot = prot;
+        else
+            expected = -ENOMEM;
+    }
+    assert_int_equal(mm_protect(page_at(first), count * PAGE_SIZE, prot), expected);
+}
+
+static void step_write(unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        uint8_t value = (uint8_t)(pick(255) + 1);
+        bool may = model[i].mapped && (model[i].prot & PROT_WRITE);
+
+        assert_int_equal(machine_touch(page_at(i), true, &value), may ? 0 : TOUCH_SEGV);
+        if (may)
+            model[i].value = value;
+    }
+}
+
+static int64_t call(syscall_fn fn, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+{
+    struct trap_frame frame = {.rdi = a, .rsi = b, .rdx = c, .r10 = d, .r8 = e};
+
+    return fn(&frame);
+}
+
+static void step_discard(unsigned first, unsigned count)
+{
+    int64_t expected = 0;
+
+    for (unsigned i = first; i < first + count; i++) {
+        if (model[i].mapped)
+            model[i].value = 0;
+        else
+            expected = -ENOMEM;
+    }
+    assert_int_equal(call(sys_madvise, page_at(first), count * PAGE_SIZE, MADV_DONTNEED, 0, 0), expected);
+}
+
+/* Move a range over another; only where it is one mapping. */
+static void step_move(unsigned first, unsigned count)
+{
+    unsigned to = pick(PAGES - count + 1);
+
+    if (to < first + count && first < to + count)
+        return;
+    for (unsigned i = first; i < first + count; i++)
+        if (!model[i].mapped || model[i].prot != model[first].prot)
+            return;
+    /* Alike neighbours may still be separate VMAs (an old name, say): Linux refuses those, and so may we. */
+    if (call(sys_mremap, page_at(first), count * PAGE_SIZE, count * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+             page_at(to)) != (int64_t)page_at(to))
+        fail_msg("mremap");
+    for (unsigned i = 0; i < count; i++) {
+        model[to + i] = model[first + i];
+        model[first + i].mapped = false;
+    }
+}
+
+static void test_random(void **state)
+{
+    static void (*const steps[])(unsigned, unsigned) = {step_map,   step_map,     step_unmap,  step_protect,
+                                                        step_write, step_write,   step_write,  step_discard,
+                                                        step_move,  step_protect, step_discard};
+
+    for (unsigned n = 0; n < STEPS; n++) {
+        unsigned first = pick(PAGES), count = 1 + pick(pick(4) ? 8 : 100);
+
+        count = MIN(count, PAGES - first);
+        steps[pick(ARRAY_COUNT(steps))](first, count);
+        for (unsigned i = 0; i < 4; i++)
+            check_page(pick(PAGES));
+        if (n % 500 == 0)
+            for (unsigned i = 0; i < PAGES; i++)
+                check_page(i);
+    }
+    assert_int_equal(mm_unmap(ARENA, PAGES * PAGE_SIZE), 0);
+    assert_int_equal(mm_self()->committed_pages, 0);
+    assert_int_equal(mm_self()->vma_count, 0);
+}
+
+static void test_place(void **state)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    int64_t a = mm_map(0, 10 * PAGE_SIZE, PROT_READ, flags, NULL, 0), b, c;
+
+    b = mm_map(0, 5 * PAGE_SIZE, PROT_READ, flags, NULL, 0);
+    assert_int_equal(b, a - 5 * (int64_t)PAGE_SIZE);
+    assert_int_equal(mm_self()->vma_count, 1); /* they are alike */
+    assert_int_equal(mm_unmap((uaddr_t)a + 2 * PAGE_SIZE, 4 * PAGE_SIZE), 0);
+    assert_int_equal(mm_self()->vma_count, 2);
+    c = mm_map(0, 4 * PAGE_SIZE, PROT_READ, flags, NULL, 0);
+    assert_int_equal(c, a + 2 * (int64_t)PAGE_SIZE);
+    assert_int_equal(mm_self()->vma_count, 1);
+    c = mm_map(0x12340000, PAGE_SIZE, PROT_READ, flags, NULL, 0);
+    assert_true(c > 0 && c < (int64_t)MACHINE_SIZE);
+    assert_int_equal(mm_unmap((uaddr_t)c, PAGE_SIZE), 0);
+    assert_int_equal(mm_unmap((uaddr_t)b, 15 * PAGE_SIZE), 0);
+    assert_int_equal(mm_self()->vma_count, 0);
+    assert_int_equal(mm_map(0, MACHINE_SIZE, PROT_READ, flags, NULL, 0), -ENOMEM);
+    assert_int_equal(mm_map(KERNEL_BASE, PAGE_SIZE, PROT_READ, flags | MAP_FIXED, NULL, 0), -ENOMEM);
+    assert_int_equal(mm_map(0x1000, PAGE_SIZE, PROT_READ, flags | MAP_FIXED, NULL, 0), -EPERM);
+}
+
+static void test_break(void **state)
+{
+    uint8_t value = 9;
+
+    mm_set_brk(0x2000000 + 5);
+    assert_int_equal(call(sys_brk, 0, 0, 0, 0, 0), 0x2001000);
+    assert_int_equal(call(sys_brk, 0x2001000 + 100, 0, 0, 0, 0), 0x2001000 + 100);
+    assert_int_equal(machine_touch(0x2001000, true, &value), 0);
+    assert_int_equal(machine_touch(0x2002000, true, &value), TOUCH_SEGV);
+    assert_int_equal(call(sys_brk, 0x2010000, 0, 0, 0, 0), 0x2010000);
+    assert_int_equal(mm_self()->vma_count, 1);
+    assert_int_equal(call(sys_brk, 0x2001000, 0, 0, 0, 0), 0x2001000);
+    assert_int_equal(mm_self()->vma_count, 0);
+    assert_int_equal(mm_self()->committed_pages, 0);
+}
+
+static void test_limit(void **state)
+{
+    uint64_t size = LIMIT + (1 << 20), done = 0;
+    int64_t p = mm_map(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, NULL, 0);
+    uint8_t value = 1;
+    int signal = 0;
+
+    if (!edmm) {
+        assert_int_equal(p, -ENOMEM);
+        return;
+    }
+    assert_true(p > 0);
+    for (; done < size && signal == 0; done += PAGE_SIZE)
+        signal = machine_touch((uaddr_t)p + done, true, &value);
+    assert_int_equal(signal, TOUCH_KILL);
+    assert_int_equal(mm_self()->committed_pages, LIMIT / PAGE_SIZE);
+    assert_int_equal(mm_unmap((uaddr_t)p, size), 0);
+    assert_int_equal(mm_self()->committed_pages, 0);
+}
+
+/* ---- a host that says it did and did not ---- */
+
+static void map_touch_protect(void)
+{
+    int64_t p = mm_map(0, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+    uint8_t value = 1;
+
+    machine_touch((uaddr_t)p, true, &value);
+    mm_protect((uaddr_t)p, 4 * PAGE_SIZE, PROT_READ);
+}
+
+static void map_touch_unmap(void)
+{
+    int64_t p = mm_map(0, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+    uint8_t value = 1;
+
+    machine_touch((uaddr_t)p, true, &value);
+    mm_unmap((uaddr_t)p, 4 * PAGE_SIZE);
+    /* A page that was not removed cannot be had again as a fresh one. */
+    mm_map((uaddr_t)p, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0);
+    machine_touch((uaddr_t)p, false, &value);
+}
+
+static void test_lies(void **state)
+{
+    if (!edmm)
+        return;
+    machine_lie = 0; /* EDMM_RESTRICT */
+    assert_true(machine_dies(map_touch_protect));
+    machine_lie = 1; /* EDMM_TRIM */
+    assert_true(machine_dies(map_touch_unmap));
+    machine_lie = -1;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_place), cmocka_unit_test(test_break), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_limit), cmocka_unit_test(test_lies),
+    };
+
+    edmm = argc < 2 || argv[1][0] == 'e';
+    if (argc > 2)
+        sscanf(argv[2], "%u", &seed);
+    machine_init(edmm, LIMIT);
+    return cmocka_run_group_tests_name(edmm ? "mm edmm" : "mm sgx1", tests, NULL, NULL);
+}
