@@ -446,10 +446,12 @@ static uint32_t soft_init_error(struct sgx_enclave *enclave)
     return softsgx.sgx_error;
 }
 
-/* An entry and an exit. */
+/* The entries and exits since the last time; asynchronous exits and EAUG were charged when they happened. */
 static void soft_charge(struct sgx_thread *thread)
 {
-    softsgx_charge(2 * softsgx.cost.transition);
+    uint64_t now = thread->eenter + thread->eexit + thread->eresume - thread->eaug;
+    softsgx_charge((now - thread->charged) * softsgx.cost.transition);
+    thread->charged = now;
 }
 
 const struct sgx_ops sgx_softsgx_ops = {

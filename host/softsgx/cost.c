@@ -6,7 +6,7 @@
 
 /* Published measurements of Ice Lake and later: an exit and entry 8,000 to 12,000 cycles. */
 static const struct softsgx_cost hardware = {
-    .on = true, .transition = 5000, .aex = 5000, .eaccept = 4000, .eaug = 12000, .page = 8000};
+    .on = true, .transition = 5000, .aex = 5000, .eaccept = 4000, .eaug = 15000, .page = 8000};
 
 void softsgx_cost_parse(const char *text)
 {
@@ -20,10 +20,13 @@ void softsgx_cost_parse(const char *text)
         {"eaug=", offsetof(struct softsgx_cost, eaug)},
         {"page=", offsetof(struct softsgx_cost, page)},
     };
+    bool aex = false, eaug = false;
     softsgx.cost = (struct softsgx_cost){0};
     for (; text && *text; text = strchr(text, ',') ? strchr(text, ',') + 1 : NULL) {
-        if (strncmp(text, "hw", 2) == 0)
+        if (strncmp(text, "hw", 2) == 0) {
             softsgx.cost = hardware;
+            aex = eaug = true;
+        }
         for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
             size_t length = strlen(fields[i].name);
             if (strncmp(text, fields[i].name, length) != 0)
@@ -31,8 +34,15 @@ void softsgx_cost_parse(const char *text)
             uint64_t cycles = strtoull(text + length, NULL, 0);
             memcpy((char *)&softsgx.cost + fields[i].offset, &cycles, sizeof(cycles));
             softsgx.cost.on = true;
+            aex |= fields[i].offset == offsetof(struct softsgx_cost, aex);
+            eaug |= fields[i].offset == offsetof(struct softsgx_cost, eaug);
         }
     }
+    /* Not said: an AEX is a transition like any other; EAUG takes an AEX and an ERESUME at least. */
+    if (!aex)
+        softsgx.cost.aex = softsgx.cost.transition;
+    if (!eaug)
+        softsgx.cost.eaug = 2 * softsgx.cost.transition;
 }
 
 static uint64_t tsc(void)

@@ -52,6 +52,7 @@ static bool page_present(struct sgx_thread *thread, uint64_t page)
     thread->aex++;
     thread->aex_by_vector[14]++;
     thread->eresume++;
+    thread->eaug++;
     return true;
 }
 
