@@ -1,6 +1,6 @@
 /*
- * What exec parses of a file that anybody may have written: the ELF headers, "#!" lines, and /etc/passwd with /etc/group.
- * The first byte chooses; what the parsers promise is checked.
+ * What exec parses of a file that anybody may have written: the ELF headers, "#!" lines, and /etc/passwd with
+ * /etc/group. The first byte chooses; what the parsers promise is checked.
  *
  * fuzz-sources: kernel/process/elf.c kernel/process/script.c kernel/process/userdb.c kernel/lib/string.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
