@@ -145,10 +145,10 @@ static int link_to(struct dentry *source, int dfd, const char *path)
             error = -ENOENT;
         else
             error = dir->ops->link ? dir->ops->link(dir, d->name, inode) : -EPERM;
-        if (!error)
-            created(&walk, d, inode_get(inode), 0);
-        if (!error && inode->watches)
+        if (!error) {
             notify(inode, IN_ATTRIB, NULL, NULL, 0);
+            created(&walk, d, inode_get(inode), 0);
+        }
         dentry_put(d);
     }
     walk_end(&walk);
