@@ -211,16 +211,19 @@ static int open_layout(struct oci_image *image, const char *reference, char **re
 
 /* docker save: manifest.json names configuration and layers by path. */
 
+/* "docker.io/library/name:tag" is meant by itself, by "name:tag", and by "tag". */
 static bool has_tag(const json_t *entry, const char *reference)
 {
     const json_t *tags = json_object_get(entry, "RepoTags"), *tag;
-    size_t i;
+    size_t i, size = strlen(reference);
 
     json_array_foreach(tags, i, tag)
     {
         const char *text = json_string_value(tag);
-        const char *colon = text ? strrchr(text, ':') : NULL;
-        if (text && (strcmp(text, reference) == 0 || (colon && strcmp(colon + 1, reference) == 0)))
+        size_t text_size = text ? strlen(text) : 0;
+        if (text_size < size || strcmp(text + text_size - size, reference) != 0)
+            continue;
+        if (text_size == size || strchr("/:", text[text_size - size - 1]))
             return true;
     }
     return false;

@@ -175,7 +175,7 @@ static int index_archive(struct oci_store *store, char **ret_error)
     if (fstat(store->fd, &status) < 0)
         return error_set_errno(ret_error, errno, "cannot read it");
     if (status.st_size == 0)
-        return error_set(ret_error, "it is empty");
+        return error_set(ret_error, "nothing comes out of it");
     void *map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, store->fd, 0);
     if (map == MAP_FAILED)
         return error_set_errno(ret_error, errno, "cannot map it");
@@ -196,6 +196,8 @@ int oci_store_open(struct oci_store *store, const char *path, uint64_t size_max,
     store->is_archive = 1;
     if (!S_ISREG(status.st_mode))
         error_set(ret_error, "it is neither a folder nor a file");
+    else if (status.st_size == 0)
+        error_set(ret_error, "it is empty");
     else if (decompress(store, size_max, ret_error) == 0 && index_archive(store, ret_error) == 0)
         return 0;
     oci_store_close(store);

@@ -9,7 +9,10 @@
 
 static uint8_t *extend(struct tarball *tar, size_t size)
 {
-    tar->bytes = realloc(tar->bytes, tar->size + size);
+    if (tar->size + size > tar->capacity) {
+        tar->capacity = 2 * (tar->size + size);
+        tar->bytes = realloc(tar->bytes, tar->capacity);
+    }
     if (!tar->bytes)
         abort();
     uint8_t *at = tar->bytes + tar->size;

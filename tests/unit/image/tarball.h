@@ -7,7 +7,7 @@
 
 struct tarball {
     uint8_t *bytes;
-    size_t size;
+    size_t size, capacity;
 };
 
 struct tar_entry {

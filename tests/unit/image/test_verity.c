@@ -84,8 +84,8 @@ static void data_that_end_early_are_an_error(void **state)
     int fd = memfd_create("short", MFD_CLOEXEC);
     (void)state;
 
-    assert_int_equal(ftruncate(fd, 1 << 20), 0);
-    assert_int_equal(verity_build(fd, 0, 2 << 20, 2 << 20, salt, NULL, root, &error), -1);
+    assert_int_equal(ftruncate(fd, 1 << 19), 0);
+    assert_int_equal(verity_build(fd, 0, 1 << 20, 1 << 20, salt, NULL, root, &error), -1);
     assert_non_null(strstr(error, "ends early"));
     free(error);
     close(fd);
