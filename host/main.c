@@ -2,11 +2,13 @@
 #include "host/clock.h"
 #include "host/enclave.h"
 #include "host/error.h"
+#include "host/ports.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,6 +53,9 @@ static int prepare(struct runtime *runtime, char **ret_error)
 
     if (options->tty && options->interactive && !isatty(STDIN_FILENO))
         return fail(ret_error, ENOTTY, "the input device is not a terminal (leave out -t)");
+    ret = ports_check(options, ret_error);
+    if (ret < 0)
+        return ret;
     ret = artifacts_open(&runtime->artifacts, options, ret_error);
     if (ret < 0)
         return ret;
@@ -72,6 +77,7 @@ int main(int argc, char **argv)
     char *error = NULL;
     int ret;
 
+    mallopt(M_ARENA_MAX, 1); /* threads hardly allocate; an arena each would cost start-up time */
     ret = options_parse(&runtime->options, argc, argv, &error);
     if (ret < 0)
         die("%s", error ? error : strerror(-ret));

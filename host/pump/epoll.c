@@ -177,6 +177,7 @@ static void epoll_deinit(struct pump *p)
 
     close(e->fd);
     free(e);
+    p->backend_state = NULL;
 }
 
 const struct pump_backend pump_epoll = {

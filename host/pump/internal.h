@@ -106,6 +106,7 @@ struct pump {
     uint32_t ready_head, dirty_tail; /* the truth */
 
     struct chan *chans; /* channel_count, zero pages until used */
+    uint32_t chans_end; /* none was ever used from here on */
     uint32_t *odd_free; /* stack of odd numbers that were used and are free again */
     uint32_t odd_free_count, odd_next;
     struct chan_list todo, full;
@@ -133,6 +134,8 @@ static inline struct chan *pump_chan(struct pump *p, uint32_t number)
         c->fd = -1;
         c->rx = p->rings + (uint64_t)number * 2 * p->ring_size;
         c->tx = c->rx + p->ring_size;
+        if (number >= p->chans_end)
+            p->chans_end = number + 1;
     }
     return c;
 }

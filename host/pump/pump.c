@@ -129,9 +129,9 @@ int pump_start(struct pump *p, char **ret_error)
 
 void pump_free(struct pump *p)
 {
-    if (p->backend)
+    if (p->backend_state)
         p->backend->deinit(p);
-    for (uint32_t i = 0; i < p->channel_count; i++)
+    for (uint32_t i = 0; i < p->chans_end; i++)
         if (p->chans[i].kind > CHAN_OUTPUT)
             close(p->chans[i].fd);
     munmap(p->chans, p->channel_count * sizeof(*p->chans));
@@ -317,7 +317,7 @@ void pump_window_size_changed(struct pump *p)
 
 static bool tx_waiting(struct pump *p, bool console_only)
 {
-    uint32_t end = console_only ? CHANNEL_FIRST_SOCKET : p->channel_count;
+    uint32_t end = console_only ? CHANNEL_FIRST_SOCKET : p->chans_end;
 
     for (uint32_t i = CHANNEL_STDOUT; i < end; i++) {
         struct chan *c = &p->chans[i];

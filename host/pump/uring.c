@@ -562,7 +562,7 @@ static int map_rings(struct uring *u, const struct io_uring_params *params)
     u->sqes = mmap(NULL, params->sq_entries * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_POPULATE, u->fd, IORING_OFF_SQES);
     if (rings == MAP_FAILED || u->sqes == MAP_FAILED)
-        return -ENOMEM;
+        return -ENOMEM; /* of no consequence: the process ends or goes on with epoll */
     u->rings = rings;
     u->sq_head = (unsigned *)(rings + params->sq_off.head);
     u->sq_tail = (unsigned *)(rings + params->sq_off.tail);
@@ -594,13 +594,32 @@ static int register_buffers(struct uring *u)
     return 0;
 }
 
+/* What is in flight refers to ring bytes, which will be unmapped. */
+static void cancel_all(struct uring *u)
+{
+    struct io_uring_sync_cancel_reg reg = {
+        .fd = -1,
+        .flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY,
+        .timeout = {.tv_sec = 1},
+    };
+
+    syscall(SYS_io_uring_register, u->fd, IORING_REGISTER_SYNC_CANCEL, &reg, 1);
+}
+
 static void uring_deinit(struct pump *p)
 {
     struct uring *u = p->backend_state;
 
-    close(u->fd);
-    if (u->rings)
+    if (u->rings) {
+        cancel_all(u);
         munmap(u->rings, u->rings_size);
+        munmap(u->sqes, SQ_ENTRIES * sizeof(struct io_uring_sqe));
+    }
+    close(u->fd);
+    if (u->buffers) {
+        munmap(u->buffers, BUFFER_COUNT * sizeof(struct io_uring_buf));
+        munmap(u->buffer_bytes, (size_t)BUFFER_COUNT * BUFFER_SIZE);
+    }
     free(u);
     p->backend_state = NULL;
 }
