@@ -29,7 +29,8 @@ static void leave_to_user(struct trap_frame *frame)
 {
     struct vcpu *vcpu = vcpu_self();
     struct task *task = vcpu->current;
-    while (unlikely(task->work_pending)) {
+    /* a tick that came in the middle of a task switch marked the task before */
+    while (unlikely(task->work_pending || vcpu->tick)) {
         task->work_pending = false;
         sched_user_work();
         signal_deliver(frame);
