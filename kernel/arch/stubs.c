@@ -56,7 +56,7 @@ static struct area *area_new(uaddr_t near)
         return NULL;
     memset((void *)base, 0xcc, size);
     area_count++;
-    return area;
+    return in_reach(area, near) ? area : NULL;
 }
 
 static struct area *area_with_room(uaddr_t site)
