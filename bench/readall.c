@@ -31,7 +31,6 @@ int main(int argc, char **argv)
     if (nftw(argc > 1 ? argv[1] : "/", read_file, 32, FTW_PHYS | FTW_MOUNT) < 0)
         return 1;
     clock_gettime(CLOCK_MONOTONIC, &end);
-    printf("%llu %.6f\n", total,
-           (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
+    printf("%llu %.6f\n", total, (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
     return 0;
 }

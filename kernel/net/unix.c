@@ -47,7 +47,7 @@ static int unix_new(int type, int protocol, struct unix_socket **ret_u)
         break;
     case SOCK_RAW:
         type = SOCK_DGRAM;
-        /* fallthrough */
+        __attribute__((fallthrough));
     case SOCK_DGRAM:
         ops = &unix_dgram_ops;
         break;

@@ -78,7 +78,8 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
     SYSCALL(getpid)                                                                                                    \
     SYSCALL(gettid)                                                                                                    \
     SYSCALL(getppid)                                                                                                   \
-    SYSCALL(getuid) SYSCALL(geteuid) SYSCALL(getgid) SYSCALL(getegid) SYSCALL(clock_gettime) SYSCALL(gettimeofday)     \
-        SYSCALL(time) SYSCALL(getcpu)
+    SYSCALL(getuid)                                                                                                    \
+    SYSCALL(geteuid) SYSCALL(getgid) SYSCALL(getegid) SYSCALL(clock_gettime) SYSCALL(gettimeofday) SYSCALL(time)       \
+        SYSCALL(getcpu)
 
 #endif
