@@ -220,11 +220,11 @@ int exec_commit(struct exec *exec, struct trap_frame *frame)
     struct exec_layout layout = {0};
     uaddr_t entry;
 
-    bool old_secure = false;
+    bool secure = false;
     mm_reset();
     credentials_exec(&process->credentials, exec->set_mode, exec->set_uid, exec->set_gid, process->no_new_privs,
-                     &old_secure);
-    layout.secure = old_secure;
+                     &secure);
+    layout.secure = secure;
     int r = map_program(exec, &layout, &entry);
     if (r < 0)
         return r;
@@ -232,7 +232,7 @@ int exec_commit(struct exec *exec, struct trap_frame *frame)
     if (sp < 0)
         return (int)sp;
     describe(exec);
-    if (old_secure)
+    if (secure || exec->unreadable)
         process->dumpable = 0;
     if (!user_range_ok(entry, 1))
         return -EFAULT; /* as a jump there would be */

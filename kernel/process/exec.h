@@ -26,6 +26,7 @@ struct exec {
     struct elf_image *image;             /* kmalloc'd */
     struct elf_image *interp;            /* kmalloc'd, or NULL */
     uint32_t set_mode, set_uid, set_gid; /* of the program's file, for set-id */
+    bool unreadable;                     /* by the caller: what runs must not be dumped either */
     bool nameless;                       /* by descriptor alone: named after its file */
     bool cloexec_fd;                     /* opened by a descriptor that exec will close: scripts cannot work */
 };

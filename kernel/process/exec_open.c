@@ -166,6 +166,7 @@ int exec_open(struct exec *exec, int dfd, const char *first_path, unsigned looku
         const struct inode *inode = exec->file->inode;
         bool nosuid = exec->file->dentry && (dentry_super(exec->file->dentry)->flags & 2 /* MS_NOSUID */);
         exec->set_mode = nosuid ? 0 : inode->mode;
+        exec->unreadable = inode_permission(exec->file->inode, 4) < 0;
         exec->set_uid = inode->uid;
         exec->set_gid = inode->gid;
     }
