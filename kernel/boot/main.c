@@ -84,7 +84,7 @@ static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)
         panic("no memory for the first task");
 }
 
-/* The other vCPUs sleep until the scheduler kicks them. */
+/* The other vCPUs sleep until the scheduler kicks them; spinning for the lock they would only delay the boot. */
 static void boot_secondary(struct vcpu *vcpu)
 {
     while (!shared_known)
@@ -92,6 +92,12 @@ static void boot_secondary(struct vcpu *vcpu)
     if (vcpu->index >= vcpu_count())
         exception_die();
     vcpu_set_shared(vcpu);
+    vcpu->parked_until_ns = NO_DEADLINE;
+    vcpu->parked = true;
+    hostcall_wait_boot();
+    kernel_lock();
+    vcpu->parked = false;
+    vcpu->kicked = false;
 }
 
 noreturn_fn void vcpu_main(uint64_t boot_params_addr)
@@ -104,7 +110,6 @@ noreturn_fn void vcpu_main(uint64_t boot_params_addr)
         boot(vcpu, boot_params_addr);
     } else {
         boot_secondary(vcpu);
-        kernel_lock();
     }
     sched_idle();
 }

@@ -11,7 +11,8 @@
 #define SPINS_BEFORE_YIELD 4000
 
 static struct {
-    uint32_t holder; /* vCPU index + 1, 0 = free */
+    uint32_t holder;  /* vCPU index + 1, 0 = free */
+    uint32_t waiters; /* vCPUs that spin: whoever comes while there are some spins too, or they would starve */
 } __attribute__((aligned(128))) lock;
 
 static bool try_lock(uint32_t me)
@@ -20,28 +21,41 @@ static bool try_lock(uint32_t me)
     return __atomic_compare_exchange_n(&lock.holder, &free, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-static __attribute__((noinline)) void lock_slow(void)
+static bool spin(uint32_t me)
 {
-    for (;;) {
-        for (unsigned i = 0; i < SPINS_BEFORE_YIELD; i++) {
-            if (__atomic_load_n(&lock.holder, __ATOMIC_RELAXED) == 0 && try_lock(vcpu_self()->index + 1))
-                return;
-            __builtin_ia32_pause();
-        }
-        hostcall_yield();
+    for (unsigned i = 0; i < SPINS_BEFORE_YIELD; i++) {
+        __builtin_ia32_pause();
+        if (__atomic_load_n(&lock.holder, __ATOMIC_RELAXED) == 0 && try_lock(me))
+            return true;
     }
+    return false;
+}
+
+/* Longer than a spinning vCPU takes to see a free lock. */
+static void let_others_pass(void)
+{
+    for (unsigned i = 0; i < 8 && __atomic_load_n(&lock.waiters, __ATOMIC_RELAXED) != 0; i++)
+        __builtin_ia32_pause();
+}
+
+static __attribute__((noinline)) void lock_slow(uint32_t me)
+{
+    let_others_pass();
+    __atomic_fetch_add(&lock.waiters, 1, __ATOMIC_RELAXED);
+    while (!spin(me))
+        hostcall_yield();
+    __atomic_fetch_sub(&lock.waiters, 1, __ATOMIC_RELAXED);
 }
 
 /* With one vCPU there is nobody to keep out, and kernel code is not preempted: a plain store, for kernel_lock_held().
  */
 void kernel_lock(void)
 {
-    if (vcpu_count() == 1) {
-        lock.holder = 1;
-        return;
-    }
-    if (unlikely(!try_lock(vcpu_self()->index + 1)))
-        lock_slow();
+    uint32_t me = vcpu_self()->index + 1;
+    if (vcpu_count() == 1)
+        lock.holder = me;
+    else if (unlikely(__atomic_load_n(&lock.waiters, __ATOMIC_RELAXED) != 0 || !try_lock(me)))
+        lock_slow(me);
 }
 
 void kernel_unlock(void)
