@@ -6,7 +6,6 @@
 #include "cli/version.h"
 
 static const struct command commands[] = {
-    {"convert", "turn an ordinary OCI image into a confidential one", cmd_convert},
     {"convert", "make a confidential image of an OCI image", cmd_convert},
     {"run", "run a confidential image in an enclave on this machine", cmd_run},
     {"inspect", "show what a confidential image is: policy, measurement, signature", cmd_inspect},

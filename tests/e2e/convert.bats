@@ -115,7 +115,7 @@ need_root() {
     build=$(dirname "$COFRE")
     cp -r "$IMAGE" "$place/image"
     cp "$KEY" "$place/key.pem"
-    cp "$COFRE" "$build/host/cofre-runtime" "$build/kernel/cofre-kernel" "$place"
+    cp "$COFRE" "$build/cofre-convert" "$build/host/cofre-runtime" "$build/kernel/cofre-kernel" "$place"
     chmod -R a+rX,a+w "$place"
     run setpriv --reuid=65534 --regid=65534 --clear-groups bash -c \
         "cd $place && env -i PATH=$PATH ./cofre convert -q --key key.pem image out"
