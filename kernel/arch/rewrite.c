@@ -22,14 +22,15 @@
 #define BRANCH_NEAR 2048 /* how far around a site branches into it are looked for */
 
 struct text {
+    uaddr_t start;
     const uint8_t *bytes;
     size_t size;
 };
 
 struct match {
-    size_t start, length;        /* bytes that the jump and its padding replace */
-    size_t return_offset;        /* where the application goes on, in the text */
-    uint8_t before[8], after[8]; /* instructions the stub runs before and after the call */
+    size_t start, length;         /* bytes that the jump and its padding replace */
+    size_t return_offset;         /* where the application goes on, in the text */
+    uint8_t before[10], after[8]; /* instructions the stub runs before and after the call */
     uint8_t before_size, after_size;
 };
 
@@ -88,6 +89,57 @@ static bool match_mov_rax(const struct text *t, size_t site, struct match *m)
     return true;
 }
 
+/* Registers that a displaced instruction may set: not the call's number, not what the call changes, not the stack. */
+static bool may_be_set(unsigned reg)
+{
+    return reg != 0 /* rax */ && reg != 1 /* rcx */ && reg != 4 /* rsp */ && reg != 11;
+}
+
+/*
+ * lea disp32(%reg),%reg or lea disp32(%rip),%reg; syscall: the last argument's address. Running it twice must give the
+ * same, so it may not change its own base; an address relative to %rip becomes a constant.
+ */
+static bool match_lea(const struct text *t, size_t site, struct match *m)
+{
+    if (site < 8)
+        return false;
+    const uint8_t *lea = t->bytes + site - 7;
+    unsigned reg = (lea[2] >> 3 & 7) | (lea[0] & 4) << 1, base = (lea[2] & 7) | (lea[0] & 1) << 3;
+    if ((lea[0] & 0xfa) != 0x48 || lea[1] != 0x8d || !may_be_set(reg))
+        return false;
+    *m = (struct match){.start = site - 7, .length = 7, .return_offset = site + 2};
+    if (lea[2] >> 6 == 2 && (lea[2] & 7) != 4 && base != reg) {
+        m->before_size = 7;
+        memcpy(m->before, lea, 7);
+        return true;
+    }
+    if ((lea[2] & 0xc7) == 0x05) {
+        uint64_t address = t->start + site + (uint64_t)(int64_t)(int32_t)load32(lea + 3);
+        m->before_size = 10;
+        m->before[0] = 0x48 | (uint8_t)(reg >> 3);
+        m->before[1] = 0xb8 | (uint8_t)(reg & 7);
+        memcpy(m->before + 2, &address, sizeof(address));
+        return true;
+    }
+    return false;
+}
+
+/* The end of every thread of glibc: mov $60,%edx ... 1: xor %edi,%edi; mov %edx,%eax; syscall; jmp 1b. */
+static bool match_exit_loop(const struct text *t, size_t site, struct match *m)
+{
+    static const uint8_t loop[] = {0x31, 0xff, 0x89, 0xd0, 0x0f, 0x05, 0xeb, 0xf8}, exit_nr[] = {0xba, 60, 0, 0, 0};
+    if (site < 24 || site + 4 > t->size || memcmp(t->bytes + site - 4, loop, sizeof(loop)) != 0)
+        return false;
+    for (size_t gap = 0; gap < 8; gap++) {
+        if (memcmp(t->bytes + site - 4 - gap - sizeof(exit_nr), exit_nr, sizeof(exit_nr)) == 0) {
+            *m = (struct match){.start = site - 2, .length = 6, .return_offset = site - 4, .before_size = 2};
+            memcpy(m->before, loop + 2, 2);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Might a jump in the neighbourhood land on offset `target`? Looks at every byte as if an instruction began there. */
 static bool branch_target(const struct text *t, size_t target)
 {
@@ -130,7 +182,7 @@ static bool match_compare(const struct text *t, size_t site, struct match *m)
 static bool match_site(const struct text *t, size_t site, struct match *m)
 {
     return match_mov_eax(t, site, m) || match_store_r11(t, site, m) || match_mov_rax(t, site, m) ||
-           match_compare(t, site, m);
+           match_lea(t, site, m) || match_exit_loop(t, site, m) || match_compare(t, site, m);
 }
 
 /* The site becomes `jmp stub`, the rest of it breakpoints that nothing reaches. */
@@ -158,7 +210,7 @@ static bool patch(uaddr_t start, uint8_t *text, const struct match *m)
 void rewrite_text_copy(uaddr_t start, void *text, size_t size)
 {
     uint8_t *bytes = text;
-    const struct text t = {bytes, size};
+    const struct text t = {start, bytes, size};
     for (size_t i = 0; i + 1 < size; i++) {
         struct match m;
         if (bytes[i + 1] != 0x05) {
@@ -169,7 +221,7 @@ void rewrite_text_copy(uaddr_t start, void *text, size_t size)
             continue;
         if (match_site(&t, i, &m) && patch(start, bytes, &m)) {
             rewritten_count++;
-            i = m.return_offset - 1;
+            i = MAX(m.return_offset, m.start + m.length) - 1;
         } else {
             left_count++;
         }

@@ -11,7 +11,7 @@ struct stub_request {
     size_t site_size;    /* bytes displaced there */
     uaddr_t return_addr; /* where the application goes on after the site */
     const uint8_t *before, *after;
-    size_t before_size, after_size; /* at most 7 and 6; not both */
+    size_t before_size, after_size; /* at most 10 and 6; not both */
 };
 
 enum stub_progress { STUB_BEFORE_CALL, STUB_AFTER_CALL, STUB_DONE };
