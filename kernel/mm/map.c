@@ -103,8 +103,11 @@ uaddr_t mm_find_place(size_t size, int prot, int flags)
         place = vma_find_gap(1UL << 30, MIN(1UL << 31, pages_backed_end()), size);
         return place || pages_edmm() ? place : vma_find_gap(USER_BASE, MIN(1UL << 31, pages_backed_end()), size);
     }
-    /* Without EDMM only part of the address space can ever hold pages: large reservations go elsewhere. */
-    if (pages_edmm() || prot != PROT_NONE || size <= pages_backed_end() / 4)
+    /*
+     * Without EDMM only part of the address space can ever hold pages. A reservation goes there, since it may be made
+     * accessible piece by piece, unless it would leave hardly any room for others.
+     */
+    if (pages_edmm() || prot != PROT_NONE || vma_find_gap(USER_BASE, high, size + pages_backed_end() / 8))
         place = vma_find_gap(USER_BASE, high, size);
     if (!place && pages_edmm())
         place = vma_find_gap(USER_BASE, low_end, size);
