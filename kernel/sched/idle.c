@@ -108,6 +108,10 @@ noreturn_fn void sched_idle(void)
         if (run_queue_has_work(vcpu)) {
             schedule();
         } else {
+            /* What is left in the queue may only run elsewhere. */
+            struct vcpu *other = run_queue.count > 0 ? parked_vcpu() : NULL;
+            if (other)
+                kick(other);
             park(vcpu, timers_next_ns());
         }
     }

@@ -35,8 +35,8 @@ SYSCALL_DEFINE3(sched_getaffinity, int, tid, unsigned, size, uaddr_t, user_mask)
     struct task *task = find_thread(tid);
     if (size % 8 || size < 8)
         return -EINVAL;
-    if (tid < 0 || !task)
-        return tid < 0 ? -EINVAL : -ESRCH;
+    if (!task)
+        return -ESRCH;
     uint64_t all = vcpu_count() == 64 ? ~0ULL : (1ULL << vcpu_count()) - 1, mask = task->affinity_mask & all;
     return copy_to_user(user_mask, &mask, sizeof(mask)) < 0 ? -EFAULT : (int64_t)sizeof(mask);
 }
@@ -47,8 +47,8 @@ SYSCALL_DEFINE3(sched_setaffinity, int, tid, unsigned, size, uaddr_t, user_mask)
     uint64_t mask = 0, all = vcpu_count() == 64 ? ~0ULL : (1ULL << vcpu_count()) - 1;
     if (copy_from_user(&mask, user_mask, MIN((size_t)size, sizeof(mask))) < 0)
         return -EFAULT;
-    if (tid < 0 || !task)
-        return tid < 0 ? -EINVAL : -ESRCH;
+    if (!task)
+        return -ESRCH;
     mask &= all;
     if (mask == 0)
         return -EINVAL;
