@@ -238,7 +238,7 @@ static void prefetch(const uint32_t *numbers, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct chan *c = numbers[i] < arena.count ? chan_get(numbers[i], false) : NULL;
-        if (!c)
+        if (!c || !c->owner)
             continue;
         __builtin_prefetch((const void *)c->shared.addr);
         __builtin_prefetch((const void *)(c->shared.addr + offsetof(struct channel, rx_tail)));

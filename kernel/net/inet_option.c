@@ -79,12 +79,12 @@ void inet_options_replay(struct inet_socket *in)
 void inet_option_changed(struct socket *sock, int name)
 {
     struct inet_socket *in = inet_of(sock);
-    int value = socket_option(sock, name);
-    if (!in->chan)
-        return;
-    for (size_t i = 0; i < ARRAY_COUNT(socket_level); i++)
-        if (socket_level[i] == name)
-            (void)inet_host_setsockopt(in, SOL_SOCKET, name, &value, sizeof(value));
+    for (size_t i = 0; in->chan && i < ARRAY_COUNT(socket_level); i++) {
+        if (socket_level[i] != name)
+            continue;
+        int value = socket_option(sock, name);
+        (void)inet_host_setsockopt(in, SOL_SOCKET, name, &value, sizeof(value));
+    }
 }
 
 static int option_int(const void *value, size_t size, int *ret_number)

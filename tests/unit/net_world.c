@@ -1,0 +1,629 @@
+/* The rest of the kernel, as far as the network needs it, and the fake host (contract in net_world.h). */
+#include "net_world.h"
+
+#include <asm/errno.h>
+#include <asm/fcntl.h>
+#include <linux/in.h>
+#include <linux/stat.h>
+
+#include "hosted_libc.h"
+#include "kernel/arch/hostcall.h"
+#include "kernel/arch/untrusted.h"
+#include "kernel/boot/boot.h"
+#include "kernel/fs/file.h"
+#include "kernel/fs/fs_context.h"
+#include "kernel/fs/poll.h"
+#include "kernel/fs/vfs.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/random.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/uaccess.h"
+#include "kernel/net/net.h"
+#include "kernel/net/socket_types.h"
+#include "kernel/process/process.h"
+#include "kernel/process/signal.h"
+#include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
+#include "kernel/sched/wait.h"
+
+struct world world;
+struct host_chan host_chans[WORLD_CHANNELS];
+
+static struct policy the_policy;
+static struct boot_params the_params;
+static struct process the_process;
+static struct task the_task;
+static struct fs_context the_fs = {.umask = 022};
+static long live;
+static unsigned long fail_at;
+static bool failed;
+static int signals[65];
+
+/* ---- memory ---- */
+
+long world_allocations(void)
+{
+    return live;
+}
+
+void world_fail_alloc(unsigned long n)
+{
+    fail_at = n;
+    failed = false;
+}
+
+bool world_alloc_failed(void)
+{
+    return failed;
+}
+
+void *kmalloc(size_t size)
+{
+    if (fail_at && --fail_at == 0) {
+        failed = true;
+        return NULL;
+    }
+    live++;
+    return hosted_malloc(size);
+}
+
+void *kzalloc(size_t size)
+{
+    void *p = kmalloc(size);
+    return p ? memset(p, 0, size) : NULL;
+}
+
+void kfree(void *p)
+{
+    live -= p != NULL;
+    hosted_free(p);
+}
+
+/* ---- ends ---- */
+
+void printk(enum log_level level, const char *format, ...)
+{
+    (void)level, (void)format;
+}
+
+void panic_at(const char *file, int line, const char *format, ...)
+{
+    (void)line, (void)format;
+    hosted_abort(file);
+    __builtin_unreachable();
+}
+
+void host_lied(const char *what)
+{
+    if (!world.lie_armed)
+        hosted_abort(what);
+    world.lie_text = what;
+    longjmp(world.lie, 1);
+}
+
+size_t string_copy(char *dst, const char *src, size_t size)
+{
+    size_t length = strlen(src), n = MIN(length, size - 1);
+    memcpy(dst, src, n);
+    dst[n] = 0;
+    return length;
+}
+
+/* ---- the process and its task ---- */
+
+struct process *process_self(void)
+{
+    return &the_process;
+}
+
+bool process_capable(int capability)
+{
+    (void)capability;
+    return true;
+}
+
+struct fs_context *fs_current(void)
+{
+    return &the_fs;
+}
+
+struct task *task_current(void)
+{
+    return &the_task;
+}
+
+unsigned vcpu_index(void)
+{
+    return 0;
+}
+
+int signal_send_task(struct task *task, const struct signal_source *source)
+{
+    (void)task;
+    signals[source->signal]++;
+    return 0;
+}
+
+int world_signals(int signal)
+{
+    return signals[signal];
+}
+
+void signal_mask_temporary(sigset64_t mask)
+{
+    (void)mask;
+}
+
+int sigset_from_user(sigset64_t *ret_set, uint64_t addr, size_t size)
+{
+    (void)addr, (void)size;
+    *ret_set = 0;
+    return 0;
+}
+
+void task_prepare_sleep(bool interruptible)
+{
+    the_task.interruptible = interruptible;
+    the_task.woken = false;
+}
+
+void task_cancel_sleep(void)
+{
+}
+
+void task_wake(struct task *task)
+{
+    task->woken = true;
+}
+
+int task_sleep(uint64_t deadline_ns)
+{
+    for (int i = 0; i < 4 && !the_task.woken; i++) {
+        if (world.idle)
+            world.idle();
+        net_poll_ready();
+    }
+    if (the_task.woken)
+        return 0;
+    if (!the_task.interruptible)
+        hosted_abort("asleep for ever");
+    return deadline_ns == NO_DEADLINE ? -EINTR : -ETIMEDOUT;
+}
+
+/* ---- boot, time, chance ---- */
+
+const struct policy *policy(void)
+{
+    return &the_policy;
+}
+
+const struct boot_params *boot_params(void)
+{
+    return &the_params;
+}
+
+uint64_t time_monotonic_ns(void)
+{
+    return world.now_ns += 1000;
+}
+
+uint64_t random_u64(void)
+{
+    static uint64_t state = 88172645463325252ULL;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+/* ---- application memory: the program's own, but for the first page ---- */
+
+bool user_range_ok(uaddr_t addr, size_t size)
+{
+    (void)size;
+    return addr >= PAGE_SIZE;
+}
+
+size_t user_prepare(uaddr_t addr, size_t size, bool write)
+{
+    (void)write;
+    return addr >= PAGE_SIZE ? size : 0;
+}
+
+size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size)
+{
+    if (src < PAGE_SIZE)
+        return 0;
+    memcpy(dst, (const void *)src, size);
+    return size;
+}
+
+size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t size)
+{
+    if (dst < PAGE_SIZE)
+        return 0;
+    memcpy((void *)dst, src, size);
+    return size;
+}
+
+size_t clear_user_partial(uaddr_t dst, size_t size)
+{
+    if (dst < PAGE_SIZE)
+        return 0;
+    memset((void *)dst, 0, size);
+    return size;
+}
+
+int copy_from_user(void *dst, uaddr_t src, size_t size)
+{
+    return size == 0 || copy_from_user_partial(dst, src, size) == size ? 0 : -EFAULT;
+}
+
+int copy_to_user(uaddr_t dst, const void *src, size_t size)
+{
+    return size == 0 || copy_to_user_partial(dst, src, size) == size ? 0 : -EFAULT;
+}
+
+int get_user32(uint32_t *dst, uaddr_t src)
+{
+    return copy_from_user(dst, src, 4);
+}
+
+int put_user32(uaddr_t dst, uint32_t value)
+{
+    return copy_to_user(dst, &value, 4);
+}
+
+int put_user64(uaddr_t dst, uint64_t value)
+{
+    return copy_to_user(dst, &value, 8);
+}
+
+/* ---- files ---- */
+
+#define FDS 256
+static struct file *fds[FDS];
+static uint64_t next_ino = 1;
+
+struct file *file_new_anon(const char *name, const struct file_ops *ops, void *private, unsigned flags)
+{
+    struct file *file = kzalloc(sizeof(*file));
+    struct inode *inode = file ? kzalloc(sizeof(*inode)) : NULL;
+    (void)name;
+    if (!inode) {
+        kfree(file);
+        return NULL;
+    }
+    inode->ino = next_ino++;
+    *file = (struct file){.ops = ops, .inode = inode, .private = private, .flags = flags, .refcount = 1};
+    return file;
+}
+
+struct file *file_get(struct file *file)
+{
+    file->refcount++;
+    return file;
+}
+
+void file_put(struct file *file)
+{
+    if (!file || --file->refcount > 0)
+        return;
+    epoll_file_released(file);
+    if (file->ops->release)
+        file->ops->release(file);
+    kfree(file->inode);
+    kfree(file);
+}
+
+struct file *fd_get(int fd)
+{
+    return fd >= 0 && fd < FDS && fds[fd] ? file_get(fds[fd]) : NULL;
+}
+
+int fd_install(struct file *file, int min, bool cloexec)
+{
+    (void)cloexec;
+    for (int fd = min; fd < FDS; fd++) {
+        if (!fds[fd]) {
+            fds[fd] = file;
+            return fd;
+        }
+    }
+    return -EMFILE;
+}
+
+int fd_close(int fd)
+{
+    struct file *file = fd >= 0 && fd < FDS ? fds[fd] : NULL;
+    if (!file)
+        return -EBADF;
+    fds[fd] = NULL;
+    file_put(file);
+    return 0;
+}
+
+int world_close(int fd)
+{
+    return fd_close(fd);
+}
+
+int64_t world_read(int fd, void *buf, size_t size)
+{
+    struct file *file = fd_get(fd);
+    struct iov_iter it;
+    if (!file)
+        return -EBADF;
+    iov_iter_user(&it, (uaddr_t)buf, size);
+    int64_t r = file->ops->read ? file->ops->read(file, &it, NULL) : -EINVAL;
+    file_put(file);
+    return r;
+}
+
+int64_t world_write(int fd, const void *buf, size_t size)
+{
+    struct file *file = fd_get(fd);
+    struct iov_iter it;
+    if (!file)
+        return -EBADF;
+    iov_iter_user(&it, (uaddr_t)buf, size);
+    int64_t r = file->ops->write ? file->ops->write(file, &it, NULL) : -EINVAL;
+    file_put(file);
+    return r;
+}
+
+int64_t world_ioctl(int fd, unsigned command, void *arg)
+{
+    struct file *file = fd_get(fd);
+    if (!file)
+        return -EBADF;
+    int64_t r = file->ops->ioctl ? file->ops->ioctl(file, command, (uint64_t)arg) : -ENOTTY;
+    file_put(file);
+    return r;
+}
+
+/* There is no file system: unix sockets have abstract names here. */
+int vfs_lookup(int dfd, const char *path, unsigned lookup_flags, struct dentry **ret_dentry)
+{
+    (void)dfd, (void)path, (void)lookup_flags, (void)ret_dentry;
+    return -ENOENT;
+}
+
+int vfs_mknod(int dfd, const char *path, uint32_t mode, uint64_t rdev, struct dentry **ret_dentry)
+{
+    (void)dfd, (void)path, (void)mode, (void)rdev, (void)ret_dentry;
+    return -EROFS;
+}
+
+struct inode *dentry_inode(const struct dentry *dentry)
+{
+    (void)dentry;
+    return NULL;
+}
+
+void dentry_put(struct dentry *dentry)
+{
+    (void)dentry;
+}
+
+int inode_permission(struct inode *inode, unsigned mask)
+{
+    (void)inode, (void)mask;
+    return 0;
+}
+
+struct inode *inode_get(struct inode *inode)
+{
+    return inode;
+}
+
+void inode_put(struct inode *inode)
+{
+    (void)inode;
+}
+
+/* ---- the host ---- */
+
+static uint32_t dirty_taken[WORLD_CHANNELS];
+static uint32_t ready_head, dirty_tail;
+static uint32_t next_odd = CHANNEL_FIRST_SOCKET;
+
+void hostcall_park(uint64_t deadline_ns, bool pump)
+{
+    (void)deadline_ns;
+    if (pump && world.idle)
+        world.idle();
+}
+
+int hostcall_socket(struct hostcall_socket *op)
+{
+    return world.socket ? world.socket(op) : host_socket(op);
+}
+
+static void host_open(uint32_t number, int family, int type)
+{
+    struct channel *s = &world.channels[number];
+    host_chans[number] = (struct host_chan){.open = true, .family = family, .type = type};
+    s->rx_head = s->rx_base = s->rx_tail = 0;
+    s->tx_head = s->tx_base = s->tx_tail = 0;
+    s->kernel_flags = 0;
+    s->host_error = 0;
+    s->host_events = 0;
+}
+
+int host_socket(struct hostcall_socket *op)
+{
+    struct host_chan *c = &host_chans[op->channel % WORLD_CHANNELS];
+    switch (op->op) {
+    case SOCKET_CREATE:
+        if (c->open)
+            return -EINVAL;
+        host_open(op->channel, op->family, op->type & 0xf);
+        return 0;
+    case SOCKET_BIND: {
+        struct sockaddr_in *in = (struct sockaddr_in *)op->addr;
+        if (!in->sin_port)
+            in->sin_port = 0x5678;
+        memcpy(c->bound, op->addr, sizeof(c->bound));
+        c->bound_size = op->addr_size;
+        return 0;
+    }
+    case SOCKET_LISTEN:
+        c->listening = true;
+        return 0;
+    case SOCKET_CONNECT: {
+        struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = 0x1234};
+        memcpy(&local.sin_addr, "\xac\x11\0\5", 4);
+        memcpy(op->addr, &local, sizeof(local));
+        op->addr_size = sizeof(local);
+        c->connecting = c->type == SOCK_STREAM;
+        return c->type == SOCK_STREAM ? -EINPROGRESS : 0;
+    }
+    case SOCKET_SHUTDOWN:
+        c->shut_write = true;
+        return 0;
+    case SOCKET_CLOSE:
+        c->open = false;
+        c->closed = true;
+        c->reset = op->value & CLOSE_RESET;
+        if (op->channel % 2 == 0)
+            host_event(op->channel, CHAN_EV_CLOSED, 0);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+void host_ready(uint32_t number)
+{
+    if (__atomic_exchange_n(&world.channels[number].ready_queued, 1, __ATOMIC_SEQ_CST))
+        return;
+    world.ready->entries[ready_head++ & (WORLD_CHANNELS - 1)] = number;
+    __atomic_store_n(&world.ready->head, ready_head, __ATOMIC_RELEASE);
+}
+
+void host_event(uint32_t number, uint32_t events, int error)
+{
+    world.channels[number].host_error = error;
+    __atomic_fetch_or(&world.channels[number].host_events, events, __ATOMIC_RELEASE);
+    host_ready(number);
+}
+
+void host_pump(void)
+{
+    if (world.dirty->head - dirty_tail > WORLD_CHANNELS)
+        dirty_tail = world.dirty->head; /* somebody lies in the kernel's name */
+    while (dirty_tail != world.dirty->head) {
+        uint32_t number = world.dirty->entries[dirty_tail++ & (WORLD_CHANNELS - 1)] & (WORLD_CHANNELS - 1);
+        world.dirty->tail = dirty_tail;
+        __atomic_exchange_n(&world.channels[number].dirty_queued, 0, __ATOMIC_SEQ_CST);
+        dirty_taken[number]++;
+    }
+}
+
+uint32_t host_dirty_taken(uint32_t number)
+{
+    return dirty_taken[number];
+}
+
+static uint8_t *ring_byte(uint32_t number, bool tx, uint32_t index)
+{
+    const struct channel *s = &world.channels[number];
+    uint32_t base = tx ? s->tx_base : s->rx_base;
+    return world.rings + ((size_t)number * 2 + tx) * WORLD_RING + ((index - base) & (WORLD_RING - 1));
+}
+
+size_t host_put(uint32_t number, const void *data, size_t size)
+{
+    struct host_chan *c = &host_chans[number];
+    struct channel *s = &world.channels[number];
+    uint32_t used = c->rx_head - s->rx_tail;
+    if (used == 0)
+        s->rx_base = c->rx_head;
+    size = MIN(size, (size_t)(WORLD_RING - used));
+    for (size_t i = 0; i < size; i++)
+        *ring_byte(number, false, c->rx_head + (uint32_t)i) = ((const uint8_t *)data)[i];
+    c->rx_head += (uint32_t)size;
+    __atomic_store_n(&s->rx_head, c->rx_head, __ATOMIC_RELEASE);
+    host_ready(number);
+    return size;
+}
+
+size_t host_take(uint32_t number, void *data, size_t size)
+{
+    struct host_chan *c = &host_chans[number];
+    struct channel *s = &world.channels[number];
+    size = MIN(size, (size_t)(s->tx_head - c->tx_tail));
+    for (size_t i = 0; i < size; i++)
+        ((uint8_t *)data)[i] = *ring_byte(number, true, c->tx_tail + (uint32_t)i);
+    c->tx_tail += (uint32_t)size;
+    __atomic_store_n(&s->tx_tail, c->tx_tail, __ATOMIC_RELEASE);
+    if (s->kernel_flags & CHAN_K_WANT_ROOM)
+        host_ready(number);
+    return size;
+}
+
+uint32_t host_accept(uint32_t listener)
+{
+    struct ring_accept record = {.addr_size = sizeof(struct sockaddr_in), .local_size = sizeof(struct sockaddr_in)};
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = 0x3930}, local = {.sin_family = AF_INET};
+    uint32_t number = 0;
+    for (uint32_t i = 0; i < WORLD_CHANNELS && !number; i++, next_odd = (next_odd + 2) % WORLD_CHANNELS)
+        if (next_odd >= CHANNEL_FIRST_SOCKET && !host_chans[next_odd].open)
+            number = next_odd;
+    if (!number)
+        return 0;
+    host_open(number, AF_INET, SOCK_STREAM);
+    world.channels[number].host_events = CHAN_EV_CONNECTED;
+    host_chans[number].connected = true;
+    memcpy(&peer.sin_addr, "\xcb\0\x71\7", 4);
+    memcpy(&local.sin_addr, "\xac\x11\0\5", 4);
+    memcpy(record.addr, &peer, sizeof(peer));
+    memcpy(record.local, &local, sizeof(local));
+    record.channel = number;
+    host_put(listener, &record, sizeof(record));
+    return number;
+}
+
+void host_datagram(uint32_t number, uint16_t from_port, const void *data, uint32_t size)
+{
+    uint8_t record[WORLD_RING] = {0};
+    struct ring_datagram header = {.size = size, .addr_size = sizeof(struct sockaddr_in)};
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = (uint16_t)(from_port << 8 | from_port >> 8)};
+    memcpy(&from.sin_addr, "\xcb\0\x71\7", 4);
+    memcpy(header.addr, &from, sizeof(from));
+    memcpy(record, &header, sizeof(header));
+    memcpy(record + sizeof(header), data, size);
+    host_put(number, record, sizeof(header) + ALIGN_UP(size, 8U));
+}
+
+static void arena_make(void)
+{
+    uint64_t queue = ALIGN_UP(sizeof(struct arena_queue) + WORLD_CHANNELS * 4, 4096);
+    struct arena_header h = {.magic = ARENA_MAGIC, .channel_count = WORLD_CHANNELS, .ring_size = WORLD_RING};
+    h.ready_offset = 4096;
+    h.dirty_offset = h.ready_offset + queue;
+    h.channels_offset = h.dirty_offset + queue;
+    h.rings_offset = ALIGN_UP(h.channels_offset + WORLD_CHANNELS * sizeof(struct channel), 4096);
+    world.arena_size = h.rings_offset + 2ULL * WORLD_CHANNELS * WORLD_RING;
+    world.arena = hosted_page_alloc(world.arena_size);
+    memset(world.arena, 0, world.arena_size);
+    world.header = (struct arena_header *)world.arena;
+    *world.header = h;
+    world.ready = (struct arena_queue *)(world.arena + h.ready_offset);
+    world.dirty = (struct arena_queue *)(world.arena + h.dirty_offset);
+    world.channels = (struct channel *)(world.arena + h.channels_offset);
+    world.rings = world.arena + h.rings_offset;
+}
+
+void world_init(void)
+{
+    the_policy.flags = POLICY_PORTS_ANY | POLICY_CONNECT_ANY;
+    the_process.pid = 1;
+    for (size_t i = 0; i < ARRAY_COUNT(the_process.limits); i++)
+        the_process.limits[i] = (struct rlimit64){1024, 1024};
+    arena_make();
+    the_params.arena = (struct boot_blob){(uint64_t)world.arena, world.arena_size};
+    net_init();
+}
