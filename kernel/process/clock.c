@@ -99,6 +99,15 @@ static int cpu_clock_read(int clock, uint64_t *ret_ns)
     return 0;
 }
 
+int clock_bind(int clock)
+{
+    bool own = clock < 0 && ~(clock >> 3) == 0;
+    if (clock == CLOCK_THREAD_CPUTIME_ID || (own && (clock & CPUCLOCK_PER_THREAD)))
+        return (int)(~(unsigned)task_current()->tid << 3) | CPUCLOCK_PER_THREAD |
+               (own ? clock & CPUCLOCK_KIND : CPUCLOCK_SCHED);
+    return clock;
+}
+
 int clock_read(int clock, uint64_t *ret_ns)
 {
     switch (clock) {

@@ -27,6 +27,8 @@ uint64_t clock_deadline_at(int clock, uint64_t ns);
 /* Is it a clock that timers and sleeps can use (not a CPU clock)? */
 bool clock_is_wall(int clock);
 bool clock_is_timeline(int clock); /* realtime or monotonic family */
+/* A CPU clock of the caller as one that names it, so that it means the same from anywhere; others stay. */
+int clock_bind(int clock);
 /* Time on any clock, CPU clocks included: 0 or -EINVAL. */
 must_check int clock_read(int clock, uint64_t *ret_ns);
 

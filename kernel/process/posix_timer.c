@@ -165,7 +165,7 @@ SYSCALL_DEFINE3(timer_create, int, clock, uaddr_t, user_event, uaddr_t, user_id)
     if (!t)
         return -EAGAIN;
     t->id = id;
-    t->clock = clock;
+    t->clock = clock_bind(clock);
     t->notify = SIGEV_SIGNAL;
     t->signal = SIGALRM;
     t->value = (uint64_t)id;
