@@ -96,6 +96,10 @@ static int64_t file_fcntl(struct file *file, unsigned command, uint64_t arg)
         return pipe_set_size(file, arg);
     case F_GETPIPE_SZ:
         return pipe_get_size(file);
+    case F_NOTIFY: /* nothing to tell anybody of can be dropped; directory notification itself is not there */
+        if (!S_ISDIR(file->inode->mode))
+            return -ENOTDIR;
+        return arg & ~(uint64_t)DN_MULTISHOT ? -EINVAL : 0;
     case F_ADD_SEALS:
     case F_GET_SEALS:
         return seals_fcntl(file, command, arg);

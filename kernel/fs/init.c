@@ -80,40 +80,12 @@ static void mount_policy_tmpfs(void)
                  MS_NOSUID | MS_NODEV);
 }
 
-/* A text of the host's, where the policy lets it have a say. */
-static void write_host_file(const char *path, const struct boot_blob *blob)
-{
-    size_t size;
-    char *text = boot_blob_copy(blob, 65536, &size);
-    struct file *file;
-    if (text && size > 0) {
-        int error = vfs_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &file);
-        if (error == -ENOENT) { /* a link that leads nowhere, or no /etc */
-            make_directory("/etc", 0755);
-            (void)vfs_unlink(AT_FDCWD, path);
-            error = vfs_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &file);
-        }
-        if (!error) {
-            if (vfs_write_kernel(file, text, size, 0) != (ssize_t)size)
-                error = -ENOSPC;
-            file_put(file);
-        }
-        if (error)
-            printk(LOG_WARNING, "cofre: cannot write %s: error %d\n", path, -error);
-    }
-    kfree(text);
-}
-
 void fs_init(void)
 {
     struct super_block *lower = root_image();
     struct super_block *root = overlay_new(lower);
     if (!root || vfs_mount("/", root, 0) < 0)
         panic("no memory for the root file system");
-    if (policy_allows(POLICY_HOST_HOSTS))
-        write_host_file("/etc/hosts", &boot_params()->hosts);
-    if (policy_allows(POLICY_HOST_RESOLV_CONF))
-        write_host_file("/etc/resolv.conf", &boot_params()->resolv_conf);
     mount_at("/proc", procfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);
     mount_at("/dev", devfs_new(), MS_NOSUID);
     mount_at("/dev/pts", devpts_new(), MS_NOSUID | MS_NOEXEC);
@@ -121,6 +93,34 @@ void fs_init(void)
     make_directory("/dev/shm", 01777);
     mount_at("/dev/shm", tmpfs_new(0, 01777), MS_NOSUID | MS_NODEV);
     mount_policy_tmpfs();
+}
+
+void fs_init_done(void)
+{
+    struct mount *root = TAILQ_FIRST(&mounts);
     if (policy_allows(POLICY_READ_ONLY_ROOT))
-        root->flags = root->mount->flags |= MS_RDONLY;
+        root->sb->flags = root->flags |= MS_RDONLY;
+}
+
+int fs_write_text(const char *path, const char *text, size_t size)
+{
+    struct file *file;
+    int error = vfs_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &file);
+    if (error == -ENOENT) { /* a link that leads nowhere, or no /etc */
+        char *copy = kstrdup(path);
+        char *slash = copy ? strrchr(copy, '/') : NULL;
+        if (slash && slash > copy) {
+            *slash = 0;
+            make_directories(copy, 0755);
+        }
+        kfree(copy);
+        (void)vfs_unlink(AT_FDCWD, path);
+        error = vfs_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &file);
+    }
+    if (error)
+        return error;
+    if (size > 0 && vfs_write_kernel(file, text, size, 0) != (ssize_t)size)
+        error = -ENOSPC;
+    file_put(file);
+    return error;
 }

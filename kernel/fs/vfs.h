@@ -104,6 +104,10 @@ int vfs_mount(const char *path, struct super_block *sb, unsigned flags);
 
 /* Boot: root image (verity + EROFS), overlay, /proc, /dev, /sys, /tmp and policy mounts. */
 void fs_init(void);
+/* Nothing more is to be put into the root by the kernel: from here on it is read-only, if the policy says so. */
+void fs_init_done(void);
+/* Write a small file at boot, over what is there; directories and a dangling link are no obstacle. */
+int fs_write_text(const char *path, const char *text, size_t size);
 
 /* Character devices by number; dev modules register at init. */
 #define DEVICE_ANY_MINOR (1ULL << 63) /* or-ed to rdev: for all of its major number that have no entry of their own */

@@ -101,13 +101,7 @@ static char *read_text(const char *path, size_t max)
 
 static void write_text(const char *path, const char *text, size_t size)
 {
-    struct file *file;
-    int r = vfs_open(AT_FDCWD_, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &file);
-    if (r == 0) {
-        if (vfs_write_kernel(file, text, size, 0) < 0)
-            r = -EIO;
-        file_put(file);
-    }
+    int r = fs_write_text(path, text, size);
     if (r < 0)
         printk(LOG_WARNING, "cannot write %s: %d\n", path, r);
 }
@@ -142,8 +136,6 @@ static void write_host_files(const struct process *process)
 {
     char line[sizeof process->hostname + 1];
     size_t size;
-    if (policy_allows(POLICY_READ_ONLY_ROOT))
-        return;
     int n = snprintf(line, sizeof line, "%s\n", process->hostname);
     write_text("/etc/hostname", line, (size_t)n);
     if (policy_allows(POLICY_HOST_HOSTS) && boot_params()->hosts.size) {
@@ -453,6 +445,7 @@ void process_init(void)
     /* Files first, as root; then everything as the user. */
     set_hostname(process);
     write_host_files(process);
+    fs_init_done();
     make_workdir(&workdir);
     if (console_open_std() < 0)
         no_memory();
