@@ -271,8 +271,10 @@ static void rename_notify(struct walk *from, struct walk *to, const char *old_na
     notify(to->at->inode, IN_MOVED_TO | dir_bit, moved->name, moved->inode, cookie);
     if (moved->inode->watches)
         notify(moved->inode, IN_MOVE_SELF, NULL, NULL, 0);
-    if (replaced && replaced->watches)
-        notify(replaced, replaced->nlink ? IN_ATTRIB : IN_DELETE_SELF, NULL, NULL, 0);
+    if (replaced && !S_ISDIR(replaced->mode))
+        notify(replaced, IN_ATTRIB, NULL, NULL, 0);
+    if (replaced && replaced->nlink == 0)
+        notify(replaced, IN_DELETE_SELF, NULL, NULL, 0);
 }
 
 static int rename_last(struct walk *from, struct dentry *source, struct walk *to, struct dentry *target, unsigned flags)
