@@ -97,8 +97,9 @@ static void page_fault(struct trap_frame *frame)
     int r = mm_fault(frame->fault_addr, frame->error_code | PF_USER, &code);
     if (r == -EFAULT)
         send_fault(frame, SIGSEGV, code, frame->fault_addr);
-    else if (r < 0)
+    else if (r == -EIO)
         send_fault(frame, SIGBUS, BUS_ADRERR, frame->fault_addr);
+    /* -ENOMEM: SIGKILL is on its way */
 }
 
 /* SIGFPE codes from the x87 status word or MXCSR: flags not masked, in the CPU's priority. */

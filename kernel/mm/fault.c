@@ -225,7 +225,7 @@ static void choose_window(struct vma *vma, uaddr_t page, uaddr_t *ret_start, uad
     size_t pages = WINDOW_PAGES;
     uaddr_t start, end;
 
-    if (page == vma->fault_next && vma->fault_pages)
+    if (page == vma->fault_next && vma->fault_pages && !vma->file)
         pages = MIN(vma->fault_pages * 2, WINDOW_PAGES_MAX);
     if (pages > pages_available() / 4)
         pages = 1;
