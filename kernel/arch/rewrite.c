@@ -12,7 +12,7 @@
  */
 #include "kernel/arch/rewrite.h"
 
-#include "kernel/arch/offsets.h"
+#include "kernel/arch/instruction.h"
 #include "kernel/arch/stubs.h"
 #include "kernel/arch/trap.h"
 #include "kernel/lib/string.h"
@@ -22,16 +22,17 @@
 #define BRANCH_NEAR 2048 /* how far around a site branches into it are looked for */
 
 struct text {
-    uaddr_t start;
     const uint8_t *bytes;
     size_t size;
 };
 
 struct match {
-    size_t start, length;         /* bytes that the jump and its padding replace */
-    size_t return_offset;         /* where the application goes on, in the text */
-    uint8_t before[10], after[8]; /* instructions the stub runs before and after the call */
+    size_t start, length; /* bytes that the jump and its padding replace */
+    size_t return_offset; /* where the application goes on, in the text */
+    /* Instructions the stub runs before and after the call, and those of the former that are to be moved there. */
+    uint8_t before[STUB_BEFORE_MAX], after[8];
     uint8_t before_size, after_size;
+    uint8_t relative; /* offset in before[] of a RIP-relative displacement; 0 = none */
 };
 
 static uint64_t rewritten_count, left_count;
@@ -89,55 +90,46 @@ static bool match_mov_rax(const struct text *t, size_t site, struct match *m)
     return true;
 }
 
-/* Registers that a displaced instruction may set: not the call's number, not what the call changes, not the stack. */
-static bool may_be_set(unsigned reg)
-{
-    return reg != 0 /* rax */ && reg != 1 /* rcx */ && reg != 4 /* rsp */ && reg != 11;
-}
-
 /*
- * lea disp32(%reg),%reg or lea disp32(%rip),%reg; syscall: the last argument's address. Running it twice must give the
- * same, so it may not change its own base; an address relative to %rip becomes a constant.
+ * mov $imm32,%eax; one to three plain instructions; syscall. Only the mov is replaced; the stub repeats what lies
+ * between.
  */
-static bool match_lea(const struct text *t, size_t site, struct match *m)
+static bool match_mov_eax_apart(const struct text *t, size_t site, struct match *m)
 {
-    if (site < 8)
-        return false;
-    const uint8_t *lea = t->bytes + site - 7;
-    unsigned reg = (lea[2] >> 3 & 7) | (lea[0] & 4) << 1, base = (lea[2] & 7) | (lea[0] & 1) << 3;
-    if ((lea[0] & 0xfa) != 0x48 || lea[1] != 0x8d || !may_be_set(reg))
-        return false;
-    *m = (struct match){.start = site - 7, .length = 7, .return_offset = site + 2};
-    if (lea[2] >> 6 == 2 && (lea[2] & 7) != 4 && base != reg) {
-        m->before_size = 7;
-        memcpy(m->before, lea, 7);
-        return true;
-    }
-    if ((lea[2] & 0xc7) == 0x05) {
-        uint64_t address = t->start + site + (uint64_t)(int64_t)(int32_t)load32(lea + 3);
-        m->before_size = 10;
-        m->before[0] = 0x48 | (uint8_t)(reg >> 3);
-        m->before[1] = 0xb8 | (uint8_t)(reg & 7);
-        memcpy(m->before + 2, &address, sizeof(address));
+    for (size_t gap = 2; gap <= STUB_BEFORE_MAX - 5 && gap + 6 <= site; gap++) {
+        size_t start = site - gap - 5, at = start + 5;
+        if (t->bytes[start] != 0xb8 || (t->bytes[start - 1] & 0xf0) == 0x40 ||
+            load32(t->bytes + start + 1) >= SYSCALL_NR_MAX)
+            continue;
+        struct plain plain;
+        uint8_t relative = 0;
+        while (at < site && plain_instruction(t->bytes + at, site - at, &plain) && !(relative && plain.relative)) {
+            if (plain.relative)
+                relative = (uint8_t)(at - start + plain.relative);
+            at += plain.size;
+        }
+        if (at != site)
+            continue;
+        *m = (struct match){.start = start,
+                            .length = 5,
+                            .return_offset = site + 2,
+                            .before_size = (uint8_t)(5 + gap),
+                            .relative = relative};
+        memcpy(m->before, t->bytes + start, 5 + gap);
         return true;
     }
     return false;
 }
 
-/* The end of every thread of glibc: mov $60,%edx ... 1: xor %edi,%edi; mov %edx,%eax; syscall; jmp 1b. */
-static bool match_exit_loop(const struct text *t, size_t site, struct match *m)
+/* xor %edi,%edi; mov %edx,%eax; syscall; jmp back: how glibc's threads exit. */
+static bool match_exit(const struct text *t, size_t site, struct match *m)
 {
-    static const uint8_t loop[] = {0x31, 0xff, 0x89, 0xd0, 0x0f, 0x05, 0xeb, 0xf8}, exit_nr[] = {0xba, 60, 0, 0, 0};
-    if (site < 24 || site + 4 > t->size || memcmp(t->bytes + site - 4, loop, sizeof(loop)) != 0)
+    static const uint8_t before[] = {0x31, 0xff, 0x89, 0xd0}, after[] = {0xeb, 0xf8};
+    if (!before_is(t, site, before, sizeof(before), 0) || !after_is(t, site, after, sizeof(after), 0))
         return false;
-    for (size_t gap = 0; gap < 8; gap++) {
-        if (memcmp(t->bytes + site - 4 - gap - sizeof(exit_nr), exit_nr, sizeof(exit_nr)) == 0) {
-            *m = (struct match){.start = site - 2, .length = 6, .return_offset = site - 4, .before_size = 2};
-            memcpy(m->before, loop + 2, 2);
-            return true;
-        }
-    }
-    return false;
+    *m = (struct match){.start = site - 4, .length = 6, .return_offset = site + 2, .before_size = 4};
+    memcpy(m->before, before, sizeof(before));
+    return true;
 }
 
 /* Might a jump in the neighbourhood land on offset `target`? Looks at every byte as if an instruction began there. */
@@ -182,7 +174,7 @@ static bool match_compare(const struct text *t, size_t site, struct match *m)
 static bool match_site(const struct text *t, size_t site, struct match *m)
 {
     return match_mov_eax(t, site, m) || match_store_r11(t, site, m) || match_mov_rax(t, site, m) ||
-           match_lea(t, site, m) || match_exit_loop(t, site, m) || match_compare(t, site, m);
+           match_compare(t, site, m) || match_mov_eax_apart(t, site, m) || match_exit(t, site, m);
 }
 
 /* The site becomes `jmp stub`, the rest of it breakpoints that nothing reaches. */
@@ -196,6 +188,8 @@ static bool patch(uaddr_t start, uint8_t *text, const struct match *m)
         .after = m->after,
         .before_size = m->before_size,
         .after_size = m->after_size,
+        .relative = m->relative,
+        .syscall_kept = m->start + m->length <= m->return_offset - 2,
     };
     uaddr_t stub = stub_new(&request);
     if (!stub)
@@ -210,7 +204,7 @@ static bool patch(uaddr_t start, uint8_t *text, const struct match *m)
 void rewrite_text_copy(uaddr_t start, void *text, size_t size)
 {
     uint8_t *bytes = text;
-    const struct text t = {start, bytes, size};
+    const struct text t = {bytes, size};
     for (size_t i = 0; i + 1 < size; i++) {
         struct match m;
         if (bytes[i + 1] != 0x05) {
@@ -221,7 +215,7 @@ void rewrite_text_copy(uaddr_t start, void *text, size_t size)
             continue;
         if (match_site(&t, i, &m) && patch(start, bytes, &m)) {
             rewritten_count++;
-            i = MAX(m.return_offset, m.start + m.length) - 1;
+            i = m.return_offset - 1;
         } else {
             left_count++;
         }
@@ -273,7 +267,7 @@ void rewrite_leave_stub(struct trap_frame *frame)
         return;
     switch (place.progress) {
     case STUB_BEFORE_CALL:
-        frame->rip = place.site;
+        frame->rip = place.resume;
         break;
     case STUB_AFTER_CALL:
         run_compare(frame, place.after);

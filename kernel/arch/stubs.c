@@ -24,6 +24,7 @@
 struct slot {
     uaddr_t site; /* 0 = free */
     uint8_t site_size, before_size, after_size;
+    bool syscall_kept;
 };
 
 struct area {
@@ -89,6 +90,12 @@ static void stub_write(uaddr_t stub, const struct stub_request *r)
 
     memset(code, 0xcc, sizeof(code));
     p = put(p, r->before, r->before_size);
+    if (r->relative) { /* the same target from another place */
+        int32_t distance;
+        memcpy(&distance, code + r->relative, sizeof(distance));
+        distance -= (int32_t)(stub - r->site);
+        memcpy(code + r->relative, &distance, sizeof(distance));
+    }
     p = put(p, lea_rcx, sizeof(lea_rcx));
     p = put_relative(p, stub + r->before_size + LEA_SIZE, r->after_size ? back : r->return_addr);
     p = put(p, jmp_gs, sizeof(jmp_gs));
@@ -101,15 +108,27 @@ static void stub_write(uaddr_t stub, const struct stub_request *r)
     memcpy((void *)stub, code, sizeof(code));
 }
 
+/* A moved displacement must still reach its target. */
+static bool relative_in_reach(const struct stub_request *r, uaddr_t stub)
+{
+    int32_t distance;
+    if (!r->relative)
+        return true;
+    memcpy(&distance, r->before + r->relative, sizeof(distance));
+    int64_t moved = distance - (int64_t)(stub - r->site);
+    return moved == (int32_t)moved;
+}
+
 uaddr_t stub_new(const struct stub_request *r)
 {
     struct area *area = area_with_room(r->site);
-    if (!area)
+    if (!area || !relative_in_reach(r, area->base) || !relative_in_reach(r, area->base + area->slot_count * STUB_SIZE))
         return 0;
     size_t i = area->next_free;
     while (area->slots[i].site)
         i++;
-    area->slots[i] = (struct slot){r->site, (uint8_t)r->site_size, (uint8_t)r->before_size, (uint8_t)r->after_size};
+    area->slots[i] =
+        (struct slot){r->site, (uint8_t)r->site_size, (uint8_t)r->before_size, (uint8_t)r->after_size, r->syscall_kept};
     area->next_free = i + 1;
     area->used++;
     uaddr_t stub = area->base + i * STUB_SIZE;
@@ -127,7 +146,10 @@ bool stub_find(uaddr_t addr, struct stub_place *ret_place)
         const struct slot *slot = &area->slots[(addr - area->base) / STUB_SIZE];
         if (!slot->site)
             return false;
-        *ret_place = (struct stub_place){.site = slot->site, .site_size = slot->site_size};
+        *ret_place = (struct stub_place){.site = slot->site, .site_size = slot->site_size, .resume = slot->site};
+        /* what stands between the replaced mov and the kept syscall is still there */
+        if (slot->syscall_kept && offset >= slot->site_size)
+            ret_place->resume += MIN(offset, slot->before_size);
         if (slot->after_size && offset >= back) {
             ret_place->progress = offset == back ? STUB_AFTER_CALL : STUB_DONE;
             memcpy(ret_place->after, (const uint8_t *)(addr - offset + back), slot->after_size);

@@ -5,13 +5,16 @@
 #include "kernel/lib/types.h"
 
 #define STUB_SIZE 32
+#define STUB_BEFORE_MAX 16
 
 struct stub_request {
     uaddr_t site;
     size_t site_size;    /* bytes displaced there */
     uaddr_t return_addr; /* where the application goes on after the site */
     const uint8_t *before, *after;
-    size_t before_size, after_size; /* at most 10 and 6; not both */
+    size_t before_size, after_size; /* at most STUB_BEFORE_MAX and 6; not both */
+    size_t relative;                /* offset in before of a RIP-relative displacement as at the site; 0 = none */
+    bool syscall_kept;              /* the site's own syscall still stands before return_addr */
 };
 
 enum stub_progress { STUB_BEFORE_CALL, STUB_AFTER_CALL, STUB_DONE };
@@ -20,6 +23,7 @@ struct stub_place {
     uaddr_t site;
     size_t site_size;
     enum stub_progress progress;
+    uaddr_t resume;   /* STUB_BEFORE_CALL: where the application's own code does the rest */
     uint8_t after[8]; /* the displaced instruction, when progress is STUB_AFTER_CALL */
 };
 
