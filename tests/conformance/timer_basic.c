@@ -176,7 +176,6 @@ int main(void)
     printf("usage: %d\n", usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec > 20000);
     SHOW(getrusage(RUSAGE_THREAD, &usage));
     SHOW(getrusage(RUSAGE_CHILDREN, &usage));
-    SHOW(usage.ru_utime.tv_usec);
     SHOW(getrusage(7, &usage));
     struct tms tms;
     printf("times %d\n", times(&tms) != -1);
