@@ -84,6 +84,16 @@ static int load_part(struct part *part, const char *path, char **ret_error)
     return result;
 }
 
+/* The target would take the source's place. */
+static bool is_target(const struct conversion *conversion)
+{
+    const struct oci_store *store = &conversion->source.store;
+    struct stat status;
+
+    return stat(conversion->output.path, &status) == 0 && status.st_dev == store->device &&
+           status.st_ino == store->inode;
+}
+
 /* Everything that can be wrong without looking at the layers is found before they are. */
 static int prepare(struct conversion *conversion, char **ret_error)
 {
@@ -97,6 +107,8 @@ static int prepare(struct conversion *conversion, char **ret_error)
     if (output_open(&conversion->output, options->target, options->replace, ret_error) < 0 ||
         oci_image_open(&conversion->source, options->source, &options->limits, options->progress, ret_error) < 0)
         return -1;
+    if (is_target(conversion))
+        return error_set(ret_error, "%s is both source and target", options->target);
     policy_source_init(&conversion->policy_source);
     if (convert_policy(&conversion->policy_source, &conversion->source.config, ret_error) < 0)
         return error_wrap(ret_error, "%s", options->source);

@@ -191,6 +191,8 @@ int oci_store_open(struct oci_store *store, const char *path, uint64_t size_max,
     *store = (struct oci_store){.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (store->fd < 0 || fstat(store->fd, &status) < 0)
         return error_set_errno(ret_error, errno, "cannot open %s", path);
+    store->device = status.st_dev;
+    store->inode = status.st_ino;
     if (S_ISDIR(status.st_mode))
         return 0;
     store->is_archive = 1;

@@ -14,7 +14,9 @@ struct store_member {
 };
 
 struct oci_store {
-    int fd;                       /* the folder, or the (uncompressed) archive */
+    int fd;       /* the folder, or the (uncompressed) archive */
+    dev_t device; /* of what was opened, whatever fd is now */
+    ino_t inode;
     struct store_member *members; /* of an archive; a later one of the same name counts */
     size_t member_count;
     int is_archive;
