@@ -294,9 +294,27 @@ bool kernel_lock_held(void)
 
 /* ---- untrusted and application memory: both are the program's own ---- */
 
+static unsigned long spoil_at;
+static bool spoiled;
+
+void hosted_spoil_copy(unsigned long n)
+{
+    spoil_at = n;
+    spoiled = false;
+}
+
+bool hosted_copy_spoiled(void)
+{
+    return spoiled;
+}
+
 void untrusted_copy_in(void *dst, host_ptr src, size_t size)
 {
     memcpy(dst, (const void *)src.addr, size);
+    if (spoil_at > 0 && --spoil_at == 0 && size > 0) {
+        ((uint8_t *)dst)[size / 3] ^= 0x40;
+        spoiled = true;
+    }
 }
 
 void untrusted_copy_out(host_ptr dst, const void *src, size_t size)

@@ -27,6 +27,10 @@ void hosted_fail_alloc(unsigned long n);
 bool hosted_alloc_failed(void); /* since hosted_fail_alloc */
 long hosted_alloc_live(void);   /* allocations not freed yet */
 
+/* The n-th copy from untrusted memory from now on brings one wrong byte, once; 0 = none. */
+void hosted_spoil_copy(unsigned long n);
+bool hosted_copy_spoiled(void); /* since hosted_spoil_copy */
+
 /* The last kernel message. */
 extern char hosted_message[512];
 extern unsigned hosted_message_count;

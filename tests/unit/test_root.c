@@ -53,7 +53,7 @@ static int setup(void **state)
     image = hosted_image_make(script, "-Eforce-inode-extended");
     if (!image)
         return -1;
-    struct verity_params params = params_of(image, 64);
+    struct verity_params params = params_of(image, 4);
     if (verity_open(&params, &device) < 0 || erofs_open(device, &lower) < 0)
         return -1;
     struct super_block *root = overlay_new(lower);
@@ -346,6 +346,19 @@ static void busy_day(void)
     CALL1(close, fd);
 }
 
+/* Whatever failed, the tree is whole: nothing is lost, and the work can be done. */
+static void tidy_and_check(void)
+{
+    dentry_shrink(SIZE_MAX);
+    CALL2(rename, "/empty/many", "/many");
+    CALL2(rename, "/empty/page", "/page");
+    CALL1(unlink, "/empty/zeros");
+    CALL3(close_range, 0, ~0u, 0);
+    assert_string_equal(get_file("/many/file-with-number-2"), "2\n");
+    assert_int_equal(stat_of("/page").stx_size, 4096);
+    assert_int_equal(count_entries("/empty"), 2);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     busy_day();
@@ -354,18 +367,26 @@ static void every_allocation_may_fail(void **state)
         busy_day();
         bool done = !hosted_alloc_failed();
         hosted_fail_alloc(0);
-        dentry_shrink(SIZE_MAX);
-        /* Whatever failed, the tree is whole: nothing is lost, and the work can be done. */
-        CALL2(rename, "/empty/many", "/many");
-        CALL2(rename, "/empty/page", "/page");
-        CALL1(unlink, "/empty/zeros");
-        CALL3(close_range, 0, ~0u, 0);
-        assert_string_equal(get_file("/many/file-with-number-2"), "2\n");
-        assert_int_equal(stat_of("/page").stx_size, 4096);
-        assert_int_equal(count_entries("/empty"), 2);
+        tidy_and_check();
         if (done)
             break;
     }
+}
+
+static void every_block_may_be_spoiled(void **state)
+{
+    for (unsigned long n = 1;; n++) {
+        hosted_message_count = 0;
+        hosted_spoil_copy(n);
+        busy_day();
+        bool done = !hosted_copy_spoiled();
+        hosted_spoil_copy(0);
+        assert_true(hosted_message_count <= 1);
+        tidy_and_check();
+        if (done)
+            break;
+    }
+    assert_true(hosted_message_count == 0);
 }
 
 static void inode_numbers_survive_eviction(void **state)
@@ -393,6 +414,7 @@ int main(void)
         cmocka_unit_test(other_layouts_read_the_same),
         cmocka_unit_test(inode_numbers_survive_eviction),
         cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(every_block_may_be_spoiled),
     };
     return cmocka_run_group_tests_name("root", tests, setup, teardown);
 }
