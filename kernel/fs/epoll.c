@@ -38,18 +38,19 @@ struct epoll_wait {
     struct epoll_wait *next;
 };
 
+/* In the order of a wake-up and a report. */
 struct epoll_item {
+    struct epoll_wait first_wait;
     struct epoll *ep;
+    TAILQ_ENTRY(epoll_item) ready_link;
     struct file *file; /* not referenced: epoll_file_released() removes the item in time */
+    uint64_t data;
+    uint32_t events; /* wanted, with EPOLL_PRIVATE bits */
     int fd;
     bool ready;
     bool first_wait_used;
-    uint32_t events; /* wanted, with EPOLL_PRIVATE bits */
-    uint64_t data;
-    TAILQ_ENTRY(epoll_item) ready_link;
     RB_ENTRY(epoll_item) node;
     LIST_ENTRY(epoll_item) file_link;
-    struct epoll_wait first_wait;
     struct epoll_wait *more_waits;
 };
 

@@ -24,10 +24,8 @@ static ssize_t file_read(struct file *file, struct iov_iter *to, file_off_t *pos
 {
     if (!file_readable(file))
         return -EBADF;
-    if (S_ISDIR(file->inode->mode))
-        return -EISDIR;
-    if (!file->ops->read)
-        return -EINVAL;
+    if (unlikely(!file->ops->read))
+        return S_ISDIR(file->inode->mode) ? -EISDIR : -EINVAL;
     ssize_t result = file->ops->read(file, to, pos);
     if (result > 0)
         notify_file(file, IN_ACCESS);

@@ -15,12 +15,13 @@
 #define CHUNK_SHIFT 6
 #define CHUNK_SIZE (1U << CHUNK_SHIFT)
 
-/* Past this many bytes a writer looks whether the ring has emptied, so that it can go back to its first page. */
-#define BASE_AFTER 2048U
+/* Past this many bytes a writer looks whether the ring has emptied, so that it can go back to its first lines. */
+#define BASE_AFTER 256U
+
+uint32_t chan_ring_bytes;
 
 static struct {
     uint32_t count;
-    uint32_t ring_size;
     host_ptr ready, dirty, channels, rings;
     uint32_t ready_tail;
     uint32_t dirty_head;
@@ -84,7 +85,7 @@ void chan_init(void)
     arena.chunks = kzalloc(n / CHUNK_SIZE * sizeof(struct chan *));
     if (!arena.chunks)
         panic("no memory for the arena");
-    arena.ring_size = h.ring_size;
+    chan_ring_bytes = h.ring_size;
     arena.ready = host_ptr_add(base, h.ready_offset);
     arena.dirty = host_ptr_add(base, h.dirty_offset);
     arena.channels = host_ptr_add(base, h.channels_offset);
@@ -93,30 +94,34 @@ void chan_init(void)
     arena.count = n;
 }
 
-uint32_t chan_ring_size(void)
+static bool chunk_make(uint32_t number)
 {
-    return arena.ring_size;
+    struct chan *chunk = kzalloc(CHUNK_SIZE * sizeof(struct chan));
+    if (!chunk)
+        return false;
+    for (uint32_t i = 0; i < CHUNK_SIZE; i++) {
+        struct chan *c = &chunk[i];
+        c->number = ALIGN_DOWN(number, CHUNK_SIZE) + i;
+        c->shared = host_ptr_add(arena.channels, (uint64_t)c->number * sizeof(struct channel));
+        c->rx = host_ptr_add(arena.rings, (uint64_t)c->number * 2 * chan_ring_bytes);
+        c->tx = host_ptr_add(c->rx, chan_ring_bytes);
+    }
+    arena.chunks[number >> CHUNK_SHIFT] = chunk;
+    return true;
 }
 
-/* The private state of a channel; NULL if it was never used (or, with make, out of memory). */
-static struct chan *chan_get(uint32_t number, bool make)
+/* The private state of a channel; NULL if it was never used. */
+static inline struct chan *chan_find(uint32_t number)
 {
-    struct chan **chunk = &arena.chunks[number >> CHUNK_SHIFT];
-    if (!*chunk) {
-        if (!make)
-            return NULL;
-        *chunk = kzalloc(CHUNK_SIZE * sizeof(struct chan));
-        if (!*chunk)
-            return NULL;
-        for (uint32_t i = 0; i < CHUNK_SIZE; i++) {
-            struct chan *c = &(*chunk)[i];
-            c->number = ALIGN_DOWN(number, CHUNK_SIZE) + i;
-            c->shared = host_ptr_add(arena.channels, (uint64_t)c->number * sizeof(struct channel));
-            c->rx = host_ptr_add(arena.rings, (uint64_t)c->number * 2 * arena.ring_size);
-            c->tx = host_ptr_add(c->rx, arena.ring_size);
-        }
-    }
-    return &(*chunk)[number & (CHUNK_SIZE - 1)];
+    struct chan *chunk = arena.chunks[number >> CHUNK_SHIFT];
+    return chunk ? &chunk[number & (CHUNK_SIZE - 1)] : NULL;
+}
+
+/* The same, made if need be; NULL when out of memory. */
+static struct chan *chan_make(uint32_t number)
+{
+    struct chan *c = chan_find(number);
+    return c || !chunk_make(number) ? c : chan_find(number);
 }
 
 static void chan_open(struct chan *c, void (*news)(struct chan *, uint32_t), void *owner)
@@ -138,7 +143,7 @@ struct chan *chan_alloc(void (*news)(struct chan *, uint32_t), void *owner)
     } else {
         if (arena.never_used >= arena.count)
             return NULL;
-        c = chan_get(arena.never_used, true);
+        c = chan_make(arena.never_used);
         if (!c)
             return NULL;
         arena.never_used += 2;
@@ -159,7 +164,7 @@ struct chan *chan_adopt(uint32_t number, void (*news)(struct chan *, uint32_t), 
 {
     if (number < CHANNEL_FIRST_SOCKET || number >= arena.count || number % 2 == 0)
         host_lied("accepted channel: number");
-    struct chan *c = chan_get(number, true);
+    struct chan *c = chan_make(number);
     if (!c)
         return NULL;
     if (c->state == CHAN_OPEN)
@@ -172,7 +177,7 @@ struct chan *chan_console(uint32_t number, void (*news)(struct chan *, uint32_t)
 {
     if (arena.count == 0)
         return NULL;
-    struct chan *c = chan_get(number, true);
+    struct chan *c = chan_make(number);
     if (c)
         chan_open(c, news, owner);
     return c;
@@ -215,7 +220,7 @@ static void chan_ready(uint32_t number)
     host_ptr shared = host_ptr_add(arena.channels, (uint64_t)number * sizeof(struct channel));
     /* Flag first, then the channel: an exchange, so that the loads below cannot pass it. */
     untrusted_exchange32(host_ptr_add(shared, offsetof(struct channel, ready_queued)), 0);
-    struct chan *c = chan_get(number, false);
+    struct chan *c = chan_find(number);
     if (!c || c->state == CHAN_FREE)
         return; /* an accepted connection whose record was not read yet; accept looks for itself */
     uint32_t events = low(untrusted_peek64(SHARED(c, host_events)));
@@ -237,7 +242,7 @@ static void chan_ready(uint32_t number)
 static void prefetch(const uint32_t *numbers, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        struct chan *c = numbers[i] < arena.count ? chan_get(numbers[i], false) : NULL;
+        struct chan *c = numbers[i] < arena.count ? chan_find(numbers[i]) : NULL;
         if (!c || !c->owner)
             continue;
         __builtin_prefetch((const void *)c->shared.addr);
@@ -327,12 +332,12 @@ static void rx_look(struct chan *c)
 {
     uint32_t head = low(untrusted_peek64(SHARED(c, rx_head)));
     uint32_t used = head - c->rx_tail;
-    if (used > arena.ring_size)
+    if (used > chan_ring_bytes)
         host_lied("rx ring: head");
     if (used)
         c->rx_base = high(untrusted_peek64(SHARED(c, ready_queued)));
     c->rx_head = head;
-    c->rx_was_half_full |= used >= arena.ring_size / 2;
+    c->rx_was_half_full |= used >= chan_ring_bytes / 2;
 }
 
 uint32_t chan_rx_used(struct chan *c)
@@ -341,26 +346,19 @@ uint32_t chan_rx_used(struct chan *c)
     return c->rx_head - c->rx_tail;
 }
 
-uint32_t chan_rx_used_at_least(struct chan *c, uint32_t wanted)
-{
-    if (c->rx_head - c->rx_tail < wanted)
-        rx_look(c);
-    return c->rx_head - c->rx_tail;
-}
-
 /* Callers stay inside what they were told is there, so only a host that moved its index meanwhile gets here. */
 static void rx_check(const struct chan *c, uint32_t offset, uint32_t size)
 {
     uint32_t used = c->rx_head - c->rx_tail;
-    if (unlikely(used > arena.ring_size || offset > used || size > used - offset))
+    if (unlikely(used > chan_ring_bytes || offset > used || size > used - offset))
         host_lied("rx ring: moved");
 }
 
 size_t chan_rx_copy(struct chan *c, struct iov_iter *to, uint32_t offset, uint32_t size)
 {
     rx_check(c, offset, size);
-    uint32_t at = (c->rx_tail + offset - c->rx_base) & (arena.ring_size - 1);
-    uint32_t first = MIN(size, arena.ring_size - at);
+    uint32_t at = (c->rx_tail + offset - c->rx_base) & (chan_ring_bytes - 1);
+    uint32_t first = MIN(size, chan_ring_bytes - at);
     size_t done = copy_untrusted_to_iter(to, host_ptr_add(c->rx, at), first);
     if (done == first && first < size)
         done += copy_untrusted_to_iter(to, c->rx, size - first);
@@ -370,8 +368,8 @@ size_t chan_rx_copy(struct chan *c, struct iov_iter *to, uint32_t offset, uint32
 void chan_rx_copy_kernel(struct chan *c, void *dst, uint32_t offset, uint32_t size)
 {
     rx_check(c, offset, size);
-    uint32_t at = (c->rx_tail + offset - c->rx_base) & (arena.ring_size - 1);
-    uint32_t first = MIN(size, arena.ring_size - at);
+    uint32_t at = (c->rx_tail + offset - c->rx_base) & (chan_ring_bytes - 1);
+    uint32_t first = MIN(size, chan_ring_bytes - at);
     untrusted_copy_in(dst, host_ptr_add(c->rx, at), first);
     if (first < size)
         untrusted_copy_in((char *)dst + first, c->rx, size - first);
@@ -382,7 +380,7 @@ void chan_rx_consume(struct chan *c, uint32_t size)
     rx_check(c, 0, size);
     c->rx_tail += size;
     untrusted_poke64(SHARED(c, rx_tail), pair(c->rx_tail, c->tx_head));
-    if (c->rx_was_half_full && c->rx_head - c->rx_tail < arena.ring_size / 2) {
+    if (c->rx_was_half_full && c->rx_head - c->rx_tail < chan_ring_bytes / 2) {
         c->rx_was_half_full = false;
         chan_make_dirty(c);
     }
@@ -393,7 +391,7 @@ void chan_rx_consume(struct chan *c, uint32_t size)
 static void tx_look(struct chan *c)
 {
     uint32_t tail = high(untrusted_peek64(SHARED(c, rx_head)));
-    if (c->tx_head - tail > arena.ring_size)
+    if (c->tx_head - tail > chan_ring_bytes)
         host_lied("tx ring: tail");
     c->tx_tail = tail;
 }
@@ -401,8 +399,8 @@ static void tx_look(struct chan *c)
 uint32_t chan_tx_room(struct chan *c, uint32_t wanted)
 {
     uint32_t used = c->tx_head - c->tx_tail;
-    uint32_t at = (c->tx_head - c->tx_base) & (arena.ring_size - 1);
-    if (used != 0 && (arena.ring_size - used < wanted || at >= BASE_AFTER)) {
+    uint32_t at = (c->tx_head - c->tx_base) & (chan_ring_bytes - 1);
+    if (used != 0 && (chan_ring_bytes - used < wanted || at >= BASE_AFTER)) {
         tx_look(c);
         used = c->tx_head - c->tx_tail;
     }
@@ -410,20 +408,20 @@ uint32_t chan_tx_room(struct chan *c, uint32_t wanted)
         c->tx_base = c->tx_head;
         untrusted_poke64(SHARED(c, tx_base), c->tx_base);
     }
-    return arena.ring_size - used;
+    return chan_ring_bytes - used;
 }
 
 static void tx_check(const struct chan *c, uint32_t offset, uint32_t size)
 {
-    uint32_t room = arena.ring_size - (c->tx_head - c->tx_tail);
-    ASSERT(room <= arena.ring_size && offset <= room && size <= room - offset);
+    uint32_t room = chan_ring_bytes - (c->tx_head - c->tx_tail);
+    ASSERT(room <= chan_ring_bytes && offset <= room && size <= room - offset);
 }
 
 size_t chan_tx_copy(struct chan *c, struct iov_iter *from, uint32_t offset, uint32_t size)
 {
     tx_check(c, offset, size);
-    uint32_t at = (c->tx_head + offset - c->tx_base) & (arena.ring_size - 1);
-    uint32_t first = MIN(size, arena.ring_size - at);
+    uint32_t at = (c->tx_head + offset - c->tx_base) & (chan_ring_bytes - 1);
+    uint32_t first = MIN(size, chan_ring_bytes - at);
     size_t done = copy_untrusted_from_iter(from, host_ptr_add(c->tx, at), first);
     if (done == first && first < size)
         done += copy_untrusted_from_iter(from, c->tx, size - first);
@@ -433,8 +431,8 @@ size_t chan_tx_copy(struct chan *c, struct iov_iter *from, uint32_t offset, uint
 void chan_tx_copy_kernel(struct chan *c, const void *src, uint32_t offset, uint32_t size)
 {
     tx_check(c, offset, size);
-    uint32_t at = (c->tx_head + offset - c->tx_base) & (arena.ring_size - 1);
-    uint32_t first = MIN(size, arena.ring_size - at);
+    uint32_t at = (c->tx_head + offset - c->tx_base) & (chan_ring_bytes - 1);
+    uint32_t first = MIN(size, chan_ring_bytes - at);
     untrusted_copy_out_own(host_ptr_add(c->tx, at), src, first);
     if (first < size)
         untrusted_copy_out_own(c->tx, (const char *)src + first, size - first);

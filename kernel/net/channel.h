@@ -6,29 +6,35 @@
 #define COFRE_KERNEL_NET_CHANNEL_H
 
 #include "abi/ring.h"
+#include "kernel/arch/untrusted.h"
 #include "kernel/lib/types.h"
 #include "kernel/mm/uio.h"
 
 enum chan_state { CHAN_FREE, CHAN_OPEN, CHAN_CLOSING };
 
+/* The first line is what every read and write uses. */
 struct chan {
-    uint32_t number;
-    uint8_t state;
-    bool rx_was_half_full;
     uint32_t rx_tail, rx_head, rx_base; /* own; last seen; last seen */
     uint32_t tx_head, tx_tail, tx_base; /* own; last seen; own */
     uint32_t flags;                     /* kernel_flags as last stored */
-    host_ptr shared;                    /* struct channel */
-    host_ptr rx, tx;                    /* ring bytes */
-    void (*news)(struct chan *c,
-                 uint32_t event); /* the host says something changed; event: enum channel_event so far */
+    uint8_t state;
+    bool rx_was_half_full;
+    host_ptr shared; /* struct channel */
+    host_ptr rx, tx; /* ring bytes */
+    /* The host says something changed; event: enum channel_event so far. */
+    void (*news)(struct chan *c, uint32_t event);
     void *owner;
+    uint32_t number;
     struct chan *next_free;
 };
 
 /* Reads and checks the arena's header; an absent arena leaves the kernel without channels. */
 void chan_init(void);
-uint32_t chan_ring_size(void);
+extern uint32_t chan_ring_bytes; /* set once */
+static inline uint32_t chan_ring_size(void)
+{
+    return chan_ring_bytes;
+}
 
 /* A free channel of the kernel's half, open; NULL if none is left. */
 struct chan *chan_alloc(void (*news)(struct chan *, uint32_t), void *owner) must_check;
@@ -45,10 +51,19 @@ void chan_take_events(struct chan *c, uint32_t events);
 
 /* enum channel_event bits; *ret_error (may be NULL) = the positive errno when CHAN_EV_ERROR is among them. */
 uint32_t chan_events(struct chan *c, int *ret_error);
+/* Of these bits, some are set: worth calling chan_events(). */
+static inline bool chan_has_events(const struct chan *c, uint32_t events)
+{
+    return untrusted_peek64(host_ptr_add(c->shared, offsetof(struct channel, host_events))) & events;
+}
 
 /* Bytes that can be read now. chan_rx_used_at_least is cheaper: it looks at the host's index only if needed. */
 uint32_t chan_rx_used(struct chan *c);
-uint32_t chan_rx_used_at_least(struct chan *c, uint32_t wanted);
+static inline uint32_t chan_rx_used_at_least(struct chan *c, uint32_t wanted)
+{
+    uint32_t used = c->rx_head - c->rx_tail;
+    return likely(used >= wanted) ? used : chan_rx_used(c);
+}
 /* Copy up to size bytes that lie offset bytes ahead, without consuming; offset + size <= used. Returns bytes moved. */
 size_t chan_rx_copy(struct chan *c, struct iov_iter *to, uint32_t offset, uint32_t size);
 void chan_rx_copy_kernel(struct chan *c, void *dst, uint32_t offset, uint32_t size);
@@ -56,6 +71,10 @@ void chan_rx_consume(struct chan *c, uint32_t size);
 
 /* Free bytes in tx now; looks at the host's index only if fewer than wanted were known to be free. */
 uint32_t chan_tx_room(struct chan *c, uint32_t wanted);
+static inline uint32_t chan_tx_room_known(const struct chan *c)
+{
+    return chan_ring_bytes - (c->tx_head - c->tx_tail);
+}
 /* Put bytes offset bytes past head; offset + size <= room. Nothing is seen by the host before chan_tx_commit(). */
 size_t chan_tx_copy(struct chan *c, struct iov_iter *from, uint32_t offset, uint32_t size);
 void chan_tx_copy_kernel(struct chan *c, const void *src, uint32_t offset, uint32_t size);

@@ -28,13 +28,18 @@ struct endpoint {
 
 struct inet_socket {
     struct socket sock;
+    struct chan *chan; /* the outside, or NULL */
+    int chan_family;
     bool bound;      /* in the port table */
     bool port_given; /* by bind(2), not chosen */
     bool v6only;
+    struct inet_cold *cold;
     struct endpoint local, peer; /* port 0 = unset */
     LIST_ENTRY(inet_socket) port_link;
-    struct chan *chan; /* the outside, or NULL */
-    int chan_family;
+};
+
+/* What only option calls use; inside the socket's own memory, at its end. */
+struct inet_cold {
     uint32_t options_set; /* bit i: options[i] was set by the application */
     int options[INET_OPTION_MAX];
     char congestion[16];
@@ -94,7 +99,7 @@ int inet_host_family(const struct inet_socket *in, const struct endpoint *to);
 int inet_setsockopt(struct socket *sock, int level, int name, const void *value, size_t size);
 int inet_getsockopt(struct socket *sock, int level, int name, void *value, size_t *size);
 void inet_option_changed(struct socket *sock, int name);
-void inet_options_init(struct inet_socket *in);
+void inet_options_init(struct inet_socket *in, struct inet_cold *cold);
 void inet_options_replay(struct inet_socket *in);
 
 int tcp_socket_new(int family, struct socket **ret_sock) must_check;

@@ -46,11 +46,12 @@ _Static_assert(ARRAY_COUNT(table) <= INET_OPTION_MAX, "room in struct inet_socke
 /* SOL_SOCKET options that the host's socket must know of. */
 static const int socket_level[] = {SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_BROADCAST};
 
-void inet_options_init(struct inet_socket *in)
+void inet_options_init(struct inet_socket *in, struct inet_cold *cold)
 {
+    in->cold = cold;
     for (size_t i = 0; i < ARRAY_COUNT(table); i++)
-        in->options[i] = table[i].initial;
-    string_copy(in->congestion, "cubic", sizeof(in->congestion));
+        in->cold->options[i] = table[i].initial;
+    string_copy(in->cold->congestion, "cubic", sizeof(in->cold->congestion));
 }
 
 static int find(const struct inet_socket *in, int level, int name)
@@ -70,8 +71,8 @@ void inet_options_replay(struct inet_socket *in)
         if (socket_option(&in->sock, socket_level[i]))
             (void)inet_host_setsockopt(in, SOL_SOCKET, socket_level[i], &one, sizeof(one));
     for (size_t i = 0; i < ARRAY_COUNT(table); i++)
-        if (table[i].forward && (in->options_set >> i & 1))
-            (void)inet_host_setsockopt(in, table[i].level, table[i].name, &in->options[i], sizeof(int));
+        if (table[i].forward && (in->cold->options_set >> i & 1))
+            (void)inet_host_setsockopt(in, table[i].level, table[i].name, &in->cold->options[i], sizeof(int));
     if (in->chan_family == AF_INET6)
         (void)inet_host_setsockopt(in, SOL_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
 }
@@ -113,12 +114,12 @@ static int set_special(struct inet_socket *in, int level, int name, const void *
 {
     int number;
     if (level == SOL_TCP && name == TCP_CONGESTION && in->sock.type == SOCK_STREAM) {
-        size_t n = MIN(size, sizeof(in->congestion) - 1);
+        size_t n = MIN(size, sizeof(in->cold->congestion) - 1);
         char wanted[16] = {0};
         memcpy(wanted, value, n);
         if (strcmp(wanted, "cubic") != 0 && strcmp(wanted, "reno") != 0)
             return -ENOENT;
-        memcpy(in->congestion, wanted, sizeof(wanted));
+        memcpy(in->cold->congestion, wanted, sizeof(wanted));
         return 0;
     }
     if (is_membership(level, name)) {
@@ -152,10 +153,10 @@ int inet_setsockopt(struct socket *sock, int level, int name, const void *value,
     if (table[i].min == INT32_MIN && level == SOL_TCP && name != TCP_DEFER_ACCEPT && name != TCP_LINGER2 &&
         name != TCP_NOTSENT_LOWAT)
         number = number != 0;
-    if ((in->options_set >> i & 1) && in->options[i] == number)
+    if ((in->cold->options_set >> i & 1) && in->cold->options[i] == number)
         return 0;
-    in->options[i] = number;
-    in->options_set |= 1U << i;
+    in->cold->options[i] = number;
+    in->cold->options_set |= 1U << i;
     /* Accepted connections have TCP_NODELAY from the listener: see tcp_listen. */
     if (in->chan && table[i].forward && !(level == SOL_TCP && name == TCP_NODELAY && in->chan->number % 2))
         return inet_host_setsockopt(in, level, name, &number, sizeof(number));
@@ -174,12 +175,13 @@ int inet_getsockopt(struct socket *sock, int level, int name, void *value, size_
     struct inet_socket *in = inet_of(sock);
     int i = find(in, level, name), number;
     if (i >= 0) {
-        if (level == SOL_IP && *size > 0 && *size < sizeof(int) && in->options[i] >= 0 && in->options[i] <= 255) {
+        if (level == SOL_IP && *size > 0 && *size < sizeof(int) && in->cold->options[i] >= 0 &&
+            in->cold->options[i] <= 255) {
             *size = 1;
-            *(uint8_t *)value = (uint8_t)in->options[i];
+            *(uint8_t *)value = (uint8_t)in->cold->options[i];
             return 0;
         }
-        return answer(value, size, &in->options[i], sizeof(int));
+        return answer(value, size, &in->cold->options[i], sizeof(int));
     }
     if (level == SOL_TCP && sock->type == SOCK_STREAM) {
         switch (name) {
@@ -187,7 +189,7 @@ int inet_getsockopt(struct socket *sock, int level, int name, void *value, size_
             number = in->peer.port ? (ip_is_own(in->peer.ip) ? 65483 : 1448) : 536;
             return answer(value, size, &number, sizeof(number));
         case TCP_CONGESTION:
-            return answer(value, size, in->congestion, sizeof(in->congestion));
+            return answer(value, size, in->cold->congestion, sizeof(in->cold->congestion));
         case TCP_INFO: {
             struct tcp_info info;
             tcp_info_fill(in, &info);

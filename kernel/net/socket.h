@@ -54,22 +54,23 @@ struct socket_ops {
 
 enum { SOCKET_SHUT_RCV = 1, SOCKET_SHUT_SEND = 2 };
 
+/* The first two lines are what every read, write, poll and wake-up uses. */
 struct socket {
     const struct socket_ops *ops;
+    struct wait_queue wait;
+    int error;    /* SO_ERROR: positive, reported once */
+    int peek_off; /* SO_PEEK_OFF, -1 = off */
+    uint32_t rcvlowat;
     uint16_t family, type, protocol;
     uint8_t shutdown; /* SOCKET_SHUT_* */
-    bool listening;   /* SO_ACCEPTCONN */
     bool rx_turn, tx_turn, turn_wanted;
-    int error; /* SO_ERROR: positive, reported once */
-    struct wait_queue wait;
-    struct file *file;                       /* not referenced; NULL while in an accept queue */
+    bool listening;                          /* SO_ACCEPTCONN */
     uint64_t rcv_timeout_ns, snd_timeout_ns; /* 0 = none */
+    struct file *file;                       /* not referenced; NULL while in an accept queue */
     uint32_t rcvbuf, sndbuf;
-    uint32_t rcvlowat;
     uint32_t priority, mark;
     uint64_t options; /* bit n = boolean option SO_n is on */
     struct linger linger;
-    int peek_off; /* SO_PEEK_OFF, -1 = off */
     struct ucred peer_cred;
 };
 

@@ -46,7 +46,7 @@ static struct tcp_socket *tcp_new(int family)
     TAILQ_INIT(&t->backlog);
     TAILQ_INIT(&t->waiting);
     ip_any(t->in.local.ip, family == AF_INET);
-    inet_options_init(&t->in);
+    inet_options_init(&t->in, &t->cold);
     return t;
 }
 
@@ -110,9 +110,7 @@ static struct tcp_socket *accepted_new(struct tcp_socket *listener)
     sock->snd_timeout_ns = from->snd_timeout_ns;
     sock->priority = from->priority;
     t->in.v6only = listener->in.v6only;
-    t->in.options_set = listener->in.options_set;
-    memcpy(t->in.options, listener->in.options, sizeof(t->in.options));
-    memcpy(t->in.congestion, listener->in.congestion, sizeof(t->in.congestion));
+    t->cold = listener->cold;
     t->state = TCP_S_CONNECTED;
     return t;
 }

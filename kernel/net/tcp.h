@@ -18,18 +18,18 @@ enum tcp_state { TCP_S_CLOSED, TCP_S_LISTEN, TCP_S_CONNECTING, TCP_S_CONNECTED, 
 
 struct tcp_socket {
     struct inet_socket in;
-    unsigned refcount;
     enum tcp_state state;
+    unsigned refcount;
     bool connect_told; /* the outcome of a non-blocking connect was returned or is not owed */
     bool error_taken;  /* from the channel */
     bool tx_closed;    /* the host cannot send any more */
+    bool rx_fin;       /* the other end sends no more */
+    bool inside;       /* was connected inside */
     uint64_t rx_bytes, tx_bytes;
 
     /* inside */
     struct tcp_socket *pair; /* referenced */
     struct packet_queue rx;
-    bool rx_fin; /* the other end sends no more */
-    bool inside; /* was connected inside */
 
     /* listening */
     TAILQ_HEAD(tcp_backlog, tcp_socket) backlog; /* connections inside, waiting for accept */
@@ -38,6 +38,8 @@ struct tcp_socket {
     TAILQ_HEAD(tcp_waiting, tcp_socket) waiting; /* connecting inside while the backlog is full */
     TAILQ_ENTRY(tcp_socket) waiting_link;
     struct tcp_socket *waits_for; /* not referenced: the listener drops its list when it goes */
+
+    struct inet_cold cold;
 };
 
 static inline struct tcp_socket *tcp_of(struct socket *sock)

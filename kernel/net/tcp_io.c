@@ -114,9 +114,32 @@ static int rx_outcome(struct tcp_socket *t)
     return rx_over(t) ? 0 : 1;
 }
 
+/* What nearly every read is: bytes are there, no flags. 0: it is something else. */
+static ssize_t recv_plain(struct tcp_socket *t, struct message *msg)
+{
+    struct socket *sock = &t->in.sock;
+    struct chan *c = t->in.chan;
+    if (!c || t->state != TCP_S_CONNECTED || sock->rx_turn || sock->rcvlowat != 1 || sock->peek_off >= 0 ||
+        (msg->flags & ~(unsigned)(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC)))
+        return 0;
+    uint32_t used = chan_rx_used_at_least(c, 1);
+    if (used == 0 || msg->iter.count == 0)
+        return 0;
+    sock->rx_turn = true;
+    uint32_t n = (uint32_t)chan_rx_copy(c, &msg->iter, 0, (uint32_t)MIN(msg->iter.count, (size_t)used));
+    if (n > 0)
+        chan_rx_consume(c, n);
+    socket_turn_give(sock, &sock->rx_turn);
+    t->rx_bytes += n;
+    return n > 0 ? (ssize_t)n : -EFAULT;
+}
+
 ssize_t tcp_recv(struct socket *sock, struct message *msg, bool nonblock)
 {
     struct tcp_socket *t = tcp_of(sock);
+    ssize_t plain = recv_plain(t, msg);
+    if (likely(plain))
+        return plain;
     uint64_t deadline = nonblock ? 0 : socket_deadline(sock->rcv_timeout_ns);
     size_t target = msg->flags & MSG_WAITALL ? msg->iter.count : MIN((size_t)sock->rcvlowat, msg->iter.count);
     uint32_t offset = (uint32_t)socket_peek_offset(sock, msg);
@@ -236,9 +259,32 @@ static int tx_outcome(struct tcp_socket *t)
     return -EPIPE;
 }
 
+/* What nearly every write is: room for all of it, nothing the matter. 0: it is something else. */
+static ssize_t send_plain(struct tcp_socket *t, struct message *msg)
+{
+    struct socket *sock = &t->in.sock;
+    struct chan *c = t->in.chan;
+    size_t size = msg->iter.count;
+    if (!c || t->state != TCP_S_CONNECTED || sock->tx_turn || sock->error || t->tx_closed ||
+        (sock->shutdown & SOCKET_SHUT_SEND) || (msg->flags & (MSG_OOB | MSG_FASTOPEN)) || size == 0 ||
+        chan_has_events(c, CHAN_EV_ERROR | CHAN_EV_TX_CLOSED) || size > chan_ring_size() ||
+        chan_tx_room(c, (uint32_t)size) < size)
+        return 0;
+    sock->tx_turn = true;
+    uint32_t n = (uint32_t)chan_tx_copy(c, &msg->iter, 0, (uint32_t)size);
+    if (n > 0)
+        chan_tx_commit(c, n);
+    socket_turn_give(sock, &sock->tx_turn);
+    t->tx_bytes += n;
+    return n > 0 ? (ssize_t)n : -EFAULT;
+}
+
 ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock)
 {
     struct tcp_socket *t = tcp_of(sock);
+    ssize_t plain = send_plain(t, msg);
+    if (likely(plain))
+        return plain;
     uint64_t deadline = nonblock ? 0 : socket_deadline(sock->snd_timeout_ns);
     ssize_t done = 0, r = 0;
     bool pumped = false;
@@ -290,11 +336,27 @@ static uint32_t poll_listener(struct tcp_socket *t)
     return ready ? EVENTS_IN : 0;
 }
 
+/* A connection with nothing the matter, and surely room to write: bytes or none. */
+static bool poll_plain(struct tcp_socket *t, uint32_t *ret_mask)
+{
+    struct socket *sock = &t->in.sock;
+    struct chan *c = t->in.chan;
+    if (!c || t->state != TCP_S_CONNECTED || t->rx_fin || t->tx_closed || sock->error || sock->shutdown ||
+        sock->rcvlowat != 1 || (c->flags & CHAN_K_WANT_ROOM) ||
+        chan_has_events(c, CHAN_EV_ERROR | CHAN_EV_TX_CLOSED | CHAN_EV_EOF) ||
+        chan_tx_room_known(c) < chan_ring_size() / 3)
+        return false;
+    *ret_mask = chan_rx_used_at_least(c, 1) > 0 ? EVENTS_IN | EVENTS_OUT : EVENTS_OUT;
+    return true;
+}
+
 uint32_t tcp_poll(struct socket *sock, struct file *file, struct poll_table *table)
 {
     struct tcp_socket *t = tcp_of(sock);
     uint32_t mask = 0;
     poll_wait(table, file, &sock->wait);
+    if (likely(poll_plain(t, &mask)))
+        return mask;
     if (t->state == TCP_S_LISTEN)
         return poll_listener(t);
     tcp_look(t);

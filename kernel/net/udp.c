@@ -23,7 +23,7 @@ struct udp_socket {
     struct inet_socket in;
     struct packet_queue rx; /* from inside; packet.name is a struct endpoint */
     bool peer_inside;       /* connected to a socket inside */
-    bool host_bound;        /* the host has given it a port */
+    struct inet_cold cold;
 };
 
 static const struct socket_ops udp_ops;
@@ -41,7 +41,7 @@ int udp_socket_new(int family, struct socket **ret_sock)
     socket_setup(&u->in.sock, &udp_ops, family, SOCK_DGRAM, IPPROTO_UDP);
     packet_queue_init(&u->rx);
     ip_any(u->in.local.ip, family == AF_INET);
-    inet_options_init(&u->in);
+    inet_options_init(&u->in, &u->cold);
     *ret_sock = &u->in.sock;
     return 0;
 }
