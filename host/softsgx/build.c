@@ -61,6 +61,7 @@ static void soft_close(struct sgx_enclave *enclave)
 {
     if (softsgx.elrange_end)
         munmap((void *)softsgx.elrange_start, softsgx.elrange_end - softsgx.elrange_start);
+    softsgx_pte_deinit();
     if (softsgx.epcm) {
         munmap(softsgx.epcm, softsgx_page_count * sizeof(uint32_t));
         munmap(softsgx_tcs_table, (softsgx_page_count + 1) * sizeof(void *));

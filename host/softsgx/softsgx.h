@@ -1,8 +1,8 @@
 /*
  * The software enclave: the Linux SGX interface in user space. One enclave per process.
  *
- * Files: build.c ECREATE, EADD, EEXTEND and the ioctls; einit.c SIGSTRUCT and EINIT; epcm.c the page map and the
- * page-table cache over it; edmm.c SGX2 ioctls; leaf.c ENCLU leaves; keys.c EREPORT and EGETKEY; entry.S the enter
+ * Files: build.c ECREATE, EADD, EEXTEND and the ioctls; einit.c SIGSTRUCT and EINIT; epcm.c the page map; pte.c
+ * the page-table cache over it; edmm.c SGX2 ioctls; leaf.c ENCLU leaves; keys.c EREPORT and EGETKEY; entry.S the enter
  * function, stubs and the signal entry; signal.c what signals mean; thread.c registration; patch.c ENCLU sites.
  */
 #ifndef COFRE_HOST_SOFTSGX_SOFTSGX_H
@@ -154,7 +154,8 @@ struct softsgx {
     uint64_t sites_patched;
     struct softsgx_cost cost;
     atomic_flag pte_lock;
-    int mem_fd; /* /proc/self/mem: writes past the page table */
+    int64_t areas, areas_max; /* of the kernel's memory areas, about; beyond the maximum spans are guarded */
+    int mem_fd;               /* /proc/self/mem: writes past the page table */
 };
 
 extern struct softsgx softsgx;
@@ -198,6 +199,14 @@ int softsgx_sigstruct_check(const void *sigstruct, uint8_t ret_mrsigner[32]); /*
 int softsgx_epcm_init(void);
 /* True if the EPCM lets the enclave access the page so. */
 bool softsgx_epcm_allows(uint64_t addr, uint32_t need);
+/* Adds a zero page: PENDING, RW, REG. False when the EPC is full, the page is there already or there is no SGX2. */
+bool softsgx_eaug(uint64_t addr);
+/* R, W, X that the page table should allow for an EPCM entry. */
+uint32_t softsgx_entry_prot(uint32_t entry);
+
+/* pte.c. All async-signal-safe. */
+int softsgx_pte_init(void);
+void softsgx_pte_deinit(void);
 /* Makes the page table agree with the EPCM around addr. False if the EPCM does not allow the access: a true fault. */
 bool softsgx_pte_fill(uint64_t addr, uint32_t need);
 /* After permissions were taken away in [start, end): the page table follows now. */
@@ -208,8 +217,6 @@ void softsgx_pte_peek(uint64_t page, bool on);
 bool softsgx_pte_copy(uint64_t page, uint64_t source);
 /* After ADD_PAGES: fills by runs. */
 int softsgx_pte_fill_all(uint64_t start, uint64_t end);
-/* Adds a zero page: PENDING, RW, REG. False when the EPC is full, the page is there already or there is no SGX2. */
-bool softsgx_eaug(uint64_t addr);
 /* Makes sure host code may access [addr, addr + size) as the enclave may. */
 bool softsgx_touch(uint64_t addr, uint64_t size, uint32_t need);
 
