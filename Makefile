@@ -53,7 +53,9 @@ gdb: build
 	@tools/gdb $(IMAGE) $(ARGS)
 
 install: build
-	@meson install -C $(BUILD) --destdir "$(DESTDIR)" --quiet
+	@meson configure $(BUILD) -Dprefix="$(PREFIX)"
+	@$(NINJA) --quiet
+	@meson install -C $(BUILD) --destdir "$(DESTDIR)" --quiet --no-rebuild
 
 lint: build
 	@tools/install-deps test
