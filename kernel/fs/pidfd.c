@@ -5,6 +5,7 @@
 
 #include "kernel/fs/file.h"
 #include "kernel/fs/poll.h"
+#include "kernel/fs/vfs.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/process.h"
@@ -40,12 +41,22 @@ SYSCALL_DEFINE2(pidfd_open, int, pid, unsigned, flags)
     return fd;
 }
 
+/* A descriptor of /proc/PID serves as well. */
+static bool is_proc_directory(const struct file *file)
+{
+    uint64_t pid;
+    if (!file->dentry || strcmp(dentry_super(file->dentry)->type, "proc") != 0)
+        return false;
+    return dentry_parent_inode(file->dentry) == dentry_super(file->dentry)->root &&
+           string_to_u64(dentry_name(file->dentry), INT32_MAX, &pid) && (int)pid == process_self()->pid;
+}
+
 static int pidfd_check(int fd)
 {
     struct file *file = fd_get(fd);
     if (!file)
         return -EBADF;
-    int r = file->ops == &pidfd_ops ? 0 : -EBADF;
+    int r = file->ops == &pidfd_ops || is_proc_directory(file) ? 0 : -EBADF;
     file_put(file);
     return r;
 }

@@ -163,6 +163,9 @@ static void test_pidfd(void)
     SHOW(syscall(SYS_pidfd_send_signal, fd, 99, NULL, 0));
     SHOW(syscall(SYS_pidfd_send_signal, 0, 0, NULL, 0));
     SHOW(syscall(SYS_pidfd_send_signal, 99, 0, NULL, 0));
+    int dir = open("/proc/self", O_RDONLY | O_DIRECTORY);
+    SHOW(syscall(SYS_pidfd_send_signal, dir, 0, NULL, 0));
+    close(dir);
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGRTMIN);
