@@ -84,6 +84,12 @@ enum channel_event {
 /* channel.kernel_flags bits, set by the kernel. */
 enum channel_kernel_flag {
     CHAN_K_WANT_ROOM = 1 << 0, /* a writer waits for tx room: make `ready` when tx bytes have gone (set, then dirty) */
+    /* Connected streams, set after the last tx_head, then dirty: what the host calls of the same name do, without a
+     * call.
+     */
+    CHAN_K_SHUT_WR = 1 << 1, /* SOCKET_SHUTDOWN(SHUT_WR) */
+    CHAN_K_CLOSE = 1 << 2,   /* SOCKET_CLOSE */
+    CHAN_K_RESET = 1 << 3,   /* with CLOSE: CLOSE_RESET */
 };
 
 struct channel {
@@ -134,9 +140,10 @@ struct ring_datagram {
  * the kernel (SOCKET_CREATE), odd ones by the host (accepted connections).
  * Life: at SOCKET_CREATE, and before an accepted connection is announced, the host zeroes all indices, bases, events
  * and kernel_flags of the channel (both halves; the kernel must not touch it then), and the kernel starts its private
- * indices at 0. After SOCKET_CLOSE the kernel touches the channel no more. An even number may be used again once
- * `ready` has brought CHAN_EV_CLOSED; of an odd one the kernel forgets all at once, and meets it again in an accept
- * record. SOCKET_CLOSE with bytes unread in rx, or SO_LINGER {1, 0}: pass CLOSE_RESET, since Linux sends RST there.
+ * indices at 0. After SOCKET_CLOSE or CHAN_K_CLOSE the kernel touches the channel no more. An even number may be used
+ * again once `ready` has brought CHAN_EV_CLOSED; of an odd one the kernel forgets all at once, and meets it again in an
+ * accept record. SOCKET_CLOSE with bytes unread in rx, or SO_LINGER {1, 0}: pass CLOSE_RESET, since Linux sends RST
+ * there.
  *
  * Console: stdin is channel 0 (rx; CHAN_EV_EOF at its end, at once without BOOT_STDIN_OPEN), stdout 1 and stderr 2 (tx;
  * CHAN_EV_TX_CLOSED when nobody reads). With BOOT_TTY the host's terminal is raw: line editing, echo and signals are

@@ -26,7 +26,7 @@ void chan_open(struct pump *p, struct chan *c, enum chan_kind kind, int fd)
     c->rx_error = 0;
     c->rx_on = c->rx_armed = c->rx_full = c->rx_ended = false;
     c->tx_busy = c->tx_failed = c->tx_poll = c->connecting = c->connect_started = false;
-    c->shut_write_wanted = c->closing = c->reset = c->always_ready = c->nonblocking = false;
+    c->shut_write_wanted = c->shut_write_done = c->closing = c->reset = c->always_ready = c->nonblocking = false;
     c->port_mapped = c->recv_plain = c->cancelling = c->rx_cancelling = c->send_inline = false;
     c->backlog = c->listener = c->interest = c->armed = c->inflight = c->send_size = c->bulk_score = 0;
     c->stash = NULL;
@@ -482,7 +482,23 @@ static void tx_step(struct pump *p, struct chan *c)
         c->kind == CHAN_STREAM ? p->backend->tx(p, c) : chan_send_now(p, c);
     if (c->shut_write_wanted && !c->tx_busy && chan_tx_bytes(p, c, iov, &count) == 0) {
         c->shut_write_wanted = false;
+        c->shut_write_done = true;
         shutdown(c->fd, SHUT_WR);
+    }
+}
+
+/* What the kernel asks for by flags. They are set after its last tx_head, so they are read before it. */
+static void take_wishes(struct chan *c)
+{
+    uint32_t flags = load_acquire(&c->shared->kernel_flags);
+
+    if (flags == 0 || c->kind != CHAN_STREAM)
+        return;
+    if ((flags & CHAN_K_SHUT_WR) && !c->shut_write_done)
+        c->shut_write_wanted = true;
+    if (flags & CHAN_K_CLOSE) {
+        c->closing = true;
+        c->reset |= (flags & CHAN_K_RESET) != 0;
     }
 }
 
@@ -490,6 +506,7 @@ void chan_service(struct pump *p, struct chan *c)
 {
     if (c->kind == CHAN_FREE)
         return;
+    take_wishes(c);
     if (c->closing) {
         close_step(p, c);
         return;

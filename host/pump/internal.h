@@ -45,7 +45,7 @@ struct chan {
     bool rx_on, rx_armed, rx_full, rx_ended;
     bool tx_busy, tx_failed, tx_poll; /* in flight; given up; waits for POLLOUT */
     bool connecting, connect_started;
-    bool shut_write_wanted;
+    bool shut_write_wanted, shut_write_done;
     bool closing, reset;
     bool always_ready; /* epoll does not take it: a regular file or the like */
     bool nonblocking;  /* writing never blocks */

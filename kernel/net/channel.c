@@ -314,16 +314,27 @@ void chan_take_events(struct chan *c, uint32_t events)
     untrusted_and32(SHARED(c, host_events), ~events);
 }
 
-void chan_close(struct chan *c, bool reset)
+void chan_close(struct chan *c, bool reset, bool at_once)
 {
     ASSERT(c->state == CHAN_OPEN);
     /* The host names accepted channels itself: one is free for it as soon as it hears of the close. */
     c->state = c->number % 2 ? CHAN_FREE : CHAN_CLOSING;
     c->news = NULL;
     c->owner = NULL;
+    if (!at_once) {
+        chan_set_flags(c, c->flags | CHAN_K_CLOSE | (reset ? CHAN_K_RESET : 0));
+        chan_make_dirty(c);
+        return;
+    }
     struct hostcall_socket op = {.op = SOCKET_CLOSE, .channel = c->number, .value = reset ? CLOSE_RESET : 0};
     int r = hostcall_socket(&op);
     (void)r; /* nothing to do about a host that cannot close */
+}
+
+void chan_shutdown_write(struct chan *c)
+{
+    chan_set_flags(c, c->flags | CHAN_K_SHUT_WR);
+    chan_make_dirty(c);
 }
 
 /* Receiving */

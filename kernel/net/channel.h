@@ -44,8 +44,10 @@ struct chan *chan_adopt(uint32_t number, void (*news)(struct chan *, uint32_t), 
 struct chan *chan_console(uint32_t number, void (*news)(struct chan *, uint32_t), void *owner) must_check;
 /* SOCKET_CREATE failed: back to the free ones, the host never saw it. */
 void chan_unalloc(struct chan *c);
-/* SOCKET_CLOSE: no more use of c by its owner. Bytes in tx still go out, then FIN; or, with reset, RST. */
-void chan_close(struct chan *c, bool reset);
+/* No more use of c by its owner. Bytes in tx still go out, then FIN; or, with reset, RST. At once by SOCKET_CLOSE; or,
+ * for a connected stream, when the host next pumps. */
+void chan_close(struct chan *c, bool reset, bool at_once);
+void chan_shutdown_write(struct chan *c); /* a connected stream; when the host next pumps */
 /* Clear events marked "taken" before acting on them. */
 void chan_take_events(struct chan *c, uint32_t events);
 

@@ -40,6 +40,9 @@ struct inet_socket {
 
 /* What only option calls use; inside the socket's own memory, at its end. */
 struct inet_cold {
+    struct inet_socket *owner;
+    TAILQ_ENTRY(inet_cold) deferred_link;
+    uint32_t deferred;    /* bit i: the host is yet to be told of options[i]; DEFERRED_KEEPALIVE: of SO_KEEPALIVE */
     uint32_t options_set; /* bit i: options[i] was set by the application */
     int options[INET_OPTION_MAX];
     char congestion[16];
@@ -88,8 +91,9 @@ int inet_host_bind(struct inet_socket *in, struct endpoint *endpoint) must_check
 int inet_host_listen(struct inet_socket *in, int backlog) must_check;
 /* 0 or -EINPROGRESS, or an error; in->local is filled when the host knows it. */
 int inet_host_connect(struct inet_socket *in, const struct endpoint *to) must_check;
-int inet_host_shutdown(struct inet_socket *in, int how);
 void inet_host_close(struct inet_socket *in, bool reset);
+/* The same for a connected stream, without a host call: it happens when the host next pumps. */
+void inet_host_leave(struct inet_socket *in, bool reset);
 int inet_host_setsockopt(struct inet_socket *in, int level, int name, const void *value, size_t size);
 /* May this port be opened to the outside (policy)? */
 bool inet_port_allowed(int type, uint16_t port);
@@ -101,6 +105,7 @@ int inet_getsockopt(struct socket *sock, int level, int name, void *value, size_
 void inet_option_changed(struct socket *sock, int name);
 void inet_options_init(struct inet_socket *in, struct inet_cold *cold);
 void inet_options_replay(struct inet_socket *in);
+void inet_options_forget(struct inet_socket *in); /* those not told to the host yet: its socket goes */
 
 int tcp_socket_new(int family, struct socket **ret_sock) must_check;
 int udp_socket_new(int family, struct socket **ret_sock) must_check;

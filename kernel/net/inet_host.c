@@ -103,17 +103,21 @@ int inet_host_connect(struct inet_socket *in, const struct endpoint *to)
     return r;
 }
 
-int inet_host_shutdown(struct inet_socket *in, int how)
-{
-    struct hostcall_socket op = {.op = SOCKET_SHUTDOWN, .channel = in->chan->number, .value = how};
-    return run(&op);
-}
-
 void inet_host_close(struct inet_socket *in, bool reset)
 {
     if (!in->chan)
         return;
-    chan_close(in->chan, reset);
+    inet_options_forget(in);
+    chan_close(in->chan, reset, true);
+    in->chan = NULL;
+}
+
+void inet_host_leave(struct inet_socket *in, bool reset)
+{
+    if (!in->chan)
+        return;
+    inet_options_forget(in);
+    chan_close(in->chan, reset, false);
     in->chan = NULL;
 }
 

@@ -8,6 +8,8 @@
 #include "kernel/lib/string.h"
 #include "kernel/net/inet.h"
 #include "kernel/net/tcp.h"
+#include "kernel/sched/time.h"
+#include "kernel/sched/wait.h"
 
 struct inet_option {
     int level, name;
@@ -49,9 +51,70 @@ static const int socket_level[] = {SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_
 void inet_options_init(struct inet_socket *in, struct inet_cold *cold)
 {
     in->cold = cold;
+    cold->owner = in;
     for (size_t i = 0; i < ARRAY_COUNT(table); i++)
         in->cold->options[i] = table[i].initial;
     string_copy(in->cold->congestion, "cubic", sizeof(in->cold->congestion));
+}
+
+/*
+ * Keepalive options of connections matter after seconds of silence, and servers set four of them on every connection
+ * they accept: the host is told of them a moment later, if the connection still lives.
+ */
+#define DEFERRED_KEEPALIVE (1U << 31)
+#define DEFER_NS 500000000ULL
+#define DEFER_MORE_NS 10000000ULL /* between batches */
+#define DEFER_BATCH 16
+
+static void deferred_tell(struct timer *timer);
+static TAILQ_HEAD(, inet_cold) deferred = TAILQ_HEAD_INITIALIZER(deferred);
+static struct timer defer_timer;
+
+static bool may_defer(const struct inet_socket *in, int level, int name)
+{
+    if (in->sock.type != SOCK_STREAM || in->sock.listening || !in->peer.port)
+        return false;
+    if (level == SOL_SOCKET)
+        return name == SO_KEEPALIVE;
+    return level == SOL_TCP && (name == TCP_KEEPIDLE || name == TCP_KEEPINTVL || name == TCP_KEEPCNT);
+}
+
+static void defer(struct inet_socket *in, uint32_t bit)
+{
+    if (!in->cold->deferred)
+        TAILQ_INSERT_TAIL(&deferred, in->cold, deferred_link);
+    in->cold->deferred |= bit;
+    if (!defer_timer.armed) {
+        timer_init(&defer_timer, deferred_tell);
+        timer_arm(&defer_timer, time_monotonic_ns() + DEFER_NS);
+    }
+}
+
+void inet_options_forget(struct inet_socket *in)
+{
+    if (!in->cold->deferred)
+        return;
+    in->cold->deferred = 0;
+    TAILQ_REMOVE(&deferred, in->cold, deferred_link);
+}
+
+static void deferred_tell(struct timer *timer)
+{
+    for (int i = 0; i < DEFER_BATCH; i++) {
+        struct inet_cold *cold = TAILQ_FIRST(&deferred);
+        if (!cold)
+            return;
+        struct inet_socket *in = cold->owner;
+        uint32_t bits = cold->deferred;
+        int on = socket_option(&in->sock, SO_KEEPALIVE);
+        inet_options_forget(in);
+        if (bits & DEFERRED_KEEPALIVE)
+            (void)inet_host_setsockopt(in, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+        for (size_t k = 0; k < ARRAY_COUNT(table); k++)
+            if (bits >> k & 1)
+                (void)inet_host_setsockopt(in, table[k].level, table[k].name, &cold->options[k], sizeof(int));
+    }
+    timer_arm(timer, time_monotonic_ns() + DEFER_MORE_NS);
 }
 
 static int find(const struct inet_socket *in, int level, int name)
@@ -84,7 +147,10 @@ void inet_option_changed(struct socket *sock, int name)
         if (socket_level[i] != name)
             continue;
         int value = socket_option(sock, name);
-        (void)inet_host_setsockopt(in, SOL_SOCKET, name, &value, sizeof(value));
+        if (may_defer(in, SOL_SOCKET, name))
+            defer(in, DEFERRED_KEEPALIVE);
+        else
+            (void)inet_host_setsockopt(in, SOL_SOCKET, name, &value, sizeof(value));
     }
 }
 
@@ -157,6 +223,10 @@ int inet_setsockopt(struct socket *sock, int level, int name, const void *value,
         return 0;
     in->cold->options[i] = number;
     in->cold->options_set |= 1U << i;
+    if (in->chan && may_defer(in, level, name)) {
+        defer(in, 1U << i);
+        return 0;
+    }
     /* Accepted connections have TCP_NODELAY from the listener: see tcp_listen. */
     if (in->chan && table[i].forward && !(level == SOL_TCP && name == TCP_NODELAY && in->chan->number % 2))
         return inet_host_setsockopt(in, level, name, &number, sizeof(number));

@@ -110,7 +110,9 @@ static struct tcp_socket *accepted_new(struct tcp_socket *listener)
     sock->snd_timeout_ns = from->snd_timeout_ns;
     sock->priority = from->priority;
     t->in.v6only = listener->in.v6only;
-    t->cold = listener->cold;
+    t->cold.options_set = listener->cold.options_set;
+    memcpy(t->cold.options, listener->cold.options, sizeof(t->cold.options));
+    memcpy(t->cold.congestion, listener->cold.congestion, sizeof(t->cold.congestion));
     t->state = TCP_S_CONNECTED;
     return t;
 }
@@ -480,7 +482,7 @@ static int tcp_shutdown(struct socket *sock, int how)
             t->pair->rx_fin = true;
             wake_up_all(&t->pair->in.sock.wait, EVENTS_IN | EPOLLRDHUP | EPOLLHUP);
         } else if (t->in.chan) {
-            (void)inet_host_shutdown(&t->in, SHUT_WR);
+            chan_shutdown_write(t->in.chan);
         }
     }
     wake_up_all(&sock->wait, EVENTS_ALL);
@@ -497,7 +499,10 @@ static void tcp_release(struct socket *sock)
     if (t->state == TCP_S_CONNECTING || (t->state != TCP_S_CLOSED && tcp_rx_used(t) > 0))
         reset = true;
     pair_leave(t, reset);
-    inet_host_close(&t->in, reset);
+    if (t->state == TCP_S_CONNECTED || t->state == TCP_S_ENDED)
+        inet_host_leave(&t->in, reset);
+    else
+        inet_host_close(&t->in, reset);
     inet_unbind(&t->in);
     tcp_put(t);
 }

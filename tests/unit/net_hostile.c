@@ -339,6 +339,8 @@ void hostile_step(uint32_t lies)
     case 1:
         net_poll_ready();
         net_flush_wanted();
+        if (!choose(8))
+            world_timer();
         break;
     default:
         program_acts();

@@ -191,6 +191,32 @@ int task_sleep(uint64_t deadline_ns)
     return deadline_ns == NO_DEADLINE ? -EINTR : -ETIMEDOUT;
 }
 
+/* One timer is enough: it fires when the test says so. */
+static struct timer *armed;
+
+void timer_init(struct timer *timer, void (*fn)(struct timer *timer))
+{
+    timer->fn = fn;
+    timer->armed = false;
+}
+
+void timer_arm(struct timer *timer, uint64_t deadline_ns)
+{
+    (void)deadline_ns;
+    timer->armed = true;
+    armed = timer;
+}
+
+void world_timer(void)
+{
+    struct timer *timer = armed;
+    armed = NULL;
+    if (timer) {
+        timer->armed = false;
+        timer->fn(timer);
+    }
+}
+
 /* ---- boot, time, chance ---- */
 
 const struct policy *policy(void)
@@ -452,6 +478,16 @@ static void host_open(uint32_t number, int family, int type)
     s->host_events = 0;
 }
 
+static void host_close(uint32_t number, bool reset)
+{
+    struct host_chan *c = &host_chans[number];
+    c->open = false;
+    c->closed = true;
+    c->reset = reset;
+    if (number % 2 == 0)
+        host_event(number, CHAN_EV_CLOSED, 0);
+}
+
 int host_socket(struct hostcall_socket *op)
 {
     struct host_chan *c = &host_chans[op->channel % WORLD_CHANNELS];
@@ -484,11 +520,7 @@ int host_socket(struct hostcall_socket *op)
         c->shut_write = true;
         return 0;
     case SOCKET_CLOSE:
-        c->open = false;
-        c->closed = true;
-        c->reset = op->value & CLOSE_RESET;
-        if (op->channel % 2 == 0)
-            host_event(op->channel, CHAN_EV_CLOSED, 0);
+        host_close(op->channel, op->value & CLOSE_RESET);
         return 0;
     default:
         return 0;
@@ -510,6 +542,17 @@ void host_event(uint32_t number, uint32_t events, int error)
     host_ready(number);
 }
 
+static void wishes(uint32_t number)
+{
+    struct host_chan *c = &host_chans[number];
+    uint32_t flags = world.channels[number].kernel_flags;
+    if (!c->open || c->type != SOCK_STREAM)
+        return;
+    c->shut_write |= (flags & CHAN_K_SHUT_WR) != 0;
+    if (flags & CHAN_K_CLOSE)
+        host_close(number, (flags & CHAN_K_RESET) != 0);
+}
+
 void host_pump(void)
 {
     if (world.dirty->head - dirty_tail > WORLD_CHANNELS)
@@ -519,6 +562,7 @@ void host_pump(void)
         world.dirty->tail = dirty_tail;
         __atomic_exchange_n(&world.channels[number].dirty_queued, 0, __ATOMIC_SEQ_CST);
         dirty_taken[number]++;
+        wishes(number);
     }
 }
 

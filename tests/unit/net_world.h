@@ -39,6 +39,7 @@ long world_allocations(void);
 void world_fail_alloc(unsigned long n); /* the n-th allocation from now on fails, once; 0 = none */
 bool world_alloc_failed(void);
 int world_signals(int signal); /* how often it was sent */
+void world_timer(void);        /* the armed timer's time has come */
 
 /* The host's side, honest. */
 struct host_chan {

@@ -98,11 +98,13 @@ static void accepts_and_echoes(void **state)
     assert_int_equal(world_read(s, b, sizeof(b)), 4);
     assert_int_equal(world_read(s, b, sizeof(b)), 0);
     world_close(s);
+    host_pump();
     assert_true(host_chans[c].closed && !host_chans[c].reset);
     c = host_accept(lc);
     s = (int)CALL4(accept4, l, 0, 0, 0);
     host_put(c, "unread", 6);
     world_close(s);
+    host_pump();
     assert_true(host_chans[c].closed && host_chans[c].reset);
     c = host_accept(lc);
     s = (int)CALL4(accept4, l, 0, 0, 0);
@@ -136,8 +138,10 @@ static void connects(void **state)
     assert_int_equal(CALL3(connect, s, &a, sizeof(a)), 0);
     assert_int_equal(CALL3(connect, s, &a, sizeof(a)), -EISCONN);
     assert_int_equal(CALL2(shutdown, s, SHUT_WR), 0);
+    host_pump();
     assert_true(host_chans[c].shut_write);
     world_close(s);
+    host_pump();
     assert_true(host_chans[c].closed);
     net_poll_ready();
     s = (int)CALL3(socket, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
