@@ -68,7 +68,8 @@ static int device_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx,
                         unsigned long r8, unsigned long r9, struct sgx_enclave_run *run)
 {
     struct sgx_thread *thread = sgx_current;
-    int r = vdso_enter(rdi, rsi, rdx, function, r8, r9, run);
+    int r =
+        sgx_enter_saved(rdi, rsi, rdx, function, r8, r9, run, vdso_enter); /* this function has registers to lose too */
     if (function == SGX_ENCLU_EENTER)
         thread->eenter++;
     else
@@ -164,8 +165,8 @@ static void device_handle(int signum, siginfo_t *info, void *context)
     if (!thread || thread->depth || !at_aep(context, thread))
         return;
     thread->aex++;
+    thread->depth = 1; /* until the loop resumes */
     if (signum == SIGTRAP) {
-        thread->depth = 1;
         thread->aex_by_vector[gregs[REG_TRAPNO] & 31]++;
         gregs[REG_RDI] = ENTER_EXCEPTION;
     } else {

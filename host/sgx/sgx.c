@@ -187,6 +187,16 @@ void sgx_thread_exit(struct sgx_thread *thread)
     sgx_thread_block_free(thread);
 }
 
+/* An EENTER that finds no SSA frame left follows a fault at CSSA = 1: that one is the cause. */
+static void keep_fault(struct sgx_thread *thread)
+{
+    const struct sgx_enclave_run *run = &thread->run;
+    if (run->function == SGX_ENCLU_EENTER && thread->fault.function)
+        return;
+    thread->fault =
+        (struct sgx_fault){run->function, run->exception_vector, run->exception_error_code, run->exception_addr};
+}
+
 int sgx_vcpu_run(struct sgx_thread *thread, uint64_t boot_params, sgx_exit_handler_t on_exit, void *context)
 {
     const struct sgx_ops *ops = thread->enclave->ops;
@@ -200,10 +210,7 @@ int sgx_vcpu_run(struct sgx_thread *thread, uint64_t boot_params, sgx_exit_handl
             ops->charge(thread);
         function = SGX_ENCLU_EENTER;
         if (thread->run.function != SGX_ENCLU_EEXIT) {
-            thread->fault = (struct sgx_fault){.function = thread->run.function,
-                                               .vector = thread->run.exception_vector,
-                                               .error_code = thread->run.exception_error_code,
-                                               .addr = thread->run.exception_addr};
+            keep_fault(thread);
             if (thread->run.function != SGX_ENCLU_ERESUME || thread->depth)
                 return -EFAULT;
             thread->depth = 1;
