@@ -16,6 +16,12 @@ setup() {
     cd "$BATS_TEST_TMPDIR"
 }
 
+teardown() {
+    for folder in mnt small; do
+        ! mountpoint -q "$folder" 2>/dev/null || umount "$folder"
+    done
+}
+
 layer_of() { # layer_of LAYOUT: the path of its one layer
     local hex
     hex=$(jq -r '.manifests[0].digest' "$1/index.json")
@@ -265,6 +271,28 @@ END
     [ "$status" -eq 125 ]
     [[ $output == *"No space left on device"* ]]
     [ -z "$left" ]
+}
+
+@test "convert: whatever the free space, the image is whole or not there" {
+    need_root
+    "$TOOLS/damage-image" good src
+    "$COFRE" convert -q --key "$KEY" src whole
+    mkdir small
+    local size target done=0
+    for size in $(seq 200 400 6000); do
+        for target in out out.tar; do
+            mount -t tmpfs -o size="${size}k" tmpfs small
+            if "$COFRE" convert -q --key "$KEY" src small/$target 2>/dev/null; then
+                done=$((done + 1))
+                if [ $target = out ]; then diff -r whole small/out; else "$COFRE" inspect small/out.tar >/dev/null; fi
+                [ "$(find small -mindepth 1 -maxdepth 1 | wc -l)" -eq 1 ]
+            else
+                [ -z "$(find small -mindepth 1)" ]
+            fi
+            umount small
+        done
+    done
+    [ "$done" -gt 0 ]
 }
 
 @test "convert: a limit on file sizes leaves nothing" {
