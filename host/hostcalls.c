@@ -19,6 +19,7 @@ static int64_t call_park(struct vcpu *vcpu, const uint64_t args[6])
 
     if (!pump && args[0] == 0)
         return 0;
+    vcpu->idle_count += args[0] != 0;
     __atomic_store_n(&vcpu->shared->parked, 1, __ATOMIC_RELAXED);
     atomic_store(&vcpu->parked, 1);
     if (pump)

@@ -60,6 +60,7 @@ static int prepare(struct runtime *runtime, char **ret_error)
     if (ret < 0)
         return ret;
     runtime->vcpu_count = choose_vcpu_count(runtime);
+    config.single_vcpu = runtime->vcpu_count == 1;
     runtime->shared = shared_pages(runtime->vcpu_count * sizeof(*runtime->shared));
     runtime->stats = shared_pages(sizeof(*runtime->stats));
     if (!runtime->shared || !runtime->stats)

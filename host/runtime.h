@@ -30,7 +30,8 @@ struct vcpu {
     atomic_bool in_host;   /* host code of this thread runs, not the enclave */
     unsigned kick_retries; /* ticker's: a tick may be lost on hardware */
     uint64_t last_tick_ns; /* ticker's */
-    uint64_t parks_seen;   /* ticker's */
+    uint64_t idle_count;   /* times it had nothing to run */
+    uint64_t idle_seen;    /* ticker's */
     uint64_t hostcalls[HOSTCALL_COUNT];
 };
 

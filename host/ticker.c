@@ -15,7 +15,7 @@
 
 #define FLUSH_NS 1000000ULL
 #define PREEMPT_NS 4000000ULL
-#define CALM_NS 2000000ULL /* between looks while nobody has wanted the quick tick lately */
+#define CALM_NS 3000000ULL /* between looks while nobody needed the quick tick lately */
 #define CALM_AFTER 8       /* looks */
 #define SLEEP_AFTER 16     /* looks that found every vCPU parked */
 
@@ -27,7 +27,7 @@ static bool due(const struct vcpu *vcpu, uint64_t now)
     return period != UINT64_MAX && now - vcpu->last_tick_ns >= period - period / 8;
 }
 
-/* Returns whether anybody ran and whether anybody wanted the quick tick. */
+/* Returns whether anybody ran, and whether anybody wants the quick tick who has not parked since the last look. */
 static void look(struct runtime *runtime, bool *ret_running, bool *ret_flush)
 {
     uint64_t now = clock_monotonic_ns();
@@ -40,11 +40,12 @@ static void look(struct runtime *runtime, bool *ret_running, bool *ret_flush)
         if (atomic_load(&vcpu->parked) || !thread)
             continue;
         *ret_running = true;
-        *ret_flush |= __atomic_load_n(&vcpu->shared->tick_wanted, __ATOMIC_RELAXED) == TICK_FLUSH;
-        if (vcpu->hostcalls[HOSTCALL_PARK] != vcpu->parks_seen) { /* what a tick is for has just been done */
-            vcpu->parks_seen = vcpu->hostcalls[HOSTCALL_PARK];
+        if (vcpu->idle_count != vcpu->idle_seen) { /* what a tick is for has just been done */
+            vcpu->idle_seen = vcpu->idle_count;
             vcpu->last_tick_ns = now;
+            continue;
         }
+        *ret_flush |= __atomic_load_n(&vcpu->shared->tick_wanted, __ATOMIC_RELAXED) == TICK_FLUSH;
         if (atomic_load(&vcpu->kicked) && vcpu->kick_retries > 0)
             vcpu->kick_retries--;
         else if (!due(vcpu, now))

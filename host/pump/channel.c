@@ -20,12 +20,12 @@ void chan_open(struct pump *p, struct chan *c, enum chan_kind kind, int fd)
 {
     struct channel *s = c->shared;
 
-    c->kind = kind;
+    c->kind = (uint8_t)kind;
     c->fd = fd;
     c->rx_head = c->rx_base = c->tx_tail = c->rx_extent = c->tx_extent = 0;
     c->rx_error = 0;
     c->rx_on = c->rx_armed = c->rx_full = c->rx_ended = false;
-    c->tx_busy = c->tx_failed = c->tx_poll = c->connecting = c->connect_started = false;
+    c->tx_busy = c->tx_failed = c->tx_poll = c->connecting = false;
     c->shut_write_wanted = c->shut_write_done = c->closing = c->reset = c->always_ready = c->nonblocking = false;
     c->port_mapped = c->recv_plain = c->cancelling = c->rx_cancelling = c->send_inline = false;
     c->backlog = c->listener = c->interest = c->armed = c->inflight = c->send_size = c->bulk_score = 0;

@@ -30,46 +30,45 @@ struct stash { /* bytes received that found no room */
     uint8_t bytes[];
 };
 
+/* What every receive and send touches comes first, in two cache lines. */
 struct chan {
     struct channel *shared;
     uint8_t *rx, *tx;
     uint32_t number;
     int fd;
-    enum chan_kind kind;
-    int family;
-
     uint32_t rx_head, rx_base, tx_tail; /* the truth; the shared ones are copies */
     uint32_t rx_extent, tx_extent;      /* ring bytes ever touched in this life, for giving memory back */
-    int rx_error;
-
-    bool rx_on, rx_armed, rx_full, rx_ended;
+    uint8_t kind;                       /* enum chan_kind */
+    bool rx_on, rx_armed, rx_full;
     bool tx_busy, tx_failed, tx_poll; /* in flight; given up; waits for POLLOUT */
-    bool connecting, connect_started;
-    bool shut_write_wanted, shut_write_done;
+    bool connecting;
+
     bool closing, reset;
-    bool always_ready; /* epoll does not take it: a regular file or the like */
-    bool nonblocking;  /* writing never blocks */
+    bool shut_write_wanted, shut_write_done;
     bool on_todo, on_full;
-
-    uint32_t backlog;     /* listener: records that may wait in rx */
-    uint32_t listener;    /* accepted: whose record announced it */
-    uint16_t shown, real; /* published port: what the application believes, and what it is */
-    uint8_t shown_ip[16]; /* and the address */
-    bool port_mapped;
-
-    struct stash *stash, **stash_end;
-    TAILQ_ENTRY(chan) todo_link, full_link, batch_link;
-
-    /* backend */
-    uint32_t interest, armed; /* epoll: EPOLL* */
-    unsigned inflight;        /* uring: operations that will still complete */
-    bool recv_plain, cancelling, rx_cancelling, send_inline;
+    bool send_inline, recv_plain; /* uring */
     uint8_t bulk_score;
     uint32_t send_size;
     uint32_t epoch; /* last period with input, for counting active channels */
-    struct msghdr message;
+    struct stash *stash;
+    TAILQ_ENTRY(chan) batch_link;
     struct iovec iov[2];
-};
+
+    struct stash **stash_end;
+    TAILQ_ENTRY(chan) todo_link, full_link;
+    int family, rx_error;
+    bool rx_ended;
+    bool always_ready; /* epoll does not take it: a regular file or the like */
+    bool nonblocking;  /* writing never blocks */
+    bool cancelling, rx_cancelling;
+    bool port_mapped;
+    uint16_t shown, real;     /* published port: what the application believes, and what it is */
+    uint32_t backlog;         /* listener: records that may wait in rx */
+    uint32_t listener;        /* accepted: whose record announced it */
+    uint32_t interest, armed; /* epoll: EPOLL* */
+    unsigned inflight;        /* uring: operations that will still complete */
+    struct msghdr message;
+} __attribute__((aligned(64)));
 TAILQ_HEAD(chan_list, chan);
 
 struct pump_backend {

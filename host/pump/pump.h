@@ -26,6 +26,7 @@ struct pump_config {
     bool stdin_open;
     bool no_console;    /* tests: leave the standard descriptors alone */
     unsigned cpu_count; /* CPUs this process may use; with one the pump never spins */
+    bool single_vcpu;   /* the kernel never runs while the pump does */
 };
 
 struct pump_stats {

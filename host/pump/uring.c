@@ -417,6 +417,20 @@ static void batch_settle(struct pump *p)
     }
 }
 
+static void prefetch_completion(const struct pump *p, const struct uring *u, unsigned at, unsigned tail)
+{
+    const struct io_uring_cqe *cqe = &u->cqes[at & (CQ_ENTRIES - 1)];
+    uint32_t number = (uint32_t)cqe->user_data;
+
+    if ((int)(tail - at) <= 0)
+        return;
+    __builtin_prefetch(&p->chans[number]);
+    __builtin_prefetch((const uint8_t *)&p->chans[number] + 64);
+    __builtin_prefetch(&p->channels[number]);
+    if (cqe->flags & IORING_CQE_F_BUFFER)
+        __builtin_prefetch(u->buffer_bytes + (size_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT) * BUFFER_SIZE);
+}
+
 /* Handle what has completed. Everything made so far has been submitted. */
 static void reap(struct pump *p)
 {
@@ -426,6 +440,7 @@ static void reap(struct pump *p)
     for (;;) {
         tail = load_acquire(u->cq_tail);
         while (head != tail) {
+            prefetch_completion(p, u, head + 2, tail);
             completion(p, &u->cqes[head++ & (CQ_ENTRIES - 1)]);
             __atomic_store_n(u->cq_head, head, __ATOMIC_RELEASE);
         }
