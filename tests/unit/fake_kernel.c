@@ -144,6 +144,13 @@ int64_t fake_close(struct fake_kernel *k, uint32_t channel, bool reset)
     return fake_op(k, &op);
 }
 
+void fake_end(struct fake_kernel *k, uint32_t channel, uint32_t flags)
+{
+    k->fake[channel].open = !(flags & CHAN_K_CLOSE);
+    __atomic_exchange_n(&k->channels[channel].kernel_flags, flags, __ATOMIC_SEQ_CST);
+    make_dirty(k, channel);
+}
+
 static uint8_t *ring(struct fake_kernel *k, uint32_t channel, bool tx)
 {
     return k->arena + k->header->rings_offset + (2ULL * channel + tx) * k->header->ring_size;

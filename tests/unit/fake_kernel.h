@@ -45,6 +45,9 @@ int64_t fake_connect(struct fake_kernel *k, uint32_t channel, uint16_t port);
 int64_t fake_shutdown(struct fake_kernel *k, uint32_t channel, int how);
 int64_t fake_close(struct fake_kernel *k, uint32_t channel, bool reset);
 
+/* The same without a host call: CHAN_K_* flags. */
+void fake_end(struct fake_kernel *k, uint32_t channel, uint32_t flags);
+
 uint32_t fake_read(struct fake_kernel *k, uint32_t channel, void *buf, uint32_t size);
 uint32_t fake_rx_used(struct fake_kernel *k, uint32_t channel);
 uint32_t fake_write(struct fake_kernel *k, uint32_t channel, const void *buf, uint32_t size);

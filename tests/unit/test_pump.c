@@ -533,6 +533,61 @@ static void test_close_sends_what_is_queued(void **state)
     close(fd);
 }
 
+static uint32_t accept_one(struct fake_kernel *k, struct server *s, int *ret_fd)
+{
+    struct ring_accept record;
+    uint32_t c = 0;
+
+    *ret_fd = dial(s->port);
+    for (int i = 0; i < 50 && !c; i++) {
+        fake_kernel_park(k, 100 * MS, nothing, NULL);
+        c = fake_accept(k, s->listener, &record);
+    }
+    assert_int_not_equal(c, 0);
+    return c;
+}
+
+static void test_ending_by_flags(void **state)
+{
+    struct fake_kernel *k = *state;
+    struct server s = {0};
+    char text[8];
+    uint32_t c;
+    int fd;
+
+    server_open(k, &s);
+    for (int round = 0; round < 20; round++) {
+        c = accept_one(k, &s, &fd);
+        fake_write(k, c, "bye", 3);
+        fake_end(k, c, CHAN_K_SHUT_WR);
+        fake_kernel_park(k, 0, nothing, NULL);
+        assert_int_equal(read_all(fd, text, 3), 0);
+        assert_int_equal(read(fd, text, 1), 0);
+        assert_int_equal(write(fd, "still", 5), 5);
+        for (int i = 0; i < 50 && fake_rx_used(k, c) < 5; i++)
+            fake_kernel_park(k, 100 * MS, nothing, NULL);
+        assert_int_equal(fake_read(k, c, text, 5), 5);
+        fake_end(k, c, CHAN_K_SHUT_WR | CHAN_K_CLOSE);
+        fake_kernel_park(k, MS, nothing, NULL);
+        close(fd);
+
+        c = accept_one(k, &s, &fd);
+        fake_write(k, c, "more", 4);
+        fake_end(k, c, CHAN_K_CLOSE);
+        fake_kernel_park(k, MS, nothing, NULL);
+        assert_int_equal(read_all(fd, text, 4), 0);
+        assert_int_equal(read(fd, text, 1), 0);
+        close(fd);
+
+        c = accept_one(k, &s, &fd);
+        fake_end(k, c, CHAN_K_CLOSE | CHAN_K_RESET);
+        fake_kernel_park(k, MS, nothing, NULL);
+        assert_int_equal(read(fd, text, 1), -1);
+        assert_int_equal(errno, ECONNRESET);
+        close(fd);
+    }
+}
+
 static void test_udp(void **state)
 {
     struct fake_kernel *k = *state;
@@ -647,6 +702,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_short_connections_reuse_channels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_sends_what_is_queued, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ending_by_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_udp, setup, teardown),
         cmocka_unit_test(test_published_port),
         cmocka_unit_test_setup_teardown(test_kick_and_deadline, setup, teardown),
