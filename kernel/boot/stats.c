@@ -9,6 +9,7 @@
 #include "kernel/fs/verity.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
+#include "kernel/net/net.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 #include "kernel/syscalls/table.h"
@@ -45,6 +46,7 @@ void stats_publish(void)
         return;
     syscall_stats(&stats);
     add_vcpus();
+    net_bytes(&stats.net_rx_bytes, &stats.net_tx_bytes);
     rewrite_counts(&stats.sites_rewritten, &stats.sites_left);
     stats.pages_committed = mm->committed_pages;
     stats.pages_committed_max = mm->committed_pages_max;

@@ -25,10 +25,11 @@ static struct {
     host_ptr ready, dirty, channels, rings;
     uint32_t ready_tail;
     uint32_t dirty_head;
-    struct chan **chunks; /* of CHUNK_SIZE channels, made when one of them is first used */
-    struct chan *free;    /* of the kernel's half, last used first */
-    uint32_t dirty_pair;  /* the dirty entry before an odd one: both share a word */
-    uint32_t never_used;  /* even numbers from here on were never handed out */
+    struct chan **chunks;    /* of CHUNK_SIZE channels, made when one of them is first used */
+    struct chan *free;       /* of the kernel's half, last used first */
+    uint32_t dirty_pair;     /* the dirty entry before an odd one: both share a word */
+    uint64_t received, sent; /* bytes */
+    uint32_t never_used;     /* even numbers from here on were never handed out */
 } arena;
 
 #define SHARED(c, field) host_ptr_add((c)->shared, offsetof(struct channel, field))
@@ -285,6 +286,12 @@ bool chan_poll_ready(void)
     return true;
 }
 
+void chan_bytes(uint64_t *ret_received, uint64_t *ret_sent)
+{
+    *ret_received = arena.received;
+    *ret_sent = arena.sent;
+}
+
 /* Events and endings */
 
 uint32_t chan_events(struct chan *c, int *ret_error)
@@ -390,6 +397,7 @@ void chan_rx_consume(struct chan *c, uint32_t size)
 {
     rx_check(c, 0, size);
     c->rx_tail += size;
+    arena.received += size;
     untrusted_poke64(SHARED(c, rx_tail), pair(c->rx_tail, c->tx_head));
     if (c->rx_was_half_full && c->rx_head - c->rx_tail < chan_ring_bytes / 2) {
         c->rx_was_half_full = false;
@@ -452,6 +460,7 @@ void chan_tx_copy_kernel(struct chan *c, const void *src, uint32_t offset, uint3
 void chan_tx_commit(struct chan *c, uint32_t size)
 {
     c->tx_head += size;
+    arena.sent += size;
     untrusted_poke64(SHARED(c, rx_tail), pair(c->rx_tail, c->tx_head));
     chan_make_dirty(c);
 }

@@ -89,5 +89,6 @@ void chan_want_room(struct chan *c, bool want);
 /* The two queues; kernel/net/net.h has what the rest of the kernel calls. */
 bool chan_poll_ready(void);
 bool chan_dirty_pending(void);
+void chan_bytes(uint64_t *ret_received, uint64_t *ret_sent); /* since boot */
 
 #endif

@@ -57,6 +57,11 @@ bool net_pump_now(void)
     return true;
 }
 
+void net_bytes(uint64_t *ret_received, uint64_t *ret_sent)
+{
+    chan_bytes(ret_received, ret_sent);
+}
+
 void net_poll_spinning(void)
 {
     uint64_t now = time_monotonic_ns();

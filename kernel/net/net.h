@@ -13,6 +13,8 @@ void net_poll_spinning(void);
 /* Let the host send and receive right now (one exit). Only vCPU 0 pumps: false elsewhere, and nothing was done. Other
  * vCPUs may run kernel code meanwhile. */
 bool net_pump_now(void);
+/* Bytes that went through channels since boot. */
+void net_bytes(uint64_t *ret_received, uint64_t *ret_sent);
 /* The console's three channels as files (kernel/fs/console.c builds on these). */
 ssize_t channel_read(unsigned channel, void *buf, size_t size);        /* bytes, 0 at end of file, -EAGAIN */
 ssize_t channel_write(unsigned channel, const void *buf, size_t size); /* bytes, -EAGAIN, -EPIPE */
