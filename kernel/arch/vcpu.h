@@ -38,12 +38,11 @@ struct vcpu {
     struct task *dead; /* ended on this vCPU, to be freed once off its stack */
     bool panicking;
     bool need_resched;
-    uint32_t tick_wanted;     /* what vcpu_shared.tick_wanted holds */
-    volatile bool tick;       /* a tick or kick came since the scheduler last looked */
-    bool parked;              /* in PARK, or about to be */
-    bool kicked;              /* since it parked */
-    uint64_t parked_until_ns; /* deadline given to PARK */
-    uint64_t lock_depth;
+    uint32_t tick_wanted;           /* what vcpu_shared.tick_wanted holds */
+    volatile bool tick;             /* a tick or kick came since the scheduler last looked */
+    bool parked;                    /* in PARK, or about to be */
+    bool kicked;                    /* since it parked */
+    uint64_t parked_until_ns;       /* deadline given to PARK */
     volatile uint64_t user_returns; /* times the kernel lock was held and given up on the way to user code */
     uint64_t vector_depth;          /* inside kernel_vector_begin() */
 
