@@ -130,6 +130,7 @@ chroot_hello() { gcc -O2 -o "$BATS_TEST_TMPDIR/hello" "$TOP/tools/images/hello.c
 }
 
 @test "kill -9 leaves nothing behind" {
+    mounts=$(wc -l </proc/self/mounts)
     "$COFRE" run --softsgx "$BUSYBOX" -- sleep 60 &
     pid=$!
     sleep 1
@@ -140,8 +141,7 @@ chroot_hello() { gcc -O2 -o "$BATS_TEST_TMPDIR/hello" "$TOP/tools/images/hello.c
     [ -z "$output" ]
     run pgrep -f "softsgx $BUSYBOX"
     [ -z "$output" ]
-    run grep -c cofre /proc/mounts
-    [ "$output" = 0 ]
+    [ "$(wc -l </proc/self/mounts)" -eq "$mounts" ]
 }
 
 @test "a changed byte is refused, wherever it is" {
@@ -165,4 +165,23 @@ P
             cmp "$BATS_TEST_TMPDIR/out" "$(command -v busybox)"
         fi
     done
+}
+
+@test "a terminal: line editing, window size, exit status" {
+    { sleep 1; printf 'read line\n'; sleep 0.3; printf 'abx\177c\n'; sleep 0.3; printf 'echo "got=$line"; exit 6\n'; sleep 0.5; } |
+        { status=0; timeout 30 script -qec "stty rows 33 cols 101; '$COFRE' run -it --softsgx '$BUSYBOX' -- sh" /dev/null \
+            >"$BATS_TEST_TMPDIR/out" || status=$?; echo $status >"$BATS_TEST_TMPDIR/status"; }
+    [ "$(cat "$BATS_TEST_TMPDIR/status")" -eq 6 ]
+    grep -q 'got=abc' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "a port in use is the application's error, as natively" {
+    port=$(free_port)
+    python3 -c "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', $port)); s.listen(); time.sleep(20)" &
+    holder=$!
+    sleep 0.5
+    run timeout 30 "$COFRE" run --softsgx -p 127.0.0.1:$port:8080 "$BUSYBOX" -- nc -l -p 8080
+    kill $holder
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"ddress already in use"* ]]
 }
