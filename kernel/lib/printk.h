@@ -19,7 +19,7 @@ noreturn_fn void host_lied(const char *what);
 #define ASSERT(condition)                                                                                              \
     do {                                                                                                               \
         if (unlikely(!(condition)))                                                                                    \
-            panic_at(__FILE_NAME__, __LINE__, "assertion failed: %s", #condition);                                          \
+            panic_at(__FILE_NAME__, __LINE__, "assertion failed: %s", #condition);                                     \
     } while (0)
 
 #endif

@@ -79,7 +79,7 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
     SYSCALL(gettid)                                                                                                    \
     SYSCALL(getppid)                                                                                                   \
     SYSCALL(getuid)                                                                                                    \
-    SYSCALL(geteuid) SYSCALL(getgid) SYSCALL(getegid) SYSCALL(clock_gettime) SYSCALL(gettimeofday) SYSCALL(time)       \
-        SYSCALL(getcpu)
+    SYSCALL(geteuid)                                                                                                   \
+    SYSCALL(getgid) SYSCALL(getegid) SYSCALL(clock_gettime) SYSCALL(gettimeofday) SYSCALL(time) SYSCALL(getcpu)
 
 #endif

@@ -236,7 +236,9 @@ int kernel_snprintf(char *restrict buf, size_t size, const char *restrict format
         }                                                                                                              \
     } while (0)
 
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wformat-truncation"
+#endif
 #pragma GCC diagnostic ignored "-Wformat"
 static void formats_as_the_library_does(void **state)
 {
