@@ -218,6 +218,8 @@ void nested_trap_handle(struct trap_frame *frame)
         frame->rip = entry->fixup;
         return;
     }
+    if (frame->vector == TRAP_PF && kernel_lock_held() && mm_fault_spurious(frame->fault_addr, frame->error_code))
+        return;
     panic("kernel fault: vector %lu error %lx rip %lx rsp %lx address %lx", frame->vector, frame->error_code,
           frame->rip, frame->rsp, frame->fault_addr);
 }

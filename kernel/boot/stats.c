@@ -48,7 +48,8 @@ void stats_publish(void)
     add_vcpus();
     net_bytes(&stats.net_rx_bytes, &stats.net_tx_bytes);
     rewrite_counts(&stats.sites_rewritten, &stats.sites_left);
-    stats.pages_committed = mm->committed_pages;
+    stats.pages_committed = mm->commits;
+    stats.pages_decommitted = mm->decommits;
     stats.pages_committed_max = mm->committed_pages_max;
     stats.user_bytes = mm->committed_pages * PAGE_SIZE;
     stats.kernel_heap_bytes = kmalloc_bytes_used();

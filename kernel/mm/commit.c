@@ -108,6 +108,7 @@ static int commit_charge(uaddr_t start, size_t count)
         return -ENOMEM;
     ASSERT(start + count * PAGE_SIZE <= backed_end);
     mm->committed_pages += count;
+    mm->commits += count;
     mm->committed_pages_max = MAX(mm->committed_pages_max, mm->committed_pages);
     return 0;
 }
@@ -253,6 +254,7 @@ static void decommit_run(uaddr_t start, uaddr_t end)
     for (uaddr_t page = start; page < end; page += PAGE_SIZE)
         page_state_replace(page, 0);
     mm_self()->committed_pages -= (end - start) / PAGE_SIZE;
+    mm_self()->decommits += (end - start) / PAGE_SIZE;
 }
 
 void pages_decommit(uaddr_t start, uaddr_t end)

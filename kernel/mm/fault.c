@@ -260,6 +260,17 @@ static bool access_allowed(const struct vma *vma, uint64_t error)
     return vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
+bool mm_fault_spurious(uaddr_t addr, uint64_t error)
+{
+    uaddr_t page = ALIGN_DOWN(addr, PAGE_SIZE);
+    uint8_t wanted = PAGE_COMMITTED | (error & PF_WRITE ? PAGE_W : PAGE_R);
+
+    if (!mm_range_ok(page, PAGE_SIZE) || (page_state(page) & wanted) != wanted)
+        return false;
+    pages_refresh(page);
+    return true;
+}
+
 int mm_fault(uaddr_t addr, uint64_t error, int *ret_code)
 {
     uaddr_t page = ALIGN_DOWN(addr, PAGE_SIZE), start, end;

@@ -53,6 +53,7 @@ struct mm {
     uint64_t auxv[MM_AUXV_MAX];                                  /* by exec; pairs */
     size_t auxv_count;                                           /* words */
     uint64_t committed_pages, committed_pages_max, limit_pages;
+    uint64_t commits, decommits; /* pages, since boot */
     uint64_t locked_pages;
 };
 
@@ -85,6 +86,10 @@ struct vma *mm_find_vma_above(uaddr_t addr); /* the first VMA with end > addr, o
  * nothing more to do than go back through the way that delivers signals. May sleep.
  */
 int mm_fault(uaddr_t addr, uint64_t error, int *ret_code);
+
+/* A fault of the kernel's own access to a page that is there with the rights needed: a stale TLB, or the host's page
+ * tables. True: try again. */
+bool mm_fault_spurious(uaddr_t addr, uint64_t error);
 
 /* 64 KiB-ish of executable memory within +-1 GiB of `near` for the rewriter; writable by the kernel for ever. 0 if
  * none. */
