@@ -13,7 +13,14 @@
 /* madvise(MADV_DONTNEED) and the like clear this many pages in place; more are given back. */
 #define DISCARD_IN_PLACE_MAX 128
 
+/* Pages kept idle at most, in how many pieces (each may split the host's own map), and in one piece. */
+#define IDLE_MAX 4096
+#define IDLE_PIECES_MAX 256
+#define IDLE_PIECE_MAX 1024
+
 static bool edmm;
+static uint64_t idle_pages, idle_pieces;
+static uaddr_t elrange_end;
 static bool heap_edmm;
 static uaddr_t backed_end;
 
@@ -22,6 +29,7 @@ void pages_init(uint64_t elrange_size, bool with_edmm, uint64_t limit_bytes)
     page_state_init(elrange_size);
     edmm = with_edmm;
     mm_self()->limit_pages = limit_bytes / PAGE_SIZE;
+    elrange_end = elrange_size;
     backed_end = edmm ? elrange_size : USER_BASE + limit_bytes;
     /* The loader left everything accessible. */
     if (!edmm && hostcall_edmm(EDMM_PROTECT, USER_BASE, limit_bytes, 0) < 0)
@@ -98,6 +106,69 @@ void heap_commit(uint64_t addr, size_t count)
     }
 }
 
+/* ---- idle pages ---- */
+
+#define PAGE_TABLES_OPEN (EDMM_R | EDMM_W | EDMM_X)
+
+static void trim_run(uaddr_t start, uaddr_t end)
+{
+    host_edmm(EDMM_TRIM, start, end - start, 0);
+    for (uaddr_t page = start; page < end; page += PAGE_SIZE)
+        accept(page, SECINFO_MODIFIED | SECINFO_TYPE(PT_TRIM));
+    host_edmm(EDMM_REMOVE, start, end - start, 0);
+}
+
+/* The end of the run of idle pages that starts at `start`. */
+static uaddr_t idle_run_end(uaddr_t start, uaddr_t end)
+{
+    while (start < end && (page_state(start) & PAGE_IDLE))
+        start += PAGE_SIZE;
+    return start;
+}
+
+static void leave_idle(uaddr_t start, uaddr_t end, uint8_t state)
+{
+    for (uaddr_t page = start; page < end; page += PAGE_SIZE)
+        page_state_replace(page, state);
+    idle_pages -= (end - start) / PAGE_SIZE;
+    if (idle_pages == 0)
+        idle_pieces = 0;
+}
+
+/* Idle pages of [start, end) cease to exist. */
+static void evict_idle(uaddr_t start, uaddr_t end)
+{
+    uaddr_t run, run_end;
+
+    for (run = pages_next_idle(start, end); run < end; run = pages_next_idle(run_end, end)) {
+        run_end = idle_run_end(run, end);
+        host_edmm(EDMM_PROTECT, run, run_end - run, PAGE_TABLES_OPEN);
+        trim_run(run, run_end);
+        leave_idle(run, run_end, 0);
+    }
+}
+
+static void revive(uaddr_t start, uaddr_t end)
+{
+    host_edmm(EDMM_PROTECT, start, end - start, PAGE_TABLES_OPEN);
+    leave_idle(start, end, PAGE_COMMITTED | PAGE_R | PAGE_W);
+}
+
+/* Committed pages with rights RW become idle. */
+static void idle_run(uaddr_t start, uaddr_t end)
+{
+    size_t count = (end - start) / PAGE_SIZE;
+
+    memset((void *)start, 0, end - start);
+    host_edmm(EDMM_PROTECT, start, end - start, 0);
+    for (uaddr_t page = start; page < end; page += PAGE_SIZE)
+        page_state_replace(page, PAGE_IDLE);
+    mm_self()->committed_pages -= count;
+    mm_self()->decommits += count;
+    idle_pages += count;
+    idle_pieces++;
+}
+
 /* ---- committing ---- */
 
 static int commit_charge(uaddr_t start, size_t count)
@@ -106,6 +177,8 @@ static int commit_charge(uaddr_t start, size_t count)
 
     if (count > pages_available() || !page_state_reserve(start, start + count * PAGE_SIZE))
         return -ENOMEM;
+    if (idle_pages > pages_available() - count)
+        evict_idle(USER_BASE, elrange_end);
     ASSERT(start + count * PAGE_SIZE <= backed_end);
     mm->committed_pages += count;
     mm->commits += count;
@@ -131,8 +204,17 @@ int pages_commit(uaddr_t start, size_t count)
         return r;
     if (!edmm)
         host_edmm(EDMM_PROTECT, start, count * PAGE_SIZE, EDMM_R | EDMM_W);
-    for (size_t i = 0; i < count; i++)
-        commit_one(start + i * PAGE_SIZE);
+    for (uaddr_t page = start, end = start + count * PAGE_SIZE; page < end;) {
+        uaddr_t idle_end = idle_run_end(page, end);
+
+        if (idle_end > page) {
+            revive(page, idle_end);
+            page = idle_end;
+        } else {
+            commit_one(page);
+            page += PAGE_SIZE;
+        }
+    }
     return 0;
 }
 
@@ -152,6 +234,8 @@ int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rig
     r = commit_charge(start, count);
     if (r < 0)
         return r;
+    /* Others could see an idle page before its contents are there. */
+    evict_idle(start, start + count * PAGE_SIZE);
     for (size_t i = 0; i < count; i++) {
         uaddr_t page = start + i * PAGE_SIZE;
 
@@ -243,30 +327,50 @@ void pages_refresh(uaddr_t page)
 
 static void decommit_run(uaddr_t start, uaddr_t end)
 {
-    if (edmm) {
-        host_edmm(EDMM_TRIM, start, end - start, 0);
-        for (uaddr_t page = start; page < end; page += PAGE_SIZE)
-            accept(page, SECINFO_MODIFIED | SECINFO_TYPE(PT_TRIM));
-        host_edmm(EDMM_REMOVE, start, end - start, 0);
-    } else {
+    if (edmm)
+        trim_run(start, end);
+    else
         host_edmm(EDMM_PROTECT, start, end - start, 0);
-    }
     for (uaddr_t page = start; page < end; page += PAGE_SIZE)
         page_state_replace(page, 0);
     mm_self()->committed_pages -= (end - start) / PAGE_SIZE;
     mm_self()->decommits += (end - start) / PAGE_SIZE;
 }
 
-void pages_decommit(uaddr_t start, uaddr_t end)
+/* Worth keeping, and not more of it than may be kept. */
+static bool may_idle(uaddr_t start, uaddr_t end)
+{
+    size_t count = (end - start) / PAGE_SIZE;
+
+    return edmm && page_state(start) == (PAGE_COMMITTED | PAGE_R | PAGE_W) && count <= IDLE_PIECE_MAX &&
+           idle_pages + count <= IDLE_MAX && idle_pieces < IDLE_PIECES_MAX;
+}
+
+static void give_back(uaddr_t start, uaddr_t end, bool keep)
 {
     uaddr_t run, run_end;
 
     for (run = pages_next_committed(start, end); run < end; run = pages_next_committed(run_end, end)) {
+        uint8_t state = page_state(run);
+
         run_end = run + PAGE_SIZE;
-        while (run_end < end && (page_state(run_end) & PAGE_COMMITTED))
+        while (run_end < end && (keep ? page_state(run_end) == state : page_state(run_end) & PAGE_COMMITTED))
             run_end += PAGE_SIZE;
-        decommit_run(run, run_end);
+        if (keep && may_idle(run, run_end))
+            idle_run(run, run_end);
+        else
+            decommit_run(run, run_end);
     }
+}
+
+void pages_decommit(uaddr_t start, uaddr_t end)
+{
+    give_back(start, end, false);
+}
+
+void pages_release(uaddr_t start, uaddr_t end)
+{
+    give_back(start, end, true);
 }
 
 void pages_discard(uaddr_t start, uaddr_t end)
@@ -274,7 +378,7 @@ void pages_discard(uaddr_t start, uaddr_t end)
     uaddr_t page;
 
     if (edmm && pages_count_committed(start, end) > DISCARD_IN_PLACE_MAX) {
-        pages_decommit(start, end);
+        pages_release(start, end);
         return;
     }
     for (page = pages_next_committed(start, end); page < end; page = pages_next_committed(page + PAGE_SIZE, end)) {

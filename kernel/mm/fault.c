@@ -183,7 +183,7 @@ void vma_zap(struct vma *vma, uaddr_t start, uaddr_t end)
         rewrite_forget(start, end - start);
     if (is_shared_file(vma))
         shared_writeback(vma, start, end);
-    pages_decommit(start, end);
+    pages_release(start, end);
 }
 
 void vma_discard(struct vma *vma, uaddr_t start, uaddr_t end)

@@ -10,6 +10,8 @@
 #include "kernel/syscalls/syscall.h"
 
 #define MOVE_CHUNK_PAGES 256
+#define GROWTH_ROOM (64UL << 20)
+#define GROWTH_SIZE_MAX (4UL << 30)
 
 /* Move committed pages of [from, from + size) to `to`, chunk by chunk, so that little more memory is needed. */
 static int move_pages(const struct vma *vma, uaddr_t from, uaddr_t to, size_t size)
@@ -31,7 +33,7 @@ static int move_pages(const struct vma *vma, uaddr_t from, uaddr_t to, size_t si
             return r;
         if (!rights)
             pages_set_rights(to + (page - from), to + (next - from), 0);
-        pages_decommit(page, next);
+        pages_release(page, next);
     }
     return 0;
 }
@@ -129,6 +131,15 @@ static int64_t remap_fixed(uaddr_t old, size_t old_size, size_t new_size, unsign
     return move_mapping(vma, old, old_size, new_addr, new_size, flags & MREMAP_DONTUNMAP);
 }
 
+/* Moving costs a copy here, and what grew once will grow again: a place with room above, while there is plenty. */
+static uaddr_t place_to_grow(size_t size, const struct vma *vma)
+{
+    size_t room = MAX(size, GROWTH_ROOM);
+    uaddr_t place = pages_edmm() && size < GROWTH_SIZE_MAX ? mm_find_place(size + room, vma->prot, vma->flags) : 0;
+
+    return place ? place : mm_find_place(size, vma->prot, vma->flags);
+}
+
 static int check_remap(const struct vma *vma, uaddr_t old, size_t old_size, size_t new_size, unsigned flags)
 {
     if (!vma || (vma->extra & VMA_PINNED))
@@ -173,7 +184,7 @@ SYSCALL_DEFINE5(mremap, uaddr_t, old, size_t, old_size, size_t, new_size, unsign
         return (int64_t)old;
     if (!(flags & MREMAP_MAYMOVE))
         return -ENOMEM;
-    place = mm_find_place(new_size, vma->prot, vma->flags);
+    place = place_to_grow(new_size, vma);
     if (!place)
         return -ENOMEM;
     return move_mapping(vma, old, old_size, place, new_size, (flags & MREMAP_DONTUNMAP) || old_size == 0);

@@ -9,7 +9,7 @@
 
 struct chunk {
     uint8_t *state; /* NULL while nothing was ever committed there */
-    uint32_t committed;
+    uint32_t committed, idle;
 };
 
 static struct chunk *chunks;
@@ -68,6 +68,8 @@ void page_state_replace(uaddr_t page, uint8_t state)
     byte = state_of(chunk, page);
     if ((state ^ *byte) & PAGE_COMMITTED)
         chunk->committed += state & PAGE_COMMITTED ? 1 : -1;
+    if ((state ^ *byte) & PAGE_IDLE)
+        chunk->idle += state & PAGE_IDLE ? 1 : -1;
     *byte = state;
 }
 
@@ -84,7 +86,7 @@ void page_state_clear(uaddr_t page, uint8_t flags)
 }
 
 /* Thread stacks are mostly untouched and looked through whole at each thread's end: eight pages at a time. */
-static uaddr_t next_in_chunk(const struct chunk *chunk, uaddr_t page, uaddr_t end)
+static uaddr_t next_in_chunk(const struct chunk *chunk, uaddr_t page, uaddr_t end, uint8_t flag)
 {
     while (page < end) {
         const uint8_t *state = state_of(chunk, page);
@@ -92,19 +94,19 @@ static uaddr_t next_in_chunk(const struct chunk *chunk, uaddr_t page, uaddr_t en
 
         if ((uint64_t)state % sizeof eight == 0) {
             memcpy(&eight, state, sizeof eight);
-            if (!(eight & (0x0101010101010101ULL * PAGE_COMMITTED))) {
+            if (!(eight & (0x0101010101010101ULL * flag))) {
                 page += sizeof eight * PAGE_SIZE;
                 continue;
             }
         }
-        if (*state & PAGE_COMMITTED)
+        if (*state & flag)
             return page;
         page += PAGE_SIZE;
     }
     return end;
 }
 
-uaddr_t pages_next_committed(uaddr_t start, uaddr_t end)
+static uaddr_t next_in_state(uaddr_t start, uaddr_t end, uint8_t flag)
 {
     uaddr_t page = start;
 
@@ -112,15 +114,25 @@ uaddr_t pages_next_committed(uaddr_t start, uaddr_t end)
         const struct chunk *chunk = chunk_of(page);
         uaddr_t chunk_end = ALIGN_DOWN(page, CHUNK_PAGES * PAGE_SIZE) + CHUNK_PAGES * PAGE_SIZE;
 
-        if (chunk->committed == 0) {
+        if ((flag == PAGE_COMMITTED ? chunk->committed : chunk->idle) == 0) {
             page = chunk_end;
             continue;
         }
-        page = next_in_chunk(chunk, page, MIN(chunk_end, end));
+        page = next_in_chunk(chunk, page, MIN(chunk_end, end), flag);
         if (page < MIN(chunk_end, end))
             return page;
     }
     return end;
+}
+
+uaddr_t pages_next_committed(uaddr_t start, uaddr_t end)
+{
+    return next_in_state(start, end, PAGE_COMMITTED);
+}
+
+uaddr_t pages_next_idle(uaddr_t start, uaddr_t end)
+{
+    return next_in_state(start, end, PAGE_IDLE);
 }
 
 size_t pages_count_committed(uaddr_t start, uaddr_t end)

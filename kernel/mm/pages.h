@@ -22,6 +22,7 @@ enum page_state {
     PAGE_COMMITTED = 8,
     PAGE_SHARED = 16,    /* the home of a page of a shared file mapping (shared.c) */
     PAGE_REWRITTEN = 32, /* its text went through the rewriter */
+    PAGE_IDLE = 64,      /* not committed, but kept: zero, rights RW, out of reach by the host's page tables */
 };
 
 void pages_init(uint64_t elrange_size, bool edmm, uint64_t limit_bytes);
@@ -51,6 +52,12 @@ void pages_set_rights(uaddr_t start, uaddr_t end, unsigned rights);
 void pages_refresh(uaddr_t page);
 /* Give back every committed page in [start, end). Contents are gone. */
 void pages_decommit(uaddr_t start, uaddr_t end);
+/*
+ * The same for memory that is likely to be used again: a bounded number of pages is kept idle, which costs one exit
+ * instead of two and several operations on each page, then and when they are committed again. That nobody reaches them
+ * meanwhile is the host's word; it is the application's own zeroes that are there to reach.
+ */
+void pages_release(uaddr_t start, uaddr_t end);
 /* Contents become zero; committed pages may stay so. */
 void pages_discard(uaddr_t start, uaddr_t end);
 

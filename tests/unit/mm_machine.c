@@ -26,7 +26,7 @@ noreturn_fn void hosted_abort(const char *message);
 enum { VALID = 8, PENDING = 16, MODIFIED = 32, PR = 64, TRIM = 128 };
 
 static uint8_t epcm[MACHINE_SIZE / PAGE_SIZE];
-static uint8_t tables[MACHINE_SIZE / PAGE_SIZE]; /* without EDMM */
+static uint8_t tables[MACHINE_SIZE / PAGE_SIZE]; /* the host's page tables */
 static bool with_edmm;
 static struct policy the_policy;
 struct process machine_process;
@@ -178,6 +178,8 @@ static void augment(uint64_t page)
 
     if (!with_edmm)
         hosted_abort("an SGX2 leaf without SGX2");
+    if (!tables[page / PAGE_SIZE])
+        hosted_abort("an ENCLU leaf on a page that the host's tables hide");
     if (!(*entry & VALID)) {
         *entry = VALID | PENDING | SECINFO_R | SECINFO_W;
         memset((void *)page, 0, PAGE_SIZE);
@@ -246,8 +248,6 @@ static void edmm_page(enum edmm_op op, uint64_t page, uint64_t arg)
         *entry = 0;
         break;
     case EDMM_PROTECT:
-        if (with_edmm)
-            hosted_abort("page table rights with EDMM");
         tables[page / PAGE_SIZE] = (uint8_t)arg;
         break;
     case EDMM_POPULATE:
@@ -278,11 +278,9 @@ void machine_init(bool edmm, uint64_t limit_bytes)
         machine_process.limits[i] = (struct rlimit64){RLIM64_INFINITY, RLIM64_INFINITY};
     machine_map_memory(USER_BASE, MACHINE_SIZE);
     memset(epcm, 0, sizeof epcm);
-    if (!edmm) {
-        /* What the host left in pages that are not measured. */
+    memset(tables, 7, sizeof tables);
+    if (!edmm) /* what the host left in pages that are not measured */
         memset((void *)USER_BASE, 0xee, limit_bytes);
-        memset(tables, 7, sizeof tables);
-    }
     mm_init();
 }
 
@@ -292,7 +290,9 @@ unsigned machine_rights(uaddr_t page)
 
     if (!with_edmm)
         return tables[page / PAGE_SIZE];
-    return (entry & VALID) && !(entry & (PENDING | MODIFIED | TRIM)) ? entry & 7u : 0;
+    if (!(entry & VALID) || (entry & (PENDING | MODIFIED | TRIM)))
+        return 0;
+    return entry & tables[page / PAGE_SIZE] & 7u;
 }
 
 int machine_touch(uaddr_t addr, bool write, uint8_t *value)
