@@ -13,12 +13,20 @@
 #define MODE_REGULAR 0100000
 #define MOUNT_NOEXEC 8 /* MS_NOEXEC */
 
+/* Programs that are being started cannot be written, nor those that run (exec.c). */
+static void program_put(struct file **file)
+{
+    if (!*file)
+        return;
+    (*file)->inode->deny_write--;
+    file_put(*file);
+    *file = NULL;
+}
+
 void exec_free(struct exec *exec)
 {
-    if (exec->file)
-        file_put(exec->file);
-    if (exec->interp_file)
-        file_put(exec->interp_file);
+    program_put(&exec->file);
+    program_put(&exec->interp_file);
     kfree(exec->image);
     kfree(exec->interp);
     kfree(exec->name);
@@ -39,11 +47,13 @@ static int open_for_exec(struct dentry *dentry, struct file **ret_file)
         return -ENOMEM;
     file->dentry = dentry_get(dentry);
     int r = ops->open ? ops->open(inode, file) : 0;
-    if (r < 0)
+    if (r < 0) {
         file_put(file);
-    else
-        *ret_file = file;
-    return r;
+        return r;
+    }
+    inode->deny_write++;
+    *ret_file = file;
+    return 0;
 }
 
 /* Execute permission is enough: a program need not be readable to be run. */
@@ -152,8 +162,7 @@ int exec_open(struct exec *exec, int dfd, const char *first_path, unsigned looku
             r = -ELOOP;
             break;
         }
-        file_put(exec->file);
-        exec->file = NULL;
+        program_put(&exec->file);
         exec->cloexec_fd = false;
         r = open_program(AT_FDCWD_, path, LOOKUP_FOLLOW, &exec->file);
     }
