@@ -86,7 +86,7 @@ int main(void)
     hits = 0;
     it.it_value.tv_usec = 20000;
     SHOW(setitimer(ITIMER_PROF, &it, NULL));
-    burn(60);
+    burn(300);
     SHOW(hits);
     hits = 0;
     SHOW(setitimer(ITIMER_VIRTUAL, &it, NULL));
