@@ -82,8 +82,8 @@ static void selects(void)
     SHOW(select(q[0] + 1, &r, NULL, NULL, &tv));
     SHOW(tv.tv_sec == 99 || tv.tv_sec == 100);
     FD_ZERO(&r);
-    FD_SET(200, &r);
-    SHOW(select(201, &r, NULL, NULL, &tv));
+    FD_SET(50, &r); /* below the size of any descriptor table: Linux clamps the count to that */
+    SHOW(select(51, &r, NULL, NULL, &tv));
     SHOW(select(-1, NULL, NULL, NULL, NULL));
     tv.tv_sec = -1;
     SHOW(select(0, NULL, NULL, NULL, &tv));
