@@ -1,0 +1,36 @@
+/*
+ * libcrypto's assembly as the kernel calls it (OpenSSL 3: crypto/aes/asm, crypto/modes/asm). It reads the CPU's
+ * features from OPENSSL_ia32cap_P, which crypto_init() fills with what the enclave's XFRM allows: CPUID.1:EDX,
+ * CPUID.1:ECX, CPUID.7:EBX, CPUID.7:ECX. Callers hold kernel_vector_begin().
+ */
+#ifndef COFRE_KERNEL_CRYPTO_ASSEMBLY_H
+#define COFRE_KERNEL_CRYPTO_ASSEMBLY_H
+
+#include "kernel/crypto/aes.h"
+
+extern uint32_t OPENSSL_ia32cap_P[4];
+
+int aesni_set_encrypt_key(const uint8_t *bytes, int bits, struct aes_schedule *schedule);
+int aesni_set_decrypt_key(const uint8_t *bytes, int bits, struct aes_schedule *schedule);
+void aesni_encrypt(const uint8_t *in, uint8_t *out, const struct aes_schedule *schedule);
+/* The last four bytes of the counter block count, big-endian; the block itself is left alone. */
+void aesni_ctr32_encrypt_blocks(const uint8_t *in, uint8_t *out, size_t blocks, const struct aes_schedule *schedule,
+                                const uint8_t counter[16]);
+void aesni_xts_decrypt(const uint8_t *in, uint8_t *out, size_t size, const struct aes_schedule *data_key,
+                       const struct aes_schedule *tweak_key, const uint8_t tweak[16]);
+
+/* GHASH: h as two numbers, the more significant first; the table's layout is the implementation's own. */
+void gcm_init_clmul(uint64_t table[32], const uint64_t h[2]);
+void gcm_ghash_clmul(uint8_t hash[16], const uint64_t table[32], const uint8_t *data, size_t size);
+void gcm_init_avx(uint64_t table[32], const uint64_t h[2]);
+void gcm_ghash_avx(uint8_t hash[16], const uint64_t table[32], const uint8_t *data, size_t size);
+/*
+ * Both at once, six blocks at a time: returns the bytes done, 0 when there are too few (288, or 96 for decryption).
+ * hash is followed in memory by 16 bytes and the table of gcm_init_avx(). The counter is moved on.
+ */
+size_t aesni_gcm_encrypt(const uint8_t *in, uint8_t *out, size_t size, const struct aes_schedule *schedule,
+                         uint8_t counter[16], uint8_t *hash);
+size_t aesni_gcm_decrypt(const uint8_t *in, uint8_t *out, size_t size, const struct aes_schedule *schedule,
+                         uint8_t counter[16], uint8_t *hash);
+
+#endif
