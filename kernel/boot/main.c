@@ -6,7 +6,7 @@
 #include "kernel/boot/cpuid.h"
 #include "kernel/boot/params.h"
 #include "kernel/boot/policy.h"
-#include "kernel/crypto/sha256.h"
+#include "kernel/crypto/crypto.h"
 #include "kernel/fs/console.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"

@@ -35,4 +35,7 @@ must_check int aes_gcm_open(const struct aes_gcm_key *key, const uint8_t nonce[A
                             size_t aad_size, const void *cipher, size_t size, const uint8_t tag[AES_GCM_TAG_SIZE],
                             void *plain);
 
+/* Panics if it computes wrong. */
+void aes_gcm_self_test(void);
+
 #endif

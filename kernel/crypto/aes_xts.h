@@ -25,4 +25,7 @@ must_check int aes_xts_key_init(struct aes_xts_key *key, const uint8_t bytes[AES
  */
 void aes_xts_decrypt(const struct aes_xts_key *key, uint64_t unit, size_t sector_size, void *data, size_t size);
 
+/* Panics if it computes wrong. */
+void aes_xts_self_test(void);
+
 #endif

@@ -72,9 +72,10 @@ struct sgx_svn {
 void sgx_svn_current(struct sgx_svn *ret_svn);
 
 /*
- * The 128-bit seal key. keyid is random or fixed, and not secret: other keyid, other key. The key depends on all
- * attributes and XFRM bits as they are, DEBUG among them: an enclave that can be debugged never derives a production
- * enclave's keys. 0; -ESTALE if svn is newer than the CPU or the enclave (data sealed by an update that was undone).
+ * The 128-bit seal key. keyid is random or fixed, and not secret: another keyid, another key. Of the attributes the key
+ * depends on INIT and DEBUG: an enclave that can be debugged never derives a production enclave's keys. It does not
+ * depend on XFRM, so that a newer version may use other CPU features (under MRENCLAVE the policy, which is measured,
+ * fixes them). 0; -ESTALE if svn is newer than the CPU or the enclave: sealed before an update was undone.
  */
 must_check int sgx_seal_key(enum sgx_seal_policy policy, const uint8_t keyid[32], const struct sgx_svn *svn,
                             uint8_t ret_key[16]);

@@ -2,14 +2,13 @@
 #include "kernel/crypto/sha256.h"
 
 #include "kernel/arch/trap.h"
-#include "kernel/boot/boot.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 
 #define SHA256_BLOCK 64
 #define SALT_SIZE 32
 
-/* crypto/sha/asm/sha512-x86_64.pl and what it reads: CPUID.1:EDX, CPUID.1:ECX, CPUID.7:EBX, CPUID.7:ECX. */
+/* crypto/sha/asm/sha512-x86_64.pl. Both pick their code by OPENSSL_ia32cap_P (kernel/crypto/assembly.h). */
 void sha256_block_data_order(void *state, const void *data, size_t blocks);
 /* crypto/sha/asm/sha256-mb-x86_64.pl: word i of lane j is h[i][j]; fours is how many groups of four lanes there are. */
 struct lanes {
@@ -20,8 +19,6 @@ struct lane_input {
     int blocks; /* 0: the lane is idle */
 };
 void sha256_multi_block(struct lanes *lanes, const struct lane_input *inputs, int fours);
-extern uint32_t OPENSSL_ia32cap_P[4];
-uint32_t OPENSSL_ia32cap_P[4];
 
 static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                           0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -68,6 +65,8 @@ void sha256_update(struct sha256 *ctx, const void *data, size_t size)
 {
     const uint8_t *p = data;
     size_t used = ctx->size % SHA256_BLOCK;
+    if (size == 0) /* data may be NULL */
+        return;
     ctx->size += size;
     if (used) {
         size_t part = MIN(size, SHA256_BLOCK - used);
@@ -175,7 +174,7 @@ void sha256_salted_many(const uint8_t salt[SALT_SIZE], const void *const data[],
 }
 
 /* FIPS 180-4's two-block example, and the salted form against the plain one. */
-static void self_test(void)
+static void self_test_single(void)
 {
     static const char message[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
     static const uint8_t expected[32] = {0x24, 0x8d, 0x6a, 0x61, 0xd2, 0x06, 0x38, 0xb8, 0xe5, 0xc0, 0x26,
@@ -223,19 +222,8 @@ static void self_test_lanes(void)
     }
 }
 
-void crypto_init(void)
+void sha256_self_test(void)
 {
-    uint32_t leaf0[4], leaf1[4], leaf7[4] = {0};
-    cpuid_query(0, 0, leaf0);
-    cpuid_query(1, 0, leaf1);
-    if (leaf0[0] >= 7)
-        cpuid_query(7, 0, leaf7);
-    OPENSSL_ia32cap_P[0] = leaf1[3] & ~(1u << 30);
-    if (leaf0[1] == 0x756e6547 /* "Genu" */)
-        OPENSSL_ia32cap_P[0] |= 1u << 30;          /* what libcrypto notes for Intel */
-    OPENSSL_ia32cap_P[1] = leaf1[2] & ~(1u << 11); /* ... and bit 11 stands for AMD's XOP there */
-    OPENSSL_ia32cap_P[2] = leaf7[1];
-    OPENSSL_ia32cap_P[3] = leaf7[2];
-    self_test();
+    self_test_single();
     self_test_lanes();
 }

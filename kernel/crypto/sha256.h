@@ -16,5 +16,6 @@ void sha256_salted(const uint8_t salt[32], const void *data, size_t size, uint8_
 #define SHA256_LANES 8
 void sha256_salted_many(const uint8_t salt[32], const void *const data[], size_t count, size_t size,
                         uint8_t ret_digests[][32]);
-void crypto_init(void); /* CPU features from cpuid_query, self-test */
+/* Panics if it computes wrong. */
+void sha256_self_test(void);
 #endif

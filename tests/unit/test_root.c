@@ -12,7 +12,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
-#include "kernel/crypto/sha256.h"
+#include "kernel/crypto/crypto.h"
 #include "kernel/fs/dentry.h"
 #include "kernel/fs/erofs.h"
 #include "kernel/fs/fs_context.h"
