@@ -11,6 +11,7 @@ struct command {
     int (*fn)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
+int cmd_attest(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);

@@ -12,6 +12,7 @@ static const struct command commands[] = {
     {"measure", "compute MRENCLAVE of an image, of parts, or of an SGXS stream", cmd_measure},
     {"sign", "sign an image, or exchange digest and signature with an external signer", cmd_sign},
     {"keygen", "make an enclave signing key (RSA-3072, exponent 3)", cmd_keygen},
+    {"collateral", "fetch, bundle, show and check what quotes are verified with", cmd_attest},
     {"check", "say what this machine offers and what would be used", cmd_check},
 };
 

@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen check --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen check collateral --help --version' -- "$word")
         return
     fi
     case $command in
@@ -13,6 +13,8 @@ _cofre() {
     measure) options='--json --kernel --policy --sigstruct --help' ;;
     sign) options='--key --export --import --public-key --product --svn --help' ;;
     keygen) options='--help' ;;
+    collateral) options='fetch bundle show check --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
+        --evaluation --timeout --cache --no-cache --max-age --json --time --help' ;;
     esac
     case $word in
     -*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;

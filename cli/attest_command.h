@@ -1,0 +1,9 @@
+/* The commands of the program cofre-attest, which `cofre` becomes for them. */
+#ifndef COFRE_CLI_ATTEST_COMMAND_H
+#define COFRE_CLI_ATTEST_COMMAND_H
+
+#include "cli/command.h"
+
+int cmd_collateral(int argc, char **argv);
+
+#endif
