@@ -1,6 +1,6 @@
 /*
- * The process of this enclave: what its threads share. One enclave is one process; others live in other enclaves
- * (later).
+ * Processes: what their threads share. The table of them is kernel/process/table.h's; what runs in another enclave is
+ * reached by kernel/process/remote_ops.h.
  */
 #ifndef COFRE_KERNEL_PROCESS_PROCESS_H
 #define COFRE_KERNEL_PROCESS_PROCESS_H
@@ -10,12 +10,19 @@
 #include "kernel/lib/list.h"
 #include "kernel/lib/types.h"
 #include "kernel/process/signal_types.h"
+#include "kernel/process/tid.h"
 #include "kernel/sched/wait.h"
 
 struct task;
 struct file;
 struct fd_table;
 struct fs_context; /* root, working directory, umask: kernel/fs/fs_context.h */
+struct itimer;
+struct posix_timer;
+struct process;
+struct remote_process; /* kernel/remote */
+struct tty;
+struct vfork_wait;
 
 #define NGROUPS_MAX_COFRE 64
 
@@ -34,8 +41,38 @@ struct signal_action {
     sigset64_t mask;
 };
 
+struct process_usage {
+    uint64_t user_ns, system_ns;
+    uint64_t resident_max; /* pages */
+};
+
+TAILQ_HEAD(process_list, process);
+
 struct process {
     int pid, ppid, pgid, sid;
+    unsigned refcount;
+    struct tid tid; /* its pid */
+    /* NULL: its tasks run in this enclave. Else `threads` is empty, and actions, pending and personality are no more
+     * than what its own kernel has told: SIGCHLD's, SIGTTIN's and SIGTTOU's actions always. */
+    struct remote_process *remote;
+    struct process *parent; /* NULL: PID 1 */
+    int parent_tid;         /* the thread that made it */
+    struct process_list children;
+    TAILQ_ENTRY(process) sibling;
+    int exit_signal; /* to the parent; 0: none */
+    bool zombie;
+    bool did_exec;                       /* since it was made */
+    bool session_leader;                 /* and always will be */
+    struct tty *tty;                     /* controlling, referenced; NULL: none */
+    int tty_old_group;                   /* foreground group of a terminal that hung up, of a session leader */
+    struct vfork_wait *vfork;            /* the thread that sleeps until exec or exit */
+    struct process_usage children_usage; /* of those waited for */
+    int pdeath_signal;                   /* PR_SET_PDEATHSIG */
+    char comm[16];                       /* of the first thread, if that is not here (any more) */
+    TAILQ_HEAD(agent_list, task) agents; /* tasks that act for it */
+    struct itimer *itimers;              /* three; NULL: never used */
+    struct posix_timer **posix_timers;
+    struct wait_queue exit_wait; /* pidfds */
     TAILQ_HEAD(thread_list, task) threads;
     size_t thread_count;
     struct task *leader;
@@ -57,6 +94,9 @@ struct process {
     struct wait_queue thread_wait; /* woken whenever a thread ends */
     struct wait_queue stop_wait;   /* threads of a stopped process sleep here */
     bool stopped;
+    size_t stopped_threads;                    /* of them so many sleep already */
+    int stop_signal;                           /* that stopped it */
+    bool stop_unreported, continue_unreported; /* to wait(2) */
     bool unkillable;                       /* PID 1: signals without a handler do nothing, unless a fault forces them */
     size_t queued_count;                   /* siginfos queued, bounded by RLIMIT_SIGPENDING */
     uint64_t dead_user_ns, dead_system_ns; /* of threads that have ended */
@@ -82,6 +122,8 @@ int tid_alloc(void);
 void thread_add(struct process *process, struct task *task);
 /* The current thread ends; with the last one the process does. code: exit code (0..255). */
 noreturn_fn void thread_exit(int code);
+/* The current thread ends because its process goes on in another enclave (exec of a vfork child). */
+noreturn_fn void thread_left(void);
 /* Ends every other thread and waits for it (exec). 0, or -EAGAIN if this thread is itself told to end. */
 must_check int threads_end_others(void);
 /* CPU time of a thread, and of all threads that are or were. */

@@ -11,8 +11,10 @@
 #include "kernel/lib/list.h"
 #include "kernel/lib/types.h"
 #include "kernel/process/signal_types.h"
+#include "kernel/process/tid.h"
 #include "kernel/sched/wait.h"
 
+struct agent;
 struct pi_waiter;
 struct process;
 struct vcpu;
@@ -31,7 +33,8 @@ struct task {
     /* scheduler */
     enum task_state state;
     bool interruptible;
-    bool woken; /* since task_prepare_sleep */
+    bool killable; /* interruptible, but only by what ends the process */
+    bool woken;    /* since task_prepare_sleep */
     TAILQ_ENTRY(task) run_link;
     struct vcpu *vcpu; /* where it runs, or NULL */
     void *kernel_stack;
@@ -46,7 +49,10 @@ struct task {
     /* process */
     int tid;
     struct process *process;
-    TAILQ_ENTRY(task) thread_link;
+    TAILQ_ENTRY(task) thread_link; /* process->threads; of an agent: process->agents */
+    struct tid tid_entry;          /* unless tid is the process's pid */
+    struct agent *agent; /* it acts for a process whose tasks are in another enclave: kernel/process/remote_ops.h */
+    bool agent_cancelled;
     struct trap_frame *frame; /* the user context while in the kernel: top of the kernel stack */
     char comm[TASK_COMM_SIZE];
     uaddr_t clear_child_tid, set_child_tid;
