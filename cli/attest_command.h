@@ -5,5 +5,6 @@
 #include "cli/command.h"
 
 int cmd_collateral(int argc, char **argv);
+int cmd_maa(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@ static const struct {
     int (*fn)(int argc, char **argv);
 } commands[] = {
     {"collateral", cmd_collateral},
+    {"maa", cmd_maa},
 };
 
 int main(int argc, char **argv)

@@ -12,6 +12,7 @@
 #include "attest/encode.h"
 #include "attest/fetch.h"
 #include "cli/attest_command.h"
+#include "cli/attest_file.h"
 #include "image/error.h"
 
 static const char usage[] =
@@ -199,32 +200,19 @@ static void print_warning(void *context, const char *text)
     fprintf(stderr, "cofre collateral: %s\n", text);
 }
 
-/* The key's file holds it and perhaps a newline. */
-static char *read_api_key(const char *path, char **ret_error)
-{
-    char line[256];
-    FILE *file = fopen(path, "re");
-    if (!file || !fgets(line, sizeof(line), file)) {
-        error_set_errno(ret_error, file ? EINVAL : errno, "%s", path);
-        if (file)
-            fclose(file);
-        return NULL;
-    }
-    fclose(file);
-    line[strcspn(line, "\r\n")] = 0;
-    return strdup(line);
-}
-
 static int fetch_all(struct options *options, struct attest_bundle *bundle, char **ret_error)
 {
     char *folder = NULL, *key = NULL;
     struct attest_source *source = NULL;
+    size_t size;
     int result = -1;
     options->source.warn = print_warning;
     if (!options->no_cache)
         options->source.cache_folder =
             options->cache_folder ? options->cache_folder : (folder = attest_cache_default_folder());
-    if (!options->api_key_file || (key = read_api_key(options->api_key_file, ret_error))) {
+    if (!options->api_key_file || (key = attest_file_load(options->api_key_file, &size, ret_error))) {
+        if (key)
+            key[strcspn(key, "\r\n")] = 0;
         options->source.api_key = key;
         source = attest_source_new(&options->source, ret_error);
     }
@@ -329,28 +317,13 @@ static int run_show(const struct options *options, const char *path)
     return 0;
 }
 
-/* "2026-11-28T13:00:00Z", "2026-11-28", or seconds since 1970. */
-static int parse_time(const char *text, int64_t *ret_seconds)
-{
-    static const char *const formats[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d", "%s"};
-    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-        struct tm tm = {0};
-        const char *end = strptime(text, formats[i], &tm);
-        if (!end || *end)
-            continue;
-        *ret_seconds = i == 2 ? strtoll(text, NULL, 10) : timegm(&tm);
-        return 0;
-    }
-    return -1;
-}
-
 static int run_check(const struct options *options, const char *path)
 {
     struct attest_bundle bundle;
     char *error = NULL, when[32];
     int64_t now = time(NULL);
     int result = 0;
-    if (options->time && parse_time(options->time, &now) < 0)
+    if (options->time && attest_time_parse(options->time, &now) < 0)
         return usage_error("--time takes 2026-11-28T13:00:00Z, 2026-11-28 or seconds since 1970");
     if (attest_bundle_load(path, &bundle, &error) < 0)
         return command_failed("reading the bundle", error);

@@ -13,6 +13,7 @@ static const struct command commands[] = {
     {"sign", "sign an image, or exchange digest and signature with an external signer", cmd_sign},
     {"keygen", "make an enclave signing key (RSA-3072, exponent 3)", cmd_keygen},
     {"collateral", "fetch, bundle, show and check what quotes are verified with", cmd_attest},
+    {"maa", "have a quote verified by Microsoft Azure Attestation", cmd_attest},
     {"check", "say what this machine offers and what would be used", cmd_check},
 };
 

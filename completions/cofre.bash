@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen check collateral --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen check collateral maa --help --version' -- "$word")
         return
     fi
     case $command in
@@ -15,6 +15,7 @@ _cofre() {
     keygen) options='--help' ;;
     collateral) options='fetch bundle show check --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
         --evaluation --timeout --cache --no-cache --max-age --json --time --help' ;;
+    maa) options='--url --ca --bearer-file --keys --runtime-data --runtime-json --nonce --token --token-out --time --json --help' ;;
     esac
     case $word in
     -*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;
