@@ -55,8 +55,8 @@ struct attest_maa *attest_maa_new(const struct attest_maa_options *options, char
 void attest_maa_free(struct attest_maa *maa);
 
 /*
- * Has a quote verified. 0 with the token, malloc'd text of which nothing is believed until attest_maa_verify; 1 if the service
- * refuses the quote, -1 if there is no answer, both with *ret_error.
+ * Has a quote verified. 0 with the token, malloc'd text of which nothing is believed until attest_maa_verify; 1 if the
+ * service refuses the quote, -1 if there is no answer, both with *ret_error.
  */
 int attest_maa_attest(struct attest_maa *maa, const struct attest_maa_request *request, char **ret_token,
                       char **ret_error);

@@ -1,7 +1,8 @@
 /*
  * Files of the collateral cache, and bundles: a bundle that is taken, written and read again is the same.
  * fuzz-sources: attest/bundle.c attest/cache.c attest/document.c attest/encode.c attest/fetch.c attest/http.c
- * image/error.c fuzz-flags: -lcrypto -ljansson -lcurl
+ * fuzz-sources: image/error.c
+ * fuzz-flags: -lcrypto -ljansson -lcurl
  */
 #include <stdint.h>
 #include <stdlib.h>
