@@ -18,6 +18,7 @@ enum boot_flags {
     BOOT_LOG_DEBUG = 1 << 3,  /* the host would like debug logs; the policy decides */
     BOOT_STDIN_OPEN = 1 << 4, /* run -i: stdin is connected; otherwise reads give end of file */
     BOOT_TRACE = 1 << 5,      /* system call trace wanted; the policy decides */
+    BOOT_MEMBER = 1 << 6,     /* a further process of a container: abi/link.h */
 };
 
 /* A run of bytes in untrusted memory. */
@@ -56,7 +57,8 @@ struct boot_params {
     uint64_t clock_realtime_ns;
     uint64_t random_seed[4]; /* mixed in besides RDRAND, never trusted alone */
     uint16_t tty_rows, tty_cols;
-    uint32_t reserved;
+    uint32_t member;        /* which member this is; 0 = the init process */
+    struct boot_blob links; /* abi/link.h; page aligned; empty = this host cannot start members */
 };
 
 #endif

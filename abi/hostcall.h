@@ -18,7 +18,10 @@
              "sleep until an event, a kick or deadline arg0 (CLOCK_MONOTONIC ns, 0 = do not wait, ~0 = none); "        \
              "arg1 & PARK_PUMP: send what is queued, wait for input, fill rings",                                      \
              "result ignored; rings are validated when read")                                                          \
-    HOSTCALL(1, KICK, "wake or interrupt the vCPUs of bit mask arg0", "result ignored")                                \
+    HOSTCALL(1, KICK,                                                                                                  \
+             "wake or interrupt the vCPUs of bit mask arg0 of process arg1 (0 = init, else a member) "                 \
+             "if arg2 = 1, of the own process if arg2 = 0",                                                            \
+             "result ignored")                                                                                         \
     HOSTCALL(2, SOCKET, "struct hostcall_socket in vcpu_shared.data: create, bind, listen, connect, options, close",   \
              "channel in range and free; address length and family; value length")                                     \
     HOSTCALL(3, EDMM, "op arg0 (enum edmm_op) on [arg1, arg1 + arg2), arg3 = permissions or page type",                \
@@ -28,7 +31,9 @@
     HOSTCALL(6, LOG, "write arg0 bytes of vcpu_shared.data to the host's stderr (panics, policy permitting debug)",    \
              "result ignored")                                                                                         \
     HOSTCALL(7, EXIT, "the container has ended: exit status arg0 (0..255), or 256 + signal number", "does not return") \
-    HOSTCALL(8, TRACE, "as LOG, for the system call trace", "result ignored")
+    HOSTCALL(8, TRACE, "as LOG, for the system call trace", "result ignored")                                          \
+    HOSTCALL(9, SPAWN, "op arg0 (enum spawn_op) on member arg1: host processes for members; init only",                \
+             "0 or error; who is there is proved by the link's handshake, never by the answer")
 
 enum hostcall {
 #define HOSTCALL_ENUM(number, name, what, check) HOSTCALL_##name = (number),
@@ -68,6 +73,12 @@ enum edmm_op {
     EDMM_REMOVE = 2,   /* EREMOVE trimmed and accepted pages */
     EDMM_PROTECT = 3,  /* page-table permissions only (mprotect); what SGX1 has; never a security boundary */
     EDMM_POPULATE = 4, /* hint: EAUG these pages now, so that EACCEPT does not fault (no-op where unsupported) */
+};
+
+enum spawn_op {
+    SPAWN_START = 0,   /* make a host process with an enclave for a free member */
+    SPAWN_KILL = 1,    /* end it at once (its kernel misbehaved or is not needed) */
+    SPAWN_RELEASE = 2, /* its end has been seen: the number is free again */
 };
 
 enum console_op {

@@ -1,6 +1,7 @@
 /* struct boot_params: what the host tells the kernel at the start. */
 #include "host/clock.h"
 #include "host/error.h"
+#include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
@@ -172,7 +173,7 @@ static uint32_t boot_flags(const struct runtime *runtime)
 
     return (o->tty ? BOOT_TTY : 0) | (sgx_is_simulation(runtime->enclave) ? BOOT_SIMULATION : 0) |
            (o->stats ? BOOT_STATS : 0) | (o->debug_log ? BOOT_LOG_DEBUG : 0) | (o->interactive ? BOOT_STDIN_OPEN : 0) |
-           (o->trace ? BOOT_TRACE : 0);
+           (o->trace ? BOOT_TRACE : 0) | (runtime->member ? BOOT_MEMBER : 0);
 }
 
 static const char *host_name(const struct run_options *options)
@@ -201,7 +202,9 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .size = sizeof(*boot),
         .flags = boot_flags(runtime),
         .vcpu_count = runtime->vcpu_count,
-        .arena = pump_arena(runtime->pump),
+        .arena = runtime->member ? blob(NULL, 0) : pump_arena(runtime->pump),
+        .links = members_area(runtime),
+        .member = runtime->member,
         .root = blob(a->root.data, a->root.size),
         .vcpu_shared = blob(runtime->shared, runtime->vcpu_count * sizeof(*runtime->shared)),
         .args = args_are_default(runtime) ? blob(NULL, 0) : blob(o->args.bytes, o->args.size),

@@ -1,4 +1,5 @@
 /* The end of the process: on vCPU 0's thread, whoever asked for it. */
+#include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
@@ -17,8 +18,11 @@ static _Noreturn void finish(struct vcpu *vcpu)
     int status = atomic_load(&runtime->ending) - 1;
 
     atomic_store(&vcpu->in_host, true);
-    pump_drain(runtime->pump);
-    terminal_restore();
+    if (runtime->member == 0) {
+        pump_drain(runtime->pump);
+        members_end(runtime);
+        terminal_restore();
+    }
     stats_finish(runtime);
     _exit(status >= 256 ? 128 + (status - 256) : status);
 }
@@ -54,8 +58,9 @@ void runtime_end(struct vcpu *vcpu, int status)
     int running = 0;
 
     if (atomic_compare_exchange_strong(&runtime->ending, &running, status + 1) && vcpu != first) {
-        atomic_store(&first->kicked, 1);
-        pump_wake(runtime->pump);
+        atomic_store(first->kicked, 1);
+        if (runtime->member == 0)
+            pump_wake(runtime->pump);
         pthread_kill(first->thread, END_SIGNAL);
     }
     if (vcpu == first)

@@ -1,6 +1,7 @@
 /* Host calls: the table that answers each of abi/hostcall.h. */
 #include "host/clock.h"
 #include "host/error.h"
+#include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
@@ -15,21 +16,21 @@ typedef int64_t (*hostcall_fn)(struct vcpu *vcpu, const uint64_t args[6]);
 static int64_t call_park(struct vcpu *vcpu, const uint64_t args[6])
 {
     struct runtime *runtime = vcpu->runtime;
-    bool pump = (args[1] & PARK_PUMP) && vcpu->index == 0;
+    bool pump = (args[1] & PARK_PUMP) && vcpu->index == 0 && runtime->member == 0;
 
     if (!pump && args[0] == 0)
         return 0;
     vcpu->idle_count += args[0] != 0;
     __atomic_store_n(&vcpu->shared->parked, 1, __ATOMIC_RELAXED);
-    atomic_store(&vcpu->parked, 1);
+    atomic_store(vcpu->parked, 1);
     if (pump)
-        pump_park(runtime->pump, args[0], &vcpu->kicked);
+        pump_park(runtime->pump, args[0], vcpu->kicked);
     else
         vcpu_park(vcpu, args[0]);
-    atomic_store(&vcpu->parked, 0);
+    atomic_store(vcpu->parked, 0);
     __atomic_store_n(&vcpu->shared->parked, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&vcpu->shared->kick, 0, __ATOMIC_RELAXED);
-    atomic_store(&vcpu->kicked, 0);
+    atomic_store(vcpu->kicked, 0);
     vcpu->kick_retries = 0;
     if (atomic_load(&runtime->ticker_asleep))
         ticker_wake(runtime);
@@ -40,6 +41,10 @@ static int64_t call_kick(struct vcpu *vcpu, const uint64_t args[6])
 {
     struct runtime *runtime = vcpu->runtime;
 
+    if (args[2] == 1 && args[1] != runtime->member) {
+        member_kick(runtime, args[1], args[0]);
+        return 0;
+    }
     for (unsigned i = 0; i < runtime->vcpu_count; i++)
         if ((args[0] >> i & 1) && i != vcpu->index)
             vcpu_kick(runtime, i);
@@ -48,6 +53,8 @@ static int64_t call_kick(struct vcpu *vcpu, const uint64_t args[6])
 
 static int64_t call_socket(struct vcpu *vcpu, const uint64_t args[6])
 {
+    if (vcpu->runtime->member != 0)
+        return -ENOSYS;
     return pump_socket(vcpu->runtime->pump, (struct hostcall_socket *)vcpu->shared->data);
 }
 
@@ -152,15 +159,21 @@ static int64_t call_log(struct vcpu *vcpu, const uint64_t args[6])
     return write(STDERR_FILENO, text, used) < 0 ? -errno : 0;
 }
 
+static int64_t call_spawn(struct vcpu *vcpu, const uint64_t args[6])
+{
+    return members_spawn(vcpu->runtime, args[0], args[1]);
+}
+
 static int64_t call_exit(struct vcpu *vcpu, const uint64_t args[6])
 {
     runtime_end(vcpu, (int)(args[0] < 512 ? args[0] : EXIT_RUNTIME_FAILED));
 }
 
 static const hostcall_fn hostcall_table[HOSTCALL_COUNT] = {
-    [HOSTCALL_PARK] = call_park, [HOSTCALL_KICK] = call_kick,   [HOSTCALL_SOCKET] = call_socket,
-    [HOSTCALL_EDMM] = call_edmm, [HOSTCALL_CLOCK] = call_clock, [HOSTCALL_CONSOLE] = call_console,
-    [HOSTCALL_LOG] = call_log,   [HOSTCALL_EXIT] = call_exit,   [HOSTCALL_TRACE] = call_log,
+    [HOSTCALL_PARK] = call_park,   [HOSTCALL_KICK] = call_kick,   [HOSTCALL_SOCKET] = call_socket,
+    [HOSTCALL_EDMM] = call_edmm,   [HOSTCALL_CLOCK] = call_clock, [HOSTCALL_CONSOLE] = call_console,
+    [HOSTCALL_LOG] = call_log,     [HOSTCALL_EXIT] = call_exit,   [HOSTCALL_TRACE] = call_log,
+    [HOSTCALL_SPAWN] = call_spawn,
 };
 
 enum sgx_vcpu_action hostcall_dispatch(void *context, uint64_t reason, uint64_t rsi)

@@ -2,6 +2,7 @@
 #include "host/clock.h"
 #include "host/enclave.h"
 #include "host/error.h"
+#include "host/members.h"
 #include "host/ports.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
@@ -40,6 +41,41 @@ static void *shared_pages(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
+/* An enclave and what it shares with this host process. */
+static int prepare_enclave(struct runtime *runtime, char **ret_error)
+{
+    runtime->shared = shared_pages(runtime->vcpu_count * sizeof(*runtime->shared));
+    runtime->stats = shared_pages(sizeof(*runtime->stats));
+    if (!runtime->shared || !runtime->stats)
+        return fail(ret_error, ENOMEM, "preparing the start failed: no memory");
+    return enclave_build(&runtime->artifacts, runtime->options.sgx, &runtime->enclave, ret_error);
+}
+
+static void run_enclave(struct runtime *runtime)
+{
+    char *error = NULL;
+
+    if (boot_params_make(runtime, &error) < 0)
+        die("%s", error);
+    if (vcpus_start(runtime, &error) < 0 || ticker_start(runtime) < 0)
+        die("%s", error ? error : "starting the ticker failed");
+}
+
+_Noreturn void member_main(struct runtime *runtime, uint32_t number)
+{
+    char *error = NULL;
+
+    runtime->member = number;
+    runtime->options.tty = false;
+    member_self(runtime)->host_pid = (uint32_t)getpid();
+    if (prepare_enclave(runtime, &error) < 0)
+        die("%s", error ? error : "no memory");
+    runtime->stats->ns_build = clock_monotonic_ns();
+    run_enclave(runtime);
+    for (;;)
+        pause();
+}
+
 static int prepare(struct runtime *runtime, char **ret_error)
 {
     const struct run_options *options = &runtime->options;
@@ -61,14 +97,10 @@ static int prepare(struct runtime *runtime, char **ret_error)
         return ret;
     runtime->vcpu_count = choose_vcpu_count(runtime);
     config.single_vcpu = runtime->vcpu_count == 1;
-    runtime->shared = shared_pages(runtime->vcpu_count * sizeof(*runtime->shared));
-    runtime->stats = shared_pages(sizeof(*runtime->stats));
-    if (!runtime->shared || !runtime->stats)
-        return fail(ret_error, ENOMEM, "preparing the start failed: no memory");
     ret = pump_new(&config, &runtime->pump, ret_error);
     if (ret == 0)
-        ret = enclave_build(&runtime->artifacts, options->sgx, &runtime->enclave, ret_error);
-    return ret;
+        ret = members_new(runtime, ret_error);
+    return ret < 0 ? ret : prepare_enclave(runtime, ret_error);
 }
 
 int main(int argc, char **argv)
@@ -94,11 +126,8 @@ int main(int argc, char **argv)
     runtime->stats->ns_build = clock_monotonic_ns();
     if (sgx_is_simulation(runtime->enclave))
         sgx_simulation_notice();
-    if (boot_params_make(runtime, &error) < 0)
-        die("%s", error);
     if (runtime->options.tty && isatty(STDIN_FILENO))
         terminal_raw(STDIN_FILENO);
-    if (vcpus_start(runtime, &error) < 0 || ticker_start(runtime) < 0)
-        die("%s", error ? error : "starting the ticker failed");
+    run_enclave(runtime);
     signals_forward(runtime);
 }

@@ -1,5 +1,6 @@
 /*
- * The running container as the host sees it: an enclave, vCPU threads, the pump, and what they share. One per process.
+ * A running process of a container as the host sees it: an enclave, vCPU threads, the pump, and what they share. One
+ * per host process; host/members.h is about the others.
  *
  * Threads: vCPU threads (0 owns the pump), the ticker, and the signal thread, which is the process's first thread.
  */
@@ -17,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct members;
 struct pump;
 
 struct vcpu {
@@ -25,8 +27,8 @@ struct vcpu {
     pthread_t thread;
     _Atomic(struct sgx_thread *) sgx; /* NULL before the thread has registered */
     struct vcpu_shared *shared;
-    atomic_uint kicked; /* set by vcpu_kick, taken by the park */
-    atomic_uint parked;
+    atomic_uint *kicked; /* set by whoever wakes it, taken by the park; both are in the link area */
+    atomic_uint *parked;
     atomic_bool in_host;   /* host code of this thread runs, not the enclave */
     unsigned kick_retries; /* ticker's: a tick may be lost on hardware */
     uint64_t last_tick_ns; /* ticker's */
@@ -39,7 +41,9 @@ struct runtime {
     struct run_options options;
     struct artifacts artifacts;
     struct sgx_enclave *enclave;
-    struct pump *pump;
+    struct pump *pump; /* of the init process; members only wake it */
+    struct members *members;
+    uint32_t member; /* which one this process is; 0 = init */
     unsigned vcpu_count;
     struct vcpu vcpus[VCPU_MAX];
     struct vcpu_shared *shared;

@@ -1,6 +1,7 @@
 /* Statistics at the end of a run: a table on stderr, or JSON in a file. */
 #include "host/clock.h"
 #include "host/error.h"
+#include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/syscall_names.h"
@@ -27,7 +28,6 @@ struct summary {
     const struct run_stats *s;
     struct pump_stats pump;
     const char *pump_name;
-    uint64_t hostcalls[HOSTCALL_COUNT];
     uint64_t calls, slow, enosys;
     double start_ms, boot_ms, run_ms;
     uint64_t host_rss_max;
@@ -38,24 +38,34 @@ static double ms(uint64_t from, uint64_t to)
     return to > from ? (double)(to - from) / 1e6 : 0;
 }
 
-static void summarise(struct runtime *runtime, struct summary *sum)
+/* What this process's vCPUs did, as the host counted it. */
+static void add_vcpus(struct runtime *runtime)
 {
     struct run_stats *s = runtime->stats;
-    struct rusage usage;
 
-    memset(sum, 0, sizeof(*sum));
+    memset(s->hostcalls, 0, sizeof(s->hostcalls));
     for (unsigned i = 0; i < runtime->vcpu_count; i++) {
         struct sgx_thread *thread = atomic_load(&runtime->vcpus[i].sgx);
 
         if (thread)
             sgx_thread_stats(thread, s);
         for (unsigned k = 0; k < HOSTCALL_COUNT; k++)
-            sum->hostcalls[k] += runtime->vcpus[i].hostcalls[k];
+            s->hostcalls[k] += runtime->vcpus[i].hostcalls[k];
     }
+    s->edmm_ioctls = atomic_load(&runtime->edmm_ioctls);
+}
+
+static void summarise(struct runtime *runtime, struct summary *sum)
+{
+    struct run_stats *s = runtime->stats;
+    struct rusage usage;
+
+    memset(sum, 0, sizeof(*sum));
+    add_vcpus(runtime);
+    members_stats_take(runtime, s);
     pump_stats_read(runtime->pump, &sum->pump);
     s->host_rx_bytes = sum->pump.rx_bytes;
     s->host_tx_bytes = sum->pump.tx_bytes;
-    s->edmm_ioctls = atomic_load(&runtime->edmm_ioctls);
     s->ns_exit = clock_monotonic_ns();
     for (unsigned i = 0; i < STATS_SYSCALL_MAX; i++) {
         sum->calls += s->syscalls[i];
@@ -112,8 +122,8 @@ static void print_table(FILE *f, const struct summary *sum)
             fprintf(f, "    %-24s %12lu\n", vector_names[i] ? vector_names[i] : "vector", s->aex_by_vector[i]);
     fprintf(f, "  exits by host call\n");
     for (unsigned i = 0; i < HOSTCALL_COUNT; i++)
-        if (sum->hostcalls[i])
-            fprintf(f, "    %-24s %12lu\n", hostcall_names[i], sum->hostcalls[i]);
+        if (sum->s->hostcalls[i])
+            fprintf(f, "    %-24s %12lu\n", hostcall_names[i], sum->s->hostcalls[i]);
     fprintf(f, "  pump (%s)  in %lu bytes, out %lu bytes, %lu waits, %lu system calls, %lu accepted, %lu connects\n",
             sum->pump_name, s->host_rx_bytes, s->host_tx_bytes, sum->pump.waits, sum->pump.syscalls, sum->pump.accepted,
             sum->pump.connects);
@@ -157,7 +167,7 @@ static void print_json(FILE *f, const struct summary *sum)
             s->eexit, s->eresume, s->aex, s->ticks_delivered);
     fprintf(f, "  \"hostcalls\": {");
     for (unsigned i = 0; i < HOSTCALL_COUNT; i++, comma = ", ")
-        fprintf(f, "%s\"%s\": %lu", comma, hostcall_names[i], sum->hostcalls[i]);
+        fprintf(f, "%s\"%s\": %lu", comma, hostcall_names[i], sum->s->hostcalls[i]);
     fprintf(f, "},\n  \"aex_by_vector\": {");
     comma = "";
     for (unsigned i = 0; i < 32; i++) {
@@ -194,6 +204,11 @@ void stats_finish(struct runtime *runtime)
 
     if (!runtime->options.stats)
         return;
+    if (runtime->member != 0) {
+        add_vcpus(runtime);
+        members_stats_add(runtime, runtime->stats);
+        return;
+    }
     summarise(runtime, &sum);
     if (path && !(f = fopen(path, "we"))) {
         complain("writing statistics to %s failed: %s", path, strerror(errno));

@@ -37,7 +37,7 @@ static void look(struct runtime *runtime, bool *ret_running, bool *ret_flush)
         struct vcpu *vcpu = &runtime->vcpus[i];
         struct sgx_thread *thread = atomic_load(&vcpu->sgx);
 
-        if (atomic_load(&vcpu->parked) || !thread)
+        if (atomic_load(vcpu->parked) || !thread)
             continue;
         *ret_running = true;
         if (vcpu->idle_count != vcpu->idle_seen) { /* what a tick is for has just been done */
@@ -46,7 +46,7 @@ static void look(struct runtime *runtime, bool *ret_running, bool *ret_flush)
             continue;
         }
         *ret_flush |= __atomic_load_n(&vcpu->shared->tick_wanted, __ATOMIC_RELAXED) == TICK_FLUSH;
-        if (atomic_load(&vcpu->kicked) && vcpu->kick_retries > 0)
+        if (atomic_load(vcpu->kicked) && vcpu->kick_retries > 0)
             vcpu->kick_retries--;
         else if (!due(vcpu, now))
             continue;
@@ -61,7 +61,7 @@ static void sleep_until_running(struct runtime *runtime)
 
     atomic_store(&runtime->ticker_asleep, 1);
     for (unsigned i = 0; i < runtime->vcpu_count; i++)
-        running |= !atomic_load(&runtime->vcpus[i].parked);
+        running |= !atomic_load(runtime->vcpus[i].parked);
     while (!running && atomic_load(&runtime->ticker_asleep))
         syscall(SYS_futex, &runtime->ticker_asleep, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
     atomic_store(&runtime->ticker_asleep, 0);

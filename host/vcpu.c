@@ -1,5 +1,6 @@
 /* vCPU threads: entering the enclave, kicks, and parking without the pump. */
 #include "host/error.h"
+#include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 
@@ -32,11 +33,14 @@ static void *vcpu_main(void *arg)
     if (ret < 0)
         die("starting vCPU %u failed: %s", vcpu->index, strerror(-ret));
     atomic_store(&vcpu->sgx, thread);
-    if (vcpu->index == 0 && pump_start(runtime->pump, &error) < 0)
+    __atomic_store_n(&member_self(runtime)->host_tid[vcpu->index], (uint32_t)gettid(), __ATOMIC_RELEASE);
+    if (vcpu->index == 0 && runtime->member == 0 && pump_start(runtime->pump, &error) < 0)
         die("starting the pump failed: %s", error);
     if (vcpu->index == 0 && (ret = runtime_end_init(vcpu)) < 0)
         die("installing a signal handler failed: %s", strerror(-ret));
     runtime_end_check(vcpu);
+    if (vcpu->index == 0)
+        __atomic_store_n(&member_self(runtime)->state, MEMBER_RUNNING, __ATOMIC_RELEASE);
     ret = sgx_vcpu_run(thread, (uint64_t)(uintptr_t)runtime->boot, hostcall_dispatch, vcpu);
     if (ret == -EFAULT)
         report_fault(thread, vcpu->index);
@@ -54,6 +58,8 @@ int vcpus_start(struct runtime *runtime, char **ret_error)
         vcpu->runtime = runtime;
         vcpu->index = i;
         vcpu->shared = &runtime->shared[i];
+        vcpu->kicked = (atomic_uint *)&member_self(runtime)->kicked[i];
+        vcpu->parked = (atomic_uint *)&member_self(runtime)->parked[i];
         ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
         if (ret != 0)
             return fail(ret_error, ret, "starting vCPU %u failed: %s", i, strerror(ret));
@@ -69,13 +75,13 @@ void vcpu_kick(struct runtime *runtime, unsigned i)
     if (i >= runtime->vcpu_count)
         return;
     __atomic_store_n(&vcpu->shared->kick, 1, __ATOMIC_RELAXED);
-    if (atomic_exchange(&vcpu->kicked, 1) && atomic_load(&vcpu->parked))
+    if (atomic_exchange(vcpu->kicked, 1) && atomic_load(vcpu->parked))
         return; /* it is on its way out already */
-    if (atomic_load(&vcpu->parked)) {
-        if (i == 0)
+    if (atomic_load(vcpu->parked)) {
+        if (i == 0 && runtime->member == 0)
             pump_wake(runtime->pump);
         else
-            syscall(SYS_futex, &vcpu->kicked, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+            syscall(SYS_futex, vcpu->kicked, FUTEX_WAKE, 1, NULL, NULL, 0);
         return;
     }
     thread = atomic_load(&vcpu->sgx);
@@ -90,9 +96,9 @@ void vcpu_park(struct vcpu *vcpu, uint64_t deadline_ns)
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000ULL),
                              .tv_nsec = (long)(deadline_ns % 1000000000ULL)};
 
-    while (!atomic_load(&vcpu->kicked)) {
-        long ret = syscall(SYS_futex, &vcpu->kicked, FUTEX_WAIT_BITSET_PRIVATE, 0,
-                           deadline_ns == PARK_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+    while (!atomic_load(vcpu->kicked)) {
+        long ret = syscall(SYS_futex, vcpu->kicked, FUTEX_WAIT_BITSET, 0, deadline_ns == PARK_FOREVER ? NULL : &until,
+                           NULL, FUTEX_BITSET_MATCH_ANY);
 
         if (ret < 0 && errno == ETIMEDOUT)
             break;

@@ -57,6 +57,19 @@ void hostcall_kick(uint64_t vcpu_mask)
     hostcall(HOSTCALL_KICK, vcpu_mask, 0, 0, 0);
 }
 
+void hostcall_kick_member(unsigned member, uint64_t vcpu_mask)
+{
+    hostcall(HOSTCALL_KICK, vcpu_mask, member, 1, 0);
+}
+
+int hostcall_spawn(enum spawn_op op, unsigned member)
+{
+    int64_t result = hostcall(HOSTCALL_SPAWN, op, member, 0, 0);
+    if (result > 0 || result < -MAX_ERRNO)
+        host_lied("the result of starting a process");
+    return (int)result;
+}
+
 int hostcall_socket(struct hostcall_socket *op)
 {
     struct vcpu *vcpu = vcpu_self();

@@ -12,6 +12,9 @@ void hostcall_yield(void);
 void hostcall_pump(void);
 void hostcall_wait_boot(void); /* secondary vCPUs, before the scheduler exists */
 void hostcall_kick(uint64_t vcpu_mask);
+/* The vCPUs of another process of the container (abi/link.h): 0 = the init process. */
+void hostcall_kick_member(unsigned member, uint64_t vcpu_mask);
+must_check int hostcall_spawn(enum spawn_op op, unsigned member);
 /* Runs one socket operation; *op is copied out and back in. Returns 0 or negative errno (host's, range-checked). */
 must_check int hostcall_socket(struct hostcall_socket *op);
 must_check int hostcall_edmm(enum edmm_op op, uint64_t addr, uint64_t size, uint64_t arg);

@@ -51,6 +51,8 @@ const char *boot_params_check(const struct boot_params *p, const struct policy *
         return "a text of the boot parameters";
     if (!blob_ok(&p->cpuid, 8, 0, TEXT_MAX) || p->cpuid.size % sizeof(struct boot_cpuid))
         return "the CPUID table";
+    if (!blob_ok(&p->links, PAGE_SIZE, 0, 1UL << 46) || !p->member != !(p->flags & BOOT_MEMBER))
+        return "the links";
     if (p->stats.size && !blob_ok(&p->stats, 8, sizeof(struct run_stats), 1UL << 20))
         return "the statistics area";
     return NULL;
