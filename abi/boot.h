@@ -18,6 +18,7 @@ enum boot_flags {
     BOOT_LOG_DEBUG = 1 << 3,  /* the host would like debug logs; the policy decides */
     BOOT_STDIN_OPEN = 1 << 4, /* run -i: stdin is connected; otherwise reads give end of file */
     BOOT_TRACE = 1 << 5,      /* system call trace wanted; the policy decides */
+    BOOT_XCR0 = 1 << 7,       /* softsgx: XCR0 is not XFRM and CPUID answers inside: keep all that XCR0 has */
     BOOT_MEMBER = 1 << 6,     /* a further process of a container: abi/link.h */
 };
 

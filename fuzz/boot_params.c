@@ -48,6 +48,11 @@ void *kmalloc(size_t size)
     return malloc(size);
 }
 
+uint64_t xcr0_read(void);
+uint64_t xcr0_read(void)
+{
+    return 0xe7;
+}
 void vector_init(uint64_t features, uint32_t size, bool xgetbv1);
 void vector_init(uint64_t features, uint32_t size, bool xgetbv1)
 {

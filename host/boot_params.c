@@ -173,7 +173,8 @@ static uint32_t boot_flags(const struct runtime *runtime)
 
     return (o->tty ? BOOT_TTY : 0) | (sgx_is_simulation(runtime->enclave) ? BOOT_SIMULATION : 0) |
            (o->stats ? BOOT_STATS : 0) | (o->debug_log ? BOOT_LOG_DEBUG : 0) | (o->interactive ? BOOT_STDIN_OPEN : 0) |
-           (o->trace ? BOOT_TRACE : 0) | (runtime->member ? BOOT_MEMBER : 0);
+           (o->trace ? BOOT_TRACE : 0) | (runtime->member ? BOOT_MEMBER : 0) |
+           (sgx_keeps_xcr0(runtime->enclave) ? BOOT_XCR0 : 0);
 }
 
 static const char *host_name(const struct run_options *options)

@@ -34,7 +34,7 @@ struct members {
     uint64_t *stats;              /* [STATS_WORDS], shared */
     int commands;                 /* to the zygote */
     pid_t zygote;
-    pid_t pids[MEMBER_MAX + 1];   /* the zygote's */
+    pid_t pids[MEMBER_MAX + 1]; /* the zygote's */
 };
 
 struct command {

@@ -62,6 +62,11 @@ bool sgx_has_edmm(struct sgx_enclave *enclave)
     return enclave->ops->has_edmm(enclave);
 }
 
+bool sgx_keeps_xcr0(struct sgx_enclave *enclave)
+{
+    return enclave->ops->keeps_xcr0 && enclave->ops->keeps_xcr0(enclave);
+}
+
 int sgx_reserve(struct sgx_enclave *enclave, uint64_t base, uint64_t size)
 {
     return enclave->ops->reserve(enclave, base, size);

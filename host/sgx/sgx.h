@@ -42,6 +42,7 @@ struct sgx_ops {
     const char *name;
     bool simulation;
     bool (*has_edmm)(struct sgx_enclave *enclave);
+    bool (*keeps_xcr0)(struct sgx_enclave *enclave); /* may be NULL: no */
     int (*open)(struct sgx_enclave **ret_enclave);
     void (*close)(struct sgx_enclave *enclave);
     int (*reserve)(struct sgx_enclave *enclave, uint64_t base, uint64_t size);
@@ -62,6 +63,9 @@ void sgx_close(struct sgx_enclave *enclave);
 const struct sgx_ops *sgx_ops(struct sgx_enclave *enclave);
 /* True for softsgx. The host then prints sgx_simulation_notice() once. */
 bool sgx_is_simulation(struct sgx_enclave *enclave);
+/* True if the enclave sees the machine's own CPUID and XCR0, and exits keep all of that state (softsgx, on some CPUs).
+ */
+bool sgx_keeps_xcr0(struct sgx_enclave *enclave);
 /* One line on stderr: this is a simulation and protects nothing. At most once per process. */
 void sgx_simulation_notice(void);
 /* True if pages can be added, restricted and removed after INIT (SGX2). */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host/softsgx/softsgx.h"
@@ -35,6 +36,11 @@ static bool env_off(const char *name)
     return value && strcmp(value, "0") == 0;
 }
 
+static bool cpuid_can_fault(void)
+{
+    return syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) == 0 && syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1) == 0;
+}
+
 static int soft_open(struct sgx_enclave **ret_enclave)
 {
     if (softsgx.open)
@@ -44,7 +50,7 @@ static int soft_open(struct sgx_enclave **ret_enclave)
     softsgx.open = true;
     softsgx.edmm = !env_off("COFRE_SOFTSGX_EDMM");
     softsgx.patch = !env_off("COFRE_SOFTSGX_PATCH");
-    softsgx.cpuid_faulting = !env_off("COFRE_SOFTSGX_CPUID");
+    softsgx.cpuid_faulting = !env_off("COFRE_SOFTSGX_CPUID") && cpuid_can_fault();
     const char *epc = getenv("COFRE_SOFTSGX_EPC");
     int64_t bytes = epc ? strtoll(epc, NULL, 0) : INT64_MAX;
     softsgx.epc_left = bytes > 0 ? bytes >> PAGE_SHIFT : INT64_MAX >> PAGE_SHIFT;
@@ -154,6 +160,18 @@ static bool page_is_zero(const void *page)
     return true;
 }
 
+/*
+ * Where CPUID answers inside because the CPU cannot make it fault, programs see all that the machine has and use it,
+ * and XGETBV says that they may. Then AVX, AVX-512 and PKRU are kept whatever XFRM says, if the SSA frame has room.
+ */
+static uint64_t kept_state(const struct secs *secs)
+{
+    uint64_t more = secs->xfrm | (xcr0() & 0x2e4);
+    uint64_t room = secs->ssaframesize * PAGE_SIZE - GPR_SIZE - 16;
+
+    return softsgx.cpuid_faulting || softsgx_xsave_size(more) > room ? secs->xfrm : more;
+}
+
 /* AVX and AVX-512 state that the host has and the enclave has not. */
 static uint32_t foreign_state(uint64_t xfrm)
 {
@@ -208,8 +226,9 @@ static int ecreate(const struct sgx_enclave_create *arg)
     softsgx.tcs = calloc(SOFTSGX_TCS_MAX, sizeof(*softsgx.tcs));
     if (!softsgx.tcs)
         return -ENOMEM;
-    softsgx.xsave_size = softsgx_xsave_size(secs->xfrm);
-    softsgx_foreign_state = foreign_state(secs->xfrm);
+    softsgx.kept_state = kept_state(secs);
+    softsgx.xsave_size = softsgx_xsave_size(softsgx.kept_state);
+    softsgx_foreign_state = foreign_state(softsgx.kept_state);
     struct {
         uint64_t tag;
         uint32_t ssaframesize;
@@ -256,7 +275,7 @@ struct softsgx_tcs *softsgx_tcs_new(uint64_t va, const struct tcs_page *page)
     tcs->oentry = secs->base + page->oentry;
     tcs->fsbase = secs->base + page->ofsbase;
     tcs->gsbase = secs->base + page->ogsbase;
-    tcs->xfrm = secs->xfrm;
+    tcs->xfrm = softsgx.kept_state;
     softsgx_tcs_table[((va - secs->base) >> PAGE_SHIFT) + 1] = tcs;
     return tcs;
 }
@@ -437,6 +456,11 @@ static int soft_protect(struct sgx_enclave *enclave, uint64_t addr, uint64_t siz
     return softsgx.initialized && addr < end ? softsgx_pte_drop(addr, end) : 0;
 }
 
+static bool soft_keeps_xcr0(struct sgx_enclave *enclave)
+{
+    return softsgx.kept_state != softsgx.secs.xfrm;
+}
+
 static bool soft_has_edmm(struct sgx_enclave *enclave)
 {
     return softsgx.edmm;
@@ -459,6 +483,7 @@ const struct sgx_ops sgx_softsgx_ops = {
     .name = "softsgx",
     .simulation = true,
     .has_edmm = soft_has_edmm,
+    .keeps_xcr0 = soft_keeps_xcr0,
     .open = soft_open,
     .close = soft_close,
     .reserve = soft_reserve,

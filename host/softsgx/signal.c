@@ -27,9 +27,6 @@
 #define RFLAGS_TF 0x100UL
 #define RFLAGS_IF 0x200UL
 #define SYS_USER_DISPATCH_CODE 2
-#ifndef ARCH_SET_CPUID
-#define ARCH_SET_CPUID 0x1012
-#endif
 
 bool (*softsgx_step_hook)(ucontext_t *context, struct sgx_thread *thread);
 void (*softsgx_handlers[65])(int, siginfo_t *, void *);
@@ -60,7 +57,7 @@ static bool x87_initial(const uint8_t *image)
     return true;
 }
 
-/* The vector state of the signal frame, as XSAVE with XFRM would store it. */
+/* The vector state of the signal frame, as XSAVE with XFRM (kept_state) would store it. */
 static void save_vector_state(uint8_t *frame, const ucontext_t *context)
 {
     const uint8_t *from = (const uint8_t *)context->uc_mcontext.fpregs;
@@ -81,7 +78,7 @@ static void save_vector_state(uint8_t *frame, const ucontext_t *context)
     if (size > 576)
         memcpy(frame + 576, from + 576, size - 576);
     memset(frame + 512, 0, 64);
-    present &= softsgx.secs.xfrm;
+    present &= softsgx.kept_state;
     if (x87_initial(from))
         present &= ~1UL;
     memcpy(frame + 512, &present, 8);

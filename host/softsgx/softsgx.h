@@ -136,6 +136,10 @@ struct softsgx_cost {
     uint64_t transition, aex, eaccept, eaug, page; /* TSC cycles */
 };
 
+#ifndef ARCH_SET_CPUID
+#define ARCH_SET_CPUID 0x1012
+#endif
+
 struct softsgx {
     struct sgx_enclave enclave; /* first */
     bool open, created, initialized, edmm, patch, cpuid_faulting, provision;
@@ -149,7 +153,9 @@ struct softsgx {
     _Atomic int64_t epc_left;
     struct softsgx_tcs *tcs;
     uint32_t tcs_count;
-    uint32_t xsave_size; /* standard format, for SECS.XFRM */
+    /* Vector state that asynchronous exits keep: SECS.XFRM, and more where programs see more (see kept_state()). */
+    uint64_t kept_state;
+    uint32_t xsave_size; /* standard format, for kept_state */
     uint32_t sgx_error;  /* of the last EINIT, for tests and diagnosis */
     uint64_t sites_patched;
     struct softsgx_cost cost;
@@ -162,7 +168,7 @@ extern struct softsgx softsgx;
 /* TCS page number + 1 -> struct softsgx_tcs; known to assembly. */
 extern struct softsgx_tcs **softsgx_tcs_table;
 extern uint64_t softsgx_page_count, softsgx_base_page;
-/* Components that XCR0 has and the enclave's XFRM has not, and an image that puts them in their initial state. */
+/* Components that XCR0 has and the enclave must not see, and an image that puts them in their initial state. */
 struct softsgx_xsave_area {
     uint8_t bytes[576];
 } __attribute__((aligned(64)));

@@ -12,9 +12,6 @@
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
-#ifndef ARCH_SET_CPUID
-#define ARCH_SET_CPUID 0x1012
-#endif
 #define SA_RESTORER_FLAG 0x04000000UL
 
 /* libc would put in its own restorer, and our entry must be the only way in and out. */
@@ -87,7 +84,7 @@ int softsgx_thread_init(struct sgx_thread *thread)
     int r = dispatch_arm();
     if (r)
         return r;
-    if (softsgx.cpuid_faulting) /* best effort: without it CPUID answers in the enclave */
+    if (softsgx.cpuid_faulting)
         syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0);
     return 0;
 }

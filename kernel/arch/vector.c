@@ -17,6 +17,13 @@ static const struct {
 
 static bool has_xinuse; /* XGETBV with ECX = 1 */
 
+uint64_t xcr0_read(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low | (uint64_t)high << 32;
+}
+
 void vector_init(uint64_t features, uint32_t size, bool xgetbv1)
 {
     xfrm = features;
@@ -33,8 +40,6 @@ void vector_state_save(void *buf)
 
 void vector_state_load(const void *buf)
 {
-    /* XCR0 is XFRM on hardware. Where it is more, what is beyond goes to its initial state: the host's code leaves it
-     * in use, and an application's XSAVEC would then store more than CPUID told it. */
     __asm__ volatile("xrstor64 (%0)" : : "r"(buf), "a"((uint32_t)xfrm), "d"((uint32_t)(xfrm >> 32)) : "memory");
 }
 

@@ -7,6 +7,7 @@
 #define XSAVE_LEGACY_SIZE 512
 #define XSAVE_HEADER_SIZE 64
 
+uint64_t xcr0_read(void);
 void vector_init(uint64_t features, uint32_t size, bool xgetbv1);
 /*
  * Task switch: the registers' state goes to `from`, that of `to` is loaded; either may be NULL. With from == NULL the

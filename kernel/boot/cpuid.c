@@ -99,10 +99,22 @@ static uint32_t xsave_bytes(uint64_t bits)
     return bytes;
 }
 
+/*
+ * On hardware XCR0 is XFRM in an enclave, and XFRM is the policy's. The software enclave leaves XCR0 as it is, and
+ * where CPUID cannot be made to fault programs use all of it: then all of it is kept when tasks are switched, too.
+ */
+#define XFRM_KEPT 0x2e7
+
+static uint64_t state_components(void)
+{
+    uint64_t bits = policy()->xfrm_low;
+    return boot_params()->flags & BOOT_XCR0 ? bits | (xcr0_read() & XFRM_KEPT) : bits;
+}
+
 void cpuid_init(void)
 {
     const struct boot_blob *blob = &boot_params()->cpuid;
-    uint64_t bits = policy()->xfrm_low;
+    uint64_t bits = state_components();
     table_count = MIN(blob->size / sizeof(table[0]), (uint64_t)TABLE_MAX);
     untrusted_copy_in(table, (host_ptr){blob->addr}, table_count * sizeof(table[0]));
     uint32_t bytes = xsave_bytes(bits);

@@ -39,7 +39,8 @@ chroot_hello() { gcc -O2 -o "$BATS_TEST_TMPDIR/hello" "$TOP/tools/images/hello.c
     pid=$!
     sleep 1
     kill -KILL $pid
-    run wait $pid
+    status=0
+    wait $pid || status=$?
     [ "$status" -eq 137 ]
 }
 

@@ -53,6 +53,11 @@ void *kmalloc(size_t size)
     return malloc(size);
 }
 
+uint64_t xcr0_read(void);
+uint64_t xcr0_read(void)
+{
+    return 0xe7;
+}
 void vector_init(uint64_t features, uint32_t size, bool xgetbv1);
 static uint32_t vector_size;
 void vector_init(uint64_t features, uint32_t size, bool xgetbv1)
