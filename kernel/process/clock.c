@@ -7,6 +7,8 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/clock.h"
 #include "kernel/process/process.h"
+#include "kernel/sched/lock.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -139,10 +141,29 @@ int clock_read(int clock, uint64_t *ret_ns)
     }
 }
 
+static bool is_cpu_clock(int clock)
+{
+    return clock < 0 || clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID;
+}
+
+/* CPU clocks look at other threads. Whoever waits for one by reading it also finds its timers run, tick or no tick. */
+static int cpu_clock_gettime(int clock, uint64_t *ret_ns)
+{
+    bool held = kernel_lock_held(); /* where the call came by the slow path */
+    if (!held)
+        kernel_lock();
+    int r = clock_read(clock, ret_ns);
+    timers_run(time_monotonic_ns());
+    if (!held)
+        kernel_unlock();
+    return r;
+}
+
+/* Lockless (SYSCALL_LOCKLESS), but for CPU clocks. */
 SYSCALL_DEFINE2(clock_gettime, int, clock, uaddr_t, user_time)
 {
     uint64_t ns;
-    int r = clock_read(clock, &ns);
+    int r = is_cpu_clock(clock) ? cpu_clock_gettime(clock, &ns) : clock_read(clock, &ns);
     return r < 0 ? r : timespec_to_user(user_time, ns);
 }
 
