@@ -1,22 +1,15 @@
 /* Building dm-verity hash trees. */
 #include "image/verity.h"
 
-#include <err.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "image/digest.h"
 #include "image/error.h"
 #include "image/file_io.h"
+#include "image/parallel.h"
 #include "image/progress.h"
 
 #define HASHES_PER_BLOCK (VERITY_BLOCK_SIZE / VERITY_HASH_SIZE)
-#define LEVEL_MAX 8
-#define THREAD_MAX 16
 /* A job hashes this much and so fills whole hash blocks. */
 #define JOB_SIZE (2ULL * HASHES_PER_BLOCK * VERITY_BLOCK_SIZE)
 
@@ -27,10 +20,6 @@ struct level {
     uint64_t target;
     const uint8_t *salt;
     struct progress *progress; /* NULL above the data */
-    atomic_uint_fast64_t next; /* offset of the next job */
-    atomic_bool failed;
-    pthread_mutex_t lock;
-    char *error; /* the first, under lock */
 };
 
 static uint64_t level_size(uint64_t below_size)
@@ -58,88 +47,41 @@ static void hash_block(struct sha256 *hash, const uint8_t *salt, const uint8_t *
     sha256_final(hash, ret_hash);
 }
 
-struct job_buffers {
-    struct sha256 *hash;
-    uint8_t *source;
+struct buffers { /* of a thread */
+    uint8_t source[JOB_SIZE];
     uint8_t target[JOB_SIZE / HASHES_PER_BLOCK];
 };
 
-static int run_job(struct level *level, struct job_buffers *buffers, uint64_t offset, char **ret_error)
+static int hash_piece(void *context, void *work, uint64_t offset, size_t size, char **ret_error)
 {
-    uint64_t left = level->source_size - offset;
-    size_t size = left < JOB_SIZE ? (size_t)left : (size_t)JOB_SIZE;
+    struct level *level = context;
+    struct buffers *buffers = work;
 
     if (file_read(level->fd, level->source + offset, buffers->source, size, "the output", ret_error) < 0)
         return -1;
     size_t count = size / VERITY_BLOCK_SIZE, target_size = (size_t)level_size(size);
     memset(buffers->target + count * VERITY_HASH_SIZE, 0, target_size - count * VERITY_HASH_SIZE);
+    struct sha256 *hash = sha256_new();
     for (size_t i = 0; i < count; i++)
-        hash_block(buffers->hash, level->salt, buffers->source + i * VERITY_BLOCK_SIZE,
-                   buffers->target + i * VERITY_HASH_SIZE);
+        hash_block(hash, level->salt, buffers->source + i * VERITY_BLOCK_SIZE, buffers->target + i * VERITY_HASH_SIZE);
+    sha256_free(hash);
     if (file_write(level->fd, level->target + offset / HASHES_PER_BLOCK, buffers->target, target_size, "the output",
                    ret_error) < 0)
         return -1;
     return progress_add(level->progress, size) ? 0 : error_set(ret_error, "interrupted");
 }
 
-static void *level_thread(void *argument)
-{
-    struct level *level = argument;
-    struct job_buffers *buffers = malloc(sizeof(*buffers));
-    char *error = NULL;
-
-    if (!buffers || !(buffers->source = malloc(JOB_SIZE)))
-        err(1, "hash tree");
-    buffers->hash = sha256_new();
-    while (!atomic_load(&level->failed)) {
-        uint64_t offset = atomic_fetch_add(&level->next, JOB_SIZE);
-        if (offset >= level->source_size)
-            break;
-        if (run_job(level, buffers, offset, &error) < 0)
-            atomic_store(&level->failed, true);
-    }
-    sha256_free(buffers->hash);
-    free(buffers->source);
-    free(buffers);
-    pthread_mutex_lock(&level->lock);
-    if (error && !level->error) {
-        level->error = error;
-        error = NULL;
-    }
-    pthread_mutex_unlock(&level->lock);
-    free(error);
-    return NULL;
-}
-
-static unsigned thread_count(uint64_t size)
-{
-    cpu_set_t cpus;
-    unsigned count = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
-    uint64_t jobs = (size + JOB_SIZE - 1) / JOB_SIZE;
-
-    if (count > THREAD_MAX)
-        count = THREAD_MAX;
-    return jobs < count ? (unsigned)jobs : count;
-}
-
 static int hash_level(struct level *level, char **ret_error)
 {
-    pthread_t threads[THREAD_MAX];
-    unsigned count = thread_count(level->source_size), started = 0;
+    const struct parallel parallel = {
+        .size = level->source_size,
+        .job_size = JOB_SIZE,
+        .work_size = sizeof(struct buffers),
+        .context = level,
+        .run = hash_piece,
+    };
 
-    pthread_mutex_init(&level->lock, NULL);
-    /* This thread is one of them; if others cannot be had it does their work. */
-    while (started + 1 < count && pthread_create(&threads[started], NULL, level_thread, level) == 0)
-        started++;
-    level_thread(level);
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(threads[i], NULL);
-    pthread_mutex_destroy(&level->lock);
-    if (!atomic_load(&level->failed))
-        return 0;
-    error_set(ret_error, "%s", level->error ? level->error : "out of memory");
-    free(level->error);
-    return -1;
+    return parallel_run(&parallel, ret_error);
 }
 
 int verity_build(int fd, uint64_t data_offset, uint64_t data_size, uint64_t tree_offset,
