@@ -20,10 +20,11 @@ struct aes_xts_key {
 must_check int aes_xts_key_init(struct aes_xts_key *key, const uint8_t bytes[AES_XTS_KEY_SIZE]);
 
 /*
- * Decrypt size bytes in place, of sectors of sector_size (a multiple of XTS_UNIT that divides size), the first of which
+ * Decrypt consecutive sectors of sector_size (a multiple of XTS_UNIT), each in place and wherever it is. The first
  * begins at unit number `unit`.
  */
-void aes_xts_decrypt(const struct aes_xts_key *key, uint64_t unit, size_t sector_size, void *data, size_t size);
+void aes_xts_decrypt(const struct aes_xts_key *key, uint64_t unit, void *const sectors[], size_t count,
+                     size_t sector_size);
 
 /* Panics if it computes wrong. */
 void aes_xts_self_test(void);
