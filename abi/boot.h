@@ -51,6 +51,7 @@ struct boot_params {
     struct boot_blob workdir;     /* run -w; empty = the policy's own */
     struct boot_blob user;        /* run -u "uid[:gid]" or names; empty = the policy's own */
     struct boot_blob cpuid;       /* array of struct boot_cpuid */
+    struct boot_blob image_key;   /* IMAGE_KEY_SIZE bytes, if the policy has the key from a file; otherwise empty */
     struct boot_blob stats;       /* struct run_stats (abi/stats.h) the kernel fills at exit */
     uint64_t tsc_hz;              /* clock calibration: see hostcall CLOCK */
     uint64_t clock_tsc;           /* TSC when the two below were read */

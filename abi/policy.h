@@ -28,6 +28,23 @@ enum policy_flags {
     POLICY_READ_ONLY_ROOT = 1 << 11,  /* no writable layer above the root image */
 };
 
+/* How the data blocks of the root image are encrypted; the hash tree is over the encrypted blocks. */
+enum policy_cipher {
+    POLICY_CIPHER_NONE = 0,
+    POLICY_CIPHER_AES_XTS =
+        1, /* dm-crypt's aes-xts-plain64, 512-bit key, sectors of 4096 bytes, numbers in 512 bytes */
+};
+
+/* Where the enclave gets the key of the root image. */
+enum policy_key_release {
+    POLICY_KEY_NONE = 0,
+    POLICY_KEY_FILE = 1, /* from a file on the host, which so has it: for development */
+};
+
+#define IMAGE_KEY_SIZE 64 /* AES-256-XTS: data key, tweak key */
+#define POLICY_KEY_CHECK_SIZE 16
+#define POLICY_KEY_CHECK_LABEL "cofre image key" /* without its NUL */
+
 struct policy_list {
     uint32_t offset; /* from the start of struct policy */
     uint32_t count;
@@ -73,7 +90,11 @@ struct policy {
     uint8_t root_salt[32];
     uint32_t user_name_offset; /* the image's USER string if it needs /etc/passwd to resolve; 0 = uid/gid above hold */
     uint32_t stop_signal;      /* what `stop` sends first; 0 = SIGTERM */
-    uint8_t reserved[128];
+    uint32_t root_cipher;      /* enum policy_cipher */
+    uint32_t root_key_release; /* enum policy_key_release; not none exactly if there is a cipher */
+    uint8_t root_key_check[POLICY_KEY_CHECK_SIZE]; /* of the image key: HMAC-SHA-256(key, POLICY_KEY_CHECK_LABEL), its
+                                                      first bytes */
+    uint8_t reserved[104];
 };
 
 #endif

@@ -121,6 +121,9 @@ static int inspect(const char *path, int as_json)
         print_object("", json);
         if (b.policy_data->flags & POLICY_DEBUG)
             puts("\nWARNING: a DEBUG policy: the host may read and change everything in the enclave.");
+        if (b.policy_data->root_key_release == POLICY_KEY_FILE)
+            puts("\nNOTE: the key of this encrypted image comes from a file on the machine that runs it. That is for "
+                 "development:\nthe image is secret where it is stored, not from that machine.");
     }
     json_decref(json);
     bundle_close(&b);

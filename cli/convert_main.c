@@ -26,6 +26,9 @@ static const char usage[] =
     "  --policy FILE      what may differ from the image's own configuration (YAML; see cofre-policy(5))\n"
     "  --key FILE         sign with this key (`cofre keygen` makes one)\n"
     "  --unsigned         leave it unsigned, for `cofre sign`\n"
+    "  --encrypt          encrypt the files (AES-256-XTS), with the key of --image-key; see root.key in "
+    "cofre-policy(5)\n"
+    "  --image-key FILE   64 random bytes; made if FILE does not exist. Without it the image cannot run\n"
     "  --name REFERENCE   the image's name in DST (default: latest)\n"
     "  --force            replace DST if it is an image already\n"
     "  --max-size SIZE    refuse an image that unpacks to more (default: 64G)\n"
@@ -74,6 +77,9 @@ static void report(const struct convert_options *options, const struct convert_r
     printf("%-11s%s\n", "image", result->manifest_digest);
     printf("%-11s%llu files, %.1f MB\n", "contents", (unsigned long long)result->file_count,
            (double)result->layer_size / 1e6);
+    if (options->image_key_path)
+        printf("%-11s%s%s\n", "image key", options->image_key_path,
+               result->image_key_made ? " (made now: keep it, without it the image cannot run)" : "");
     if (result->xattrs_dropped)
         fprintf(stderr, "cofre convert: %llu extended attributes that Linux cannot store were left out\n",
                 (unsigned long long)result->xattrs_dropped);
@@ -123,7 +129,17 @@ static int run(struct convert_options *options, bool quiet)
     return 0;
 }
 
-enum { OPTION_POLICY = 256, OPTION_KEY, OPTION_UNSIGNED, OPTION_NAME, OPTION_FORCE, OPTION_SIZE, OPTION_RATIO };
+enum {
+    OPTION_POLICY = 256,
+    OPTION_KEY,
+    OPTION_UNSIGNED,
+    OPTION_NAME,
+    OPTION_FORCE,
+    OPTION_SIZE,
+    OPTION_RATIO,
+    OPTION_ENCRYPT,
+    OPTION_IMAGE_KEY
+};
 
 int main(int argc, char **argv)
 {
@@ -132,13 +148,15 @@ int main(int argc, char **argv)
                                                  {"policy", required_argument, NULL, OPTION_POLICY},
                                                  {"key", required_argument, NULL, OPTION_KEY},
                                                  {"unsigned", no_argument, NULL, OPTION_UNSIGNED},
+                                                 {"encrypt", no_argument, NULL, OPTION_ENCRYPT},
+                                                 {"image-key", required_argument, NULL, OPTION_IMAGE_KEY},
                                                  {"name", required_argument, NULL, OPTION_NAME},
                                                  {"force", no_argument, NULL, OPTION_FORCE},
                                                  {"max-size", required_argument, NULL, OPTION_SIZE},
                                                  {"max-ratio", required_argument, NULL, OPTION_RATIO},
                                                  {0}};
     struct convert_options options = {.name = "latest", .limits = LAYER_LIMITS_DEFAULT};
-    bool is_unsigned = false, quiet = false;
+    bool is_unsigned = false, quiet = false, encrypt = false;
 
     for (int c; (c = getopt_long(argc, argv, "hq", long_options, NULL)) != -1;) {
         switch (c) {
@@ -156,6 +174,12 @@ int main(int argc, char **argv)
             break;
         case OPTION_UNSIGNED:
             is_unsigned = true;
+            break;
+        case OPTION_ENCRYPT:
+            encrypt = true;
+            break;
+        case OPTION_IMAGE_KEY:
+            options.image_key_path = optarg;
             break;
         case OPTION_NAME:
             options.name = optarg;
@@ -179,6 +203,8 @@ int main(int argc, char **argv)
         return command_usage("convert", "SRC and DST are wanted");
     if ((options.key_path != NULL) == is_unsigned)
         return command_usage("convert", "either --key FILE or --unsigned is wanted");
+    if (encrypt != (options.image_key_path != NULL))
+        return command_usage("convert", "--encrypt and --image-key FILE go together");
     options.source = argv[optind];
     options.target = argv[optind + 1];
     return run(&options, quiet);

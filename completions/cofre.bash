@@ -6,8 +6,8 @@ _cofre() {
         return
     fi
     case $command in
-    convert) options='--policy --key --unsigned --name --help' ;;
-    run) options='--publish --env --env-file --workdir --user --hostname --name --interactive --tty --vcpus --sgx --softsgx
+    convert) options='--policy --key --unsigned --encrypt --image-key --name --force --max-size --max-ratio --quiet --help' ;;
+    run) options='--publish --env --env-file --workdir --user --hostname --name --image-key --interactive --tty --vcpus --sgx --softsgx
         --stats --log --trace --help' ;;
     inspect | check) options='--json --help' ;;
     measure) options='--json --kernel --policy --sigstruct --help' ;;

@@ -9,6 +9,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -117,6 +118,33 @@ static struct boot_blob blob_file(const char *path)
     return blob(text, size > 0 ? (size_t)size : 0);
 }
 
+int image_key_load(struct runtime *runtime, char **ret_error)
+{
+    const char *path = runtime->options.image_key_path;
+    bool wanted = artifacts_policy(&runtime->artifacts)->root_key_release == POLICY_KEY_FILE;
+    uint8_t key[IMAGE_KEY_SIZE + 1];
+
+    if (!path && wanted)
+        return fail(ret_error, EINVAL, "the image is encrypted: give its key with --image-key FILE");
+    if (!path)
+        return 0;
+    if (!wanted)
+        return fail(ret_error, EINVAL, "--image-key %s: the image takes no key from a file", path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, key, sizeof(key)) : -1;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (size < 0)
+        return fail(ret_error, error, "reading the image key %s failed: %s", path, strerror(error));
+    if (size != IMAGE_KEY_SIZE)
+        return fail(ret_error, EINVAL, "%s is not an image key: a file of %d bytes", path, IMAGE_KEY_SIZE);
+    fprintf(stderr, "cofre: the image's key comes from a file on this machine: for development\n");
+    memcpy(runtime->image_key, key, IMAGE_KEY_SIZE);
+    runtime->image_key_size = IMAGE_KEY_SIZE;
+    return 0;
+}
+
 /* May the host set the variable NAME (of length) by the policy? */
 static bool env_allowed(const struct artifacts *a, const char *name, size_t length)
 {
@@ -193,7 +221,6 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
     struct boot_params *boot = mmap(NULL, sizeof(*boot), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct hostcall_clock now;
     uint32_t size = terminal_size();
-
     if (boot == MAP_FAILED || add_environment(runtime) < 0)
         return fail(ret_error, ENOMEM, "preparing the start failed: no memory");
     clock_read(&now);
@@ -215,6 +242,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .resolv_conf = blob_file("/etc/resolv.conf"),
         .workdir = blob_string(o->workdir),
         .user = blob_string(o->user),
+        .image_key = blob(runtime->image_key, runtime->image_key_size),
         .cpuid = collect_cpuid(),
         .stats = o->stats ? blob(runtime->stats, sizeof(*runtime->stats)) : blob(NULL, 0),
         .tsc_hz = now.tsc_hz,

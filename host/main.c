@@ -93,6 +93,8 @@ static int prepare(struct runtime *runtime, char **ret_error)
     if (ret < 0)
         return ret;
     ret = artifacts_open(&runtime->artifacts, options, ret_error);
+    if (ret == 0)
+        ret = image_key_load(runtime, ret_error);
     if (ret < 0)
         return ret;
     runtime->vcpu_count = choose_vcpu_count(runtime);

@@ -242,6 +242,12 @@ static int opt_name(struct run_options *o, const char *value, char **ret_error)
     return 0;
 }
 
+static int opt_image_key(struct run_options *o, const char *value, char **ret_error)
+{
+    o->image_key_path = value;
+    return 0;
+}
+
 static int opt_interactive(struct run_options *o, const char *value, char **ret_error)
 {
     o->interactive = true;
@@ -278,6 +284,7 @@ static const struct option option_table[] = {
     {'u', "user", "USER[:GROUP]", "user, if the policy allows", opt_user},
     {'p', "publish", "[IP:]HOSTPORT:PORT[/udp]", "bind HOSTPORT where the application binds PORT", opt_publish},
     {0, "hostname", "NAME", "host name, if the policy allows", opt_hostname},
+    {0, "image-key", "FILE", "key of an encrypted image, if the policy takes it from a file", opt_image_key},
     {'i', "interactive", NULL, "connect standard input", opt_interactive},
     {'t', "tty", NULL, "make standard input, output and error a terminal", opt_tty},
     {0, "stats", "[json:FILE]", "print statistics at the end, or write them to FILE", opt_stats},

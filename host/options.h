@@ -38,7 +38,8 @@ struct run_options {
     unsigned port_count;
     bool interactive, tty;
     bool stats, trace, debug_log;
-    const char *stats_path; /* JSON goes here; NULL: a table on stderr */
+    const char *image_key_path; /* NULL: none given */
+    const char *stats_path;     /* JSON goes here; NULL: a table on stderr */
     bool help;
 };
 

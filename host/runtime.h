@@ -44,6 +44,8 @@ struct runtime {
     struct pump *pump; /* of the init process; members only wake it */
     struct members *members;
     uint32_t member; /* which one this process is; 0 = init */
+    uint8_t image_key[IMAGE_KEY_SIZE];
+    size_t image_key_size; /* 0: the image takes none from us */
     unsigned vcpu_count;
     struct vcpu vcpus[VCPU_MAX];
     struct vcpu_shared *shared;
@@ -74,6 +76,8 @@ void signals_block(void);
 _Noreturn void signals_forward(struct runtime *runtime);
 
 /* boot_params.c */
+/* The key of an encrypted image, if the policy has it from a file; says so on stderr. */
+int image_key_load(struct runtime *runtime, char **ret_error);
 int boot_params_make(struct runtime *runtime, char **ret_error);
 
 /* stats.c */

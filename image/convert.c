@@ -8,6 +8,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "image/erofs_write.h"
 #include "image/error.h"
 #include "image/file_io.h"
+#include "image/image_key.h"
 #include "image/measure.h"
 #include "image/oci.h"
 #include "image/output.h"
@@ -57,6 +59,7 @@ struct conversion {
     struct part runtime, kernel, policy;
     struct sgx_sigstruct sigstruct;
     EVP_PKEY *key;
+    uint8_t image_key[IMAGE_KEY_SIZE];
     struct policy_root root;
     uint64_t root_file_size; /* with the hash tree */
     uint64_t offset;         /* in the layer: what is written and hashed so far */
@@ -94,6 +97,27 @@ static bool is_target(const struct conversion *conversion)
            status.st_ino == store->inode;
 }
 
+/* Whether the policy and the command line agree, then the key itself. */
+static int prepare_encryption(struct conversion *conversion, char **ret_error)
+{
+    const char *path = conversion->options->image_key_path;
+    uint32_t release = conversion->policy_source.key_release;
+
+    if (!path)
+        return release == POLICY_KEY_NONE ? 0
+                                          : error_set(ret_error, "the policy says where the image's key comes from "
+                                                                 "(root.key), but the image is not to be encrypted "
+                                                                 "(--encrypt)");
+    if (release == POLICY_KEY_NONE)
+        return error_set(ret_error, "the policy does not say how an enclave gets the key of an encrypted image (for "
+                                    "development, root.key: file)");
+    if (image_key_open(path, conversion->image_key, &conversion->result->image_key_made, ret_error) < 0)
+        return -1;
+    conversion->root.cipher = POLICY_CIPHER_AES_XTS;
+    image_key_check_value(conversion->image_key, conversion->root.key_check);
+    return 0;
+}
+
 /* Everything that can be wrong without looking at the layers is found before they are. */
 static int prepare(struct conversion *conversion, char **ret_error)
 {
@@ -114,7 +138,7 @@ static int prepare(struct conversion *conversion, char **ret_error)
         return error_wrap(ret_error, "%s", options->source);
     if (options->policy_path && policy_source_load(&conversion->policy_source, options->policy_path, ret_error) < 0)
         return -1;
-    return 0;
+    return prepare_encryption(conversion, ret_error);
 }
 
 static uint64_t known_layers_size(const struct oci_image *source)
@@ -178,6 +202,16 @@ static int write_root(struct conversion *conversion, char **ret_error)
     progress_step(conversion->options->progress, "writing names", 0);
     return erofs_write(conversion->layers.tree, conversion->layers.spool, conversion->output.fd, base, uuid,
                        conversion->options->progress, &conversion->root.size, ret_error);
+}
+
+/* In place, before anything is hashed: hash tree and layer digest are over what is published. */
+static int encrypt_root(struct conversion *conversion, char **ret_error)
+{
+    if (conversion->root.cipher == POLICY_CIPHER_NONE)
+        return 0;
+    progress_step(conversion->options->progress, "encrypting", conversion->root.size);
+    return image_encrypt(conversion->output.fd, conversion->output.layer_offset + ROOT_DATA_OFFSET,
+                         conversion->root.size, conversion->image_key, conversion->options->progress, ret_error);
 }
 
 /* Names and contents are in the image now. */
@@ -376,8 +410,8 @@ static int run(struct conversion *conversion, char **ret_error)
     if (write_root(conversion, ret_error) < 0)
         return -1;
     drop_layers(conversion);
-    if (put_root(conversion, ret_error) < 0 || measure_and_sign(conversion, ret_error) < 0 ||
-        put_rest(conversion, ret_error) < 0)
+    if (encrypt_root(conversion, ret_error) < 0 || put_root(conversion, ret_error) < 0 ||
+        measure_and_sign(conversion, ret_error) < 0 || put_rest(conversion, ret_error) < 0)
         return -1;
     if (!progress_add(conversion->options->progress, 0))
         return error_set(ret_error, "interrupted");
@@ -397,6 +431,9 @@ int convert(const struct convert_options *options, struct convert_result *ret_re
     *ret_result = (struct convert_result){0};
     int result = run(&conversion, ret_error);
     progress_end(options->progress);
+    if (result < 0 && ret_result->image_key_made)
+        unlink(options->image_key_path);
+    OPENSSL_cleanse(conversion.image_key, sizeof(conversion.image_key));
     drop_layers(&conversion);
     output_close(&conversion.output);
     oci_image_close(&conversion.source);

@@ -29,7 +29,8 @@ struct policy_source_mount {
 struct policy_source {
     uint64_t memory_size, kernel_heap_size, elrange_size;
     uint32_t vcpu_max, stack_size, umask, xfrm_low, stop_signal;
-    uint64_t flags; /* enum policy_flags */
+    uint32_t key_release; /* enum policy_key_release: where an enclave gets the key, if the image is encrypted */
+    uint64_t flags;       /* enum policy_flags */
     struct string_list entrypoint, cmd, env, env_allow, groups;
     char *user;     /* OCI form: "name", "uid", "uid:gid", "name:group"; NULL = root */
     char *workdir;  /* NULL = "/" */
@@ -45,6 +46,8 @@ struct policy_source {
 struct policy_root {
     uint64_t size, hash_offset;
     uint8_t hash[32], salt[32];
+    uint32_t cipher; /* enum policy_cipher */
+    uint8_t key_check[POLICY_KEY_CHECK_SIZE];
 };
 
 /* Built-in defaults: 1 GiB, 4 vCPUs, EDMM, nothing taken from the host but its resolv.conf and the container's name. */

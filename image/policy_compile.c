@@ -128,6 +128,13 @@ static int check_source(const struct policy_source *source, char **ret_error)
     return 0;
 }
 
+static int check_encryption(const struct policy *p)
+{
+    if (p->root_cipher == POLICY_CIPHER_NONE)
+        return p->root_key_release == POLICY_KEY_NONE;
+    return p->root_cipher == POLICY_CIPHER_AES_XTS && p->root_key_release == POLICY_KEY_FILE;
+}
+
 int policy_compile(const struct policy_source *source, const struct policy_root *root, struct policy **ret_policy,
                    size_t *ret_size, char **ret_error)
 {
@@ -148,9 +155,14 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
         .root_size = root->size,
         .root_hash_offset = root->hash_offset,
         .stop_signal = source->stop_signal,
+        .root_cipher = root->cipher,
+        .root_key_release = source->key_release,
     };
     memcpy(p.root_hash, root->hash, sizeof(p.root_hash));
     memcpy(p.root_salt, root->salt, sizeof(p.root_salt));
+    memcpy(p.root_key_check, root->key_check, sizeof(p.root_key_check));
+    if (!check_encryption(&p))
+        return error_set(ret_error, "root.key is for an encrypted image, and that needs it");
     append(&w, &p, sizeof(p), 8);
     p.groups = append_list(&w, &source->groups);
     p.entrypoint = append_list(&w, &source->entrypoint);
@@ -222,6 +234,8 @@ int policy_check(const void *blob, size_t size, char **ret_error)
     for (uint32_t i = 0; i < p->tmpfs.count; i++)
         if (!check_string(p, mounts[i].path_offset))
             return error_set(ret_error, "a mount's path lies outside the policy");
+    if (!check_encryption(p))
+        return error_set(ret_error, "the root image is encrypted in a way that is not known to this cofre");
     return 0;
 }
 
@@ -305,12 +319,32 @@ static json_t *json_command(const struct policy *p)
                      (int)p->stop_signal);
 }
 
+static json_t *json_root_image(const struct policy *p)
+{
+    json_t *json = json_pack("{s:I,s:I,s:o,s:o,s:b}", "size", (json_int_t)p->root_size, "hash_offset",
+                             (json_int_t)p->root_hash_offset, "root_hash", json_hex(p->root_hash, 32), "salt",
+                             json_hex(p->root_salt, 32), "encrypted", p->root_cipher != POLICY_CIPHER_NONE);
+    if (json && p->root_cipher != POLICY_CIPHER_NONE) {
+        json_object_set_new(json, "cipher", json_string("aes-xts-plain64"));
+        json_object_set_new(json, "sector_size", json_integer(4096));
+        json_object_set_new(json, "key_check", json_hex(p->root_key_check, POLICY_KEY_CHECK_SIZE));
+    }
+    return json;
+}
+
+static json_t *json_root(const struct policy *p)
+{
+    json_t *json = json_pack("{s:b}", "read_only", (p->flags & POLICY_READ_ONLY_ROOT) != 0);
+    if (json && p->root_key_release == POLICY_KEY_FILE)
+        json_object_set_new(json, "key", json_string("file"));
+    return json;
+}
+
 json_t *policy_to_json(const struct policy *p)
 {
     const char *hostname = policy_blob_string(p, p->hostname_offset);
     return json_pack(
-        "{s:i,s:I,s:I,s:I,s:i,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:{s:o,s:o,s:o},s:{s:o,s:o},s:{s:o},s:o,s:{s:b,s:b},"
-        "s:{s:I,s:I,s:o,s:o}}",
+        "{s:i,s:I,s:I,s:I,s:i,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:{s:o,s:o,s:o},s:{s:o,s:o},s:o,s:o,s:{s:b,s:b},s:o}",
         "version", (int)p->version, "memory", (json_int_t)p->memory_size, "kernel_heap",
         (json_int_t)p->kernel_heap_size, "enclave_size", (json_int_t)p->elrange_size, "vcpus", (int)p->vcpu_max, "edmm",
         json_flag(p, POLICY_EDMM), "debug", json_flag(p, POLICY_DEBUG), "diagnostics", json_flag(p, POLICY_DIAGNOSTICS),
@@ -318,8 +352,7 @@ json_t *policy_to_json(const struct policy *p)
         json_list(p, p->env), "allow", json_list(p, p->env_allow), "from_host", "hostname",
         json_flag(p, POLICY_HOST_NAME), "hosts", json_flag(p, POLICY_HOST_HOSTS), "resolv_conf",
         json_flag(p, POLICY_HOST_RESOLV_CONF), "network", "listen", json_ports(p), "connect",
-        json_flag(p, POLICY_CONNECT_ANY), "root", "read_only", json_flag(p, POLICY_READ_ONLY_ROOT), "tmpfs",
-        json_tmpfs(p), "cpu", "avx512", (int)((p->xfrm_low & 0xe0) == 0xe0), "pkru", (int)((p->xfrm_low & 0x200) != 0),
-        "root_image", "size", (json_int_t)p->root_size, "hash_offset", (json_int_t)p->root_hash_offset, "root_hash",
-        json_hex(p->root_hash, 32), "salt", json_hex(p->root_salt, 32));
+        json_flag(p, POLICY_CONNECT_ANY), "root", json_root(p), "tmpfs", json_tmpfs(p), "cpu", "avx512",
+        (int)((p->xfrm_low & 0xe0) == 0xe0), "pkru", (int)((p->xfrm_low & 0x200) != 0), "root_image",
+        json_root_image(p));
 }

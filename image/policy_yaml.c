@@ -318,6 +318,16 @@ static int read_tmpfs(struct parser *p, yaml_node_t *node, const struct key *key
     return 0;
 }
 
+static int read_key_release(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    (void)key;
+    const char *text = scalar(node);
+    if (!text || strcmp(text, "file") != 0)
+        return bad(p, node, "only \"file\" is known: the host gives the image's key, which is for development");
+    p->source->key_release = POLICY_KEY_FILE;
+    return 0;
+}
+
 static int read_version(struct parser *p, yaml_node_t *node, const struct key *key)
 {
     (void)key;
@@ -360,6 +370,7 @@ static const struct key network_keys[] = {
 };
 static const struct key root_keys[] = {
     {.name = "read_only", .fn = read_flag, .flag = POLICY_READ_ONLY_ROOT},
+    {.name = "key", .fn = read_key_release},
     {0},
 };
 static const struct key cpu_keys[] = {

@@ -49,6 +49,9 @@ const char *boot_params_check(const struct boot_params *p, const struct policy *
         !blob_ok(&p->resolv_conf, 1, 0, TEXT_MAX) || !blob_ok(&p->workdir, 1, 0, TEXT_MAX) ||
         !blob_ok(&p->user, 1, 0, TEXT_MAX))
         return "a text of the boot parameters";
+    if (p->image_key.size &&
+        (policy->root_key_release != POLICY_KEY_FILE || !blob_ok(&p->image_key, 1, IMAGE_KEY_SIZE, IMAGE_KEY_SIZE)))
+        return "the image's key";
     if (!blob_ok(&p->cpuid, 8, 0, TEXT_MAX) || p->cpuid.size % sizeof(struct boot_cpuid))
         return "the CPUID table";
     if (!blob_ok(&p->links, PAGE_SIZE, 0, 1UL << 46) || !p->member != !(p->flags & BOOT_MEMBER))

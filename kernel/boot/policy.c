@@ -44,6 +44,13 @@ static bool array_ok(const struct policy *p, struct policy_list list, size_t ite
            list.offset + (uint64_t)list.count * item_size <= p->size;
 }
 
+static bool encryption_ok(const struct policy *p)
+{
+    return p->root_cipher == POLICY_CIPHER_NONE
+               ? p->root_key_release == POLICY_KEY_NONE
+               : p->root_cipher == POLICY_CIPHER_AES_XTS && p->root_key_release == POLICY_KEY_FILE;
+}
+
 static bool numbers_ok(const struct policy *p)
 {
     uint64_t el = p->elrange_size;
@@ -59,7 +66,7 @@ int policy_check(const void *blob, size_t max_size)
     if (max_size < sizeof(*p) || p->magic != POLICY_MAGIC || p->version != POLICY_VERSION || p->size < sizeof(*p) ||
         p->size > max_size)
         return -EINVAL;
-    if (!numbers_ok(p))
+    if (!numbers_ok(p) || !encryption_ok(p))
         return -EINVAL;
     if (!strings_ok(p, p->groups) || !strings_ok(p, p->entrypoint) || !strings_ok(p, p->cmd) ||
         !strings_ok(p, p->env) || !strings_ok(p, p->env_allow))

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 
 #include "kernel/boot/boot.h"
+#include "kernel/boot/image_key.h"
 #include "kernel/fs/dev.h"
 #include "kernel/fs/erofs.h"
 #include "kernel/fs/internal.h"
@@ -27,6 +28,7 @@ static struct super_block *root_image(void)
         .image_size = ALIGN_DOWN(boot->root.size, ROOT_BLOCK_SIZE),
         .data_size = p->root_size,
         .hash_offset = p->root_hash_offset,
+        .key = image_key(),
         .cache_blocks = CACHE_BYTES / ROOT_BLOCK_SIZE,
     };
     struct super_block *sb;

@@ -10,6 +10,7 @@
 #include <linux/errno.h>
 
 #include "kernel/arch/untrusted.h"
+#include "kernel/crypto/aes_xts.h"
 #include "kernel/crypto/sha256.h"
 #include "kernel/lib/list.h"
 #include "kernel/lib/printk.h"
@@ -150,6 +151,12 @@ static int read_verified(struct verity *v, uint64_t image_block, const uint8_t *
     return likely(memcmp(digest, expected, HASH_SIZE) == 0) ? 0 : mismatch(v, image_block, dst);
 }
 
+static void decrypt(const struct verity *v, uint64_t block, void *const pages[], size_t count)
+{
+    if (v->params.key && count > 0)
+        aes_xts_decrypt(v->params.key, block * (ROOT_BLOCK_SIZE / XTS_UNIT), pages, count, ROOT_BLOCK_SIZE);
+}
+
 /* The hash that data block `block` must have; reads and keeps the nodes above it. */
 static int expected_hash(struct verity *v, uint64_t block, const uint8_t **ret_hash)
 {
@@ -263,31 +270,31 @@ static int group_plan(struct verity *v, uint64_t first, struct group *g)
 static int read_group(struct verity *v, uint64_t first, struct cache_entry **ret_entry)
 {
     struct group g;
-    const void *pages[GROUP_IN_ORDER];
+    void *pages[GROUP_IN_ORDER];
     uint8_t digests[GROUP_IN_ORDER][HASH_SIZE];
     int error = group_plan(v, first, &g);
     if (error)
         return error;
     for (size_t i = 0; i < g.count; i++) {
         pages[i] = g.entries[i]->page;
-        untrusted_copy_in(g.entries[i]->page, host_ptr_add(v->params.image, (first + i) * ROOT_BLOCK_SIZE),
-                          ROOT_BLOCK_SIZE);
+        untrusted_copy_in(pages[i], host_ptr_add(v->params.image, (first + i) * ROOT_BLOCK_SIZE), ROOT_BLOCK_SIZE);
     }
-    sha256_salted_many(v->params.salt, pages, g.count, ROOT_BLOCK_SIZE, digests);
+    sha256_salted_many(v->params.salt, (const void *const *)pages, g.count, ROOT_BLOCK_SIZE, digests);
     v->verified += g.count;
+    /* Those up to the first wrong one are good; of what lies behind it somebody is told when he wants it. */
+    size_t good = 0;
+    while (good < g.count && likely(memcmp(digests[good], g.expected[good], HASH_SIZE) == 0))
+        good++;
+    decrypt(v, first, pages, good);
     for (size_t i = 0; i < g.count; i++) {
         struct cache_entry *e = g.entries[i];
-        e->valid = likely(memcmp(digests[i], g.expected[i], HASH_SIZE) == 0);
-        e->pins = i == 0;
+        e->valid = i < good;
+        e->pins = e->valid && i == 0;
         if (e->valid)
             LIST_INSERT_HEAD(&v->buckets[e->block % CACHE_BUCKETS], e, link);
-        else if (i == 0) /* the others are told of when somebody wants them */
-            error = mismatch(v, first, e->page);
     }
-    if (error)
-        g.entries[0]->pins = 0;
     *ret_entry = g.entries[0];
-    return error;
+    return good > 0 ? 0 : mismatch(v, first, g.entries[0]->page);
 }
 
 const struct verity_block *verity_get(struct verity *v, uint64_t block, int *ret_error)
@@ -322,5 +329,9 @@ int verity_read(struct verity *v, uint64_t block, void *dst)
     /* No room in the cache: straight to its place. */
     const uint8_t *expected;
     error = expected_hash(v, block, &expected);
-    return error ? error : read_verified(v, block, expected, dst);
+    if (!error)
+        error = read_verified(v, block, expected, dst);
+    if (!error)
+        decrypt(v, block, &dst, 1);
+    return error;
 }

@@ -1,7 +1,7 @@
 /*
  * The root image: blocks of 4096 bytes in untrusted memory, verified against the policy's dm-verity tree as they are
- * copied in (SHA-256, salted, hash type 1). Verified tree nodes are kept; verified data blocks are kept in a bounded
- * cache.
+ * copied in (SHA-256, salted, hash type 1), then decrypted if they are encrypted: the tree is over what lies in
+ * untrusted memory. Verified tree nodes are kept; verified data blocks are kept, decrypted, in a bounded cache.
  */
 #ifndef COFRE_KERNEL_FS_VERITY_H
 #define COFRE_KERNEL_FS_VERITY_H
@@ -10,6 +10,8 @@
 
 #define ROOT_BLOCK_SIZE 4096UL
 
+struct aes_xts_key;
+
 struct verity_params {
     host_ptr image; /* untrusted; image_size bytes: data blocks, ..., hash tree */
     uint64_t image_size;
@@ -17,7 +19,8 @@ struct verity_params {
     uint64_t hash_offset; /* where the tree's top level is */
     uint8_t root_hash[32];
     uint8_t salt[32];
-    size_t cache_blocks; /* at most so many data blocks are kept; at least 1 */
+    const struct aes_xts_key *key; /* data blocks are decrypted once verified; NULL: they are not encrypted */
+    size_t cache_blocks;           /* at most so many data blocks are kept; at least 1 */
 };
 
 struct verity;

@@ -9,6 +9,7 @@
 
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
+#include "kernel/boot/refuse.h"
 #include "kernel/boot/stats.h"
 #include "kernel/fs/console.h"
 #include "kernel/fs/fs_context.h"
@@ -30,23 +31,6 @@
 #define HOST_ARGS_MAX (6UL << 20)
 #define USER_FILE_MAX (1UL << 20)
 #define TIMER_SLACK_NS 50000
-
-enum { STATUS_REFUSED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
-
-/* Why the container does not start, for whoever runs it: said whatever the policy says of diagnostics. */
-static noreturn_fn void refuse(int status, const char *format, ...) printf_like(2, 3);
-static noreturn_fn void refuse(int status, const char *format, ...)
-{
-    char text[512] = "cofre: ";
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text + 7, sizeof text - 8, format, args);
-    va_end(args);
-    size_t size = 7 + MIN((size_t)MAX(n, 0), sizeof text - 9);
-    text[size++] = '\n';
-    hostcall_log(text, size);
-    hostcall_exit(status);
-}
 
 static noreturn_fn void no_memory(void)
 {

@@ -91,7 +91,8 @@ static bool read_root_hash(const char *dir, uint8_t root_hash[32])
 
 static const char salt_text[] = "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 
-static bool make_in(const char *dir, const char *script, const char *options, struct hosted_image *image)
+static bool make_in(const char *dir, const char *script, const char *options, bool (*change)(const char *),
+                    struct hosted_image *image)
 {
     char command[4096], path[256];
     struct stat st;
@@ -101,7 +102,7 @@ static bool make_in(const char *dir, const char *script, const char *options, st
              "mkfs.erofs -T0 -U 00000000-0000-0000-0000-000000000000 %s --quiet image tree >mkfs.log 2>&1 || "
              "{ cat mkfs.log >&2; exit 1; }; truncate -s %%4096 image",
              dir, dir, script, options);
-    if (!hosted_run(command) || stat(path, &st) < 0)
+    if (!hosted_run(command) || stat(path, &st) < 0 || (change && !change(path)))
         return false;
     image->data_size = image->hash_offset = (uint64_t)st.st_size;
     snprintf(command, sizeof(command),
@@ -116,13 +117,13 @@ static bool make_in(const char *dir, const char *script, const char *options, st
     return image->data != NULL;
 }
 
-struct hosted_image *hosted_image_make(const char *script, const char *options)
+struct hosted_image *hosted_image_make(const char *script, const char *options, bool (*change)(const char *))
 {
     char dir[] = "/tmp/cofre-test-XXXXXX", command[64];
     struct hosted_image *image = calloc(1, sizeof(*image));
     if (!image || !mkdtemp(dir))
         return NULL;
-    bool ok = make_in(dir, script, options, image);
+    bool ok = make_in(dir, script, options, change, image);
     snprintf(command, sizeof(command), "rm -rf %s", dir);
     (void)hosted_run(command);
     if (ok)

@@ -27,9 +27,10 @@ struct hosted_image {
 };
 /*
  * mkfs.erofs with `options` over a tree that the shell commands `script` make in their working directory, then
- * veritysetup. NULL if a tool fails (a message is printed). Free with hosted_image_free().
+ * what `change` does to that file (may be NULL), then veritysetup. NULL if a tool fails (a message is printed). Free
+ * with hosted_image_free().
  */
-struct hosted_image *hosted_image_make(const char *script, const char *options);
+struct hosted_image *hosted_image_make(const char *script, const char *options, bool (*change)(const char *path));
 void hosted_image_free(struct hosted_image *image);
 
 #endif

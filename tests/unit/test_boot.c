@@ -136,6 +136,14 @@ static void a_wrong_policy_is_refused(void **state)
     WRONG(p->tmpfs.count = 1; p->tmpfs.offset = sizeof(blob) - 8);
     WRONG(p->tmpfs.count = 1; p->tmpfs.offset = sizeof(*p) + 1);
     WRONG(p->ports.count = 0x10000000; p->ports.offset = sizeof(*p));
+    WRONG(p->root_cipher = POLICY_CIPHER_AES_XTS);
+    WRONG(p->root_key_release = POLICY_KEY_FILE);
+    WRONG(p->root_cipher = 2; p->root_key_release = POLICY_KEY_FILE);
+    WRONG(p->root_cipher = POLICY_CIPHER_AES_XTS; p->root_key_release = 2);
+    make_policy();
+    blob.policy.root_cipher = POLICY_CIPHER_AES_XTS;
+    blob.policy.root_key_release = POLICY_KEY_FILE;
+    assert_int_equal(policy_check(&blob, sizeof(blob)), 0);
     make_policy();
     for (size_t size = 0; size < sizeof(blob); size += 8)
         assert_int_not_equal(policy_check(&blob, size), 0);
@@ -186,6 +194,16 @@ static void boot_parameters_are_checked(void **state)
     LIE(p.env = ((struct boot_blob){UINT64_MAX - 10, 20}));
     LIE(p.cpuid = ((struct boot_blob){0x7f0000000000, 25}));
     LIE(p.stats = ((struct boot_blob){0x7f0000000000, sizeof(struct run_stats) - 8}));
+    const struct boot_blob key = {0x7f0000000000, IMAGE_KEY_SIZE};
+    LIE(p.image_key = key);
+    blob.policy.root_key_release = POLICY_KEY_FILE;
+    p = make_params();
+    assert_null(boot_params_check(&p, &blob.policy)); /* none: refused later, with a message */
+    p.image_key = key;
+    assert_null(boot_params_check(&p, &blob.policy));
+    LIE(p.image_key = key; p.image_key.size--);
+    LIE(p.image_key = key; p.image_key.size++);
+    LIE(p.image_key = key; p.image_key.addr = KERNEL_BASE);
 }
 
 /* ---- CPUID ---- */

@@ -34,7 +34,7 @@ static int teardown(void **state)
 static void test_as_docker(void **state)
 {
     assert_int_equal(PARSE("--dir", "/x", "-it", "-p8080:80", "-p", "127.0.0.1:53:5353/udp", "-e", "A=1", "--env=B=2",
-                           "-w", "/srv", "-u", "1000:1000", "--name", "n", "--", "-v", "x"),
+                           "-w", "/srv", "--image-key", "/k", "-u", "1000:1000", "--name", "n", "--", "-v", "x"),
                      0);
     assert_string_equal(o.dir, "/x");
     assert_true(o.interactive && o.tty && !o.as_entrypoint);
@@ -44,6 +44,7 @@ static void test_as_docker(void **state)
     assert_int_equal(o.ports[1].protocol, IPPROTO_UDP);
     assert_int_equal(o.ports[1].family, AF_INET);
     assert_memory_equal(o.ports[1].ip, "\x7f\0\0\1", 4);
+    assert_string_equal(o.image_key_path, "/k");
     assert_int_equal(o.env.size, 8);
     assert_memory_equal(o.env.bytes, "A=1\0B=2", 8);
     assert_memory_equal(o.args.bytes, "-v\0x", 5);

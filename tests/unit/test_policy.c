@@ -45,6 +45,8 @@ static void mistakes_are_named(void **state)
     expect_error("tmpfs: [{path: tmp}]\n", "not absolute");
     expect_error("env: {set: {A=B: c}}\n", "NAME has no");
     expect_error("version: 2\n", "only version 1");
+    expect_error("root:\n  key: attested\n", "p.yaml:2: root.key: only \"file\"");
+    expect_error("root: {key: [file]}\n", "p.yaml:1: root.key: only \"file\"");
     expect_error("memory: [1\n", "p.yaml:");
     expect_error("memory: 99999999999999999999\n", "a size");
     expect_error("memory: 18014398509481984K\n", "a size");
@@ -86,6 +88,48 @@ static void compiles_what_it_says(void **state)
     const struct policy_port *ports = (const struct policy_port *)((const char *)p + p->ports.offset);
     assert_int_equal(p->ports.count, 3);
     assert_int_equal(ports[0].port, 22);
+    free(p);
+}
+
+/* The root image as encrypted, or not, and what the policy says of its key: both or neither. */
+static int compile_encrypted(bool encrypted, const char *text, struct policy **ret_policy, size_t *ret_size)
+{
+    struct policy_root where = root;
+    struct policy_source source;
+    char *error = NULL;
+    where.cipher = encrypted ? POLICY_CIPHER_AES_XTS : POLICY_CIPHER_NONE;
+    memset(where.key_check, encrypted ? 0xab : 0, sizeof(where.key_check));
+    policy_source_init(&source);
+    string_list_add(&source.entrypoint, "/bin/server");
+    int result = policy_source_parse(&source, "p.yaml", text, strlen(text), &error);
+    assert_int_equal(result, 0);
+    result = policy_compile(&source, &where, ret_policy, ret_size, &error);
+    assert_true((result < 0) == (error != NULL));
+    free(error);
+    policy_source_free(&source);
+    return result;
+}
+
+static void encryption_is_said(void **state)
+{
+    struct policy *p = NULL;
+    size_t size;
+    assert_int_equal(compile_encrypted(true, "", &p, &size), -1);
+    assert_int_equal(compile_encrypted(false, "root: {key: file}\n", &p, &size), -1);
+    assert_int_equal(compile_encrypted(true, "root: {key: file}\n", &p, &size), 0);
+    assert_int_equal(policy_check(p, size, NULL), 0);
+    json_t *json = policy_to_json(p), *image = json_object_get(json, "root_image");
+    assert_true(json_is_true(json_object_get(image, "encrypted")));
+    assert_string_equal(json_string_value(json_object_get(image, "cipher")), "aes-xts-plain64");
+    assert_int_equal(json_integer_value(json_object_get(image, "sector_size")), 4096);
+    assert_string_equal(json_string_value(json_object_get(image, "key_check")), "abababababababababababababababab");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(json, "root"), "key")), "file");
+    json_decref(json);
+    p->root_cipher = 7;
+    char *error = NULL;
+    assert_int_equal(policy_check(p, size, &error), -1);
+    assert_non_null(strstr(error, "encrypted in a way"));
+    free(error);
     free(p);
 }
 
@@ -131,9 +175,8 @@ static void changed_bytes_are_survived(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mistakes_are_named),
-        cmocka_unit_test(compiles_what_it_says),
-        cmocka_unit_test(is_canonical),
+        cmocka_unit_test(mistakes_are_named),         cmocka_unit_test(compiles_what_it_says),
+        cmocka_unit_test(encryption_is_said),         cmocka_unit_test(is_canonical),
         cmocka_unit_test(changed_bytes_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,7 @@
-/* The root: EROFS over verified blocks under the overlay. Images by mkfs.erofs and veritysetup. */
+/*
+ * The root: EROFS over verified blocks under the overlay. Images by mkfs.erofs and veritysetup; with the argument
+ * "encrypted", encrypted in between as `cofre convert` does it.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,11 +10,13 @@
 #include <cmocka.h>
 
 #include "hosted.h"
+#include "hosted_encrypt.h"
 
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
+#include "kernel/crypto/aes_xts.h"
 #include "kernel/crypto/crypto.h"
 #include "kernel/fs/dentry.h"
 #include "kernel/fs/erofs.h"
@@ -29,6 +34,20 @@ static const char script[] = "mkdir -p dir/sub many empty deep/a/b/c;"
                              "setfattr -n user.one -v 1 page; touch -d @1234567890.123456789 page;"
                              "seq 1 3 > deep/a/b/c/leaf";
 
+static uint8_t key_bytes[AES_XTS_KEY_SIZE];
+static struct aes_xts_key key;
+static bool encrypted;
+
+static bool encrypt(const char *path)
+{
+    return hosted_encrypt(path, key_bytes);
+}
+
+static struct hosted_image *make_image(const char *commands, const char *options)
+{
+    return hosted_image_make(commands, options, encrypted ? encrypt : NULL);
+}
+
 static struct hosted_image *image;
 static struct verity *device;
 static struct super_block *lower;
@@ -40,6 +59,7 @@ static struct verity_params params_of(const struct hosted_image *im, size_t cach
         .image_size = im->size,
         .data_size = im->data_size,
         .hash_offset = im->hash_offset,
+        .key = encrypted ? &key : NULL,
         .cache_blocks = cache_blocks,
     };
     memcpy(params.root_hash, im->root_hash, 32);
@@ -50,7 +70,11 @@ static struct verity_params params_of(const struct hosted_image *im, size_t cach
 static int setup(void **state)
 {
     crypto_init();
-    image = hosted_image_make(script, "-Eforce-inode-extended");
+    for (size_t i = 0; i < sizeof(key_bytes); i++)
+        key_bytes[i] = (uint8_t)(i * 3);
+    if (aes_xts_key_init(&key, key_bytes) < 0)
+        return -1;
+    image = make_image(script, "-Eforce-inode-extended");
     if (!image)
         return -1;
     struct verity_params params = params_of(image, 4);
@@ -246,7 +270,7 @@ static void merged_directories_list_each_name_once(void **state)
 
 static void a_changed_byte_is_never_served(void **state)
 {
-    struct hosted_image *bad = hosted_image_make("seq 1 100000 > numbers; seq 5 > other", "");
+    struct hosted_image *bad = make_image("seq 1 100000 > numbers; seq 5 > other", "");
     static char buf[4096];
     struct verity_params params = params_of(bad, 8);
     uint64_t blocks = bad->data_size / ROOT_BLOCK_SIZE, all = bad->size / ROOT_BLOCK_SIZE;
@@ -288,7 +312,7 @@ static void other_layouts_read_the_same(void **state)
     static const char *const options[] = {
         "", "-Eforce-inode-compact", "-Enoinline_data", "--chunksize=4096", "--chunksize=65536", "-x-1"};
     for (size_t i = 0; i < ARRAY_COUNT(options); i++) {
-        struct hosted_image *im = hosted_image_make(
+        struct hosted_image *im = make_image(
             "seq 1 20000 > numbers; echo tail > small; ln -s small link; truncate -s 1M hole; echo end >> hole",
             options[i]);
         assert_non_null(im);
@@ -400,20 +424,30 @@ static void inode_numbers_survive_eviction(void **state)
     assert_int_equal(stat_of("/abs").stx_uid, 5);
 }
 
-int main(void)
+/* Encrypted blocks that are read without the key are noise, not files. */
+static void blocks_are_what_the_key_makes_of_them(void **state)
 {
+    struct verity_params params = params_of(image, 4);
+    struct super_block *sb;
+    struct verity *v;
+    params.key = NULL;
+    assert_int_equal(verity_open(&params, &v), 0);
+    assert_int_equal(erofs_open(v, &sb), encrypted ? -EINVAL : 0);
+    if (!encrypted)
+        erofs_close(sb);
+    verity_close(v);
+}
+
+int main(int argc, char **argv)
+{
+    encrypted = argc > 1 && strcmp(argv[1], "encrypted") == 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_mkfs_wrote),
-        cmocka_unit_test(large_files_read_whole),
-        cmocka_unit_test(extended_attributes_are_there),
-        cmocka_unit_test(changes_cover_the_image),
-        cmocka_unit_test(pages_are_copied_one_by_one),
-        cmocka_unit_test(directories_of_the_image_move),
-        cmocka_unit_test(merged_directories_list_each_name_once),
-        cmocka_unit_test(a_changed_byte_is_never_served),
-        cmocka_unit_test(other_layouts_read_the_same),
-        cmocka_unit_test(inode_numbers_survive_eviction),
-        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(reads_what_mkfs_wrote),          cmocka_unit_test(blocks_are_what_the_key_makes_of_them),
+        cmocka_unit_test(large_files_read_whole),         cmocka_unit_test(extended_attributes_are_there),
+        cmocka_unit_test(changes_cover_the_image),        cmocka_unit_test(pages_are_copied_one_by_one),
+        cmocka_unit_test(directories_of_the_image_move),  cmocka_unit_test(merged_directories_list_each_name_once),
+        cmocka_unit_test(a_changed_byte_is_never_served), cmocka_unit_test(other_layouts_read_the_same),
+        cmocka_unit_test(inode_numbers_survive_eviction), cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(every_block_may_be_spoiled),
     };
     return cmocka_run_group_tests_name("root", tests, setup, teardown);
