@@ -31,7 +31,7 @@ static int read_components(const json_t *tcb, const char *name, uint8_t ret_svns
 static int read_components_v2(const json_t *tcb, uint8_t ret_svns[16], char **ret_error)
 {
     for (int i = 0; i < 16; i++) {
-        char name[20];
+        char name[32];
         uint64_t svn;
         snprintf(name, sizeof(name), "sgxtcbcomp%02dsvn", i + 1);
         if (json_get_number(tcb, name, UINT8_MAX, &svn, ret_error) < 0)
