@@ -20,6 +20,7 @@ enum boot_flags {
     BOOT_TRACE = 1 << 5,      /* system call trace wanted; the policy decides */
     BOOT_XCR0 = 1 << 7,       /* softsgx: XCR0 is not XFRM and CPUID answers inside: keep all that XCR0 has */
     BOOT_MEMBER = 1 << 6,     /* a further process of a container: abi/link.h */
+    BOOT_QUOTE = 1 << 8,      /* run nothing: make a quote with what quote_data gives (below), and exit */
 };
 
 /* A run of bytes in untrusted memory. */
@@ -61,6 +62,15 @@ struct boot_params {
     uint16_t tty_rows, tty_cols;
     uint32_t member;        /* which member this is; 0 = the init process */
     struct boot_blob links; /* abi/link.h; page aligned; empty = this host cannot start members */
+    uint8_t quote_data[64]; /* BOOT_QUOTE */
 };
+
+/*
+ * REPORTDATA of a quote that the host asked for (BOOT_QUOTE) is SHA-256(BOOT_QUOTE_PREFIX, quote_data), then
+ * BOOT_QUOTE_MARK. Were it the host's bytes as they are, the host could put the hash of a key of its own there and pass
+ * for the enclave.
+ */
+#define BOOT_QUOTE_PREFIX "cofre boot quote, version 1"   /* without its NUL */
+#define BOOT_QUOTE_MARK "report data chosen by the host." /* 32 bytes with its NUL */
 
 #endif

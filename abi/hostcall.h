@@ -33,7 +33,10 @@
     HOSTCALL(7, EXIT, "the container has ended: exit status arg0 (0..255), or 256 + signal number", "does not return") \
     HOSTCALL(8, TRACE, "as LOG, for the system call trace", "result ignored")                                          \
     HOSTCALL(9, SPAWN, "op arg0 (enum spawn_op) on member arg1: host processes for members; init only",                \
-             "0 or error; who is there is proved by the link's handshake, never by the answer")
+             "0 or error; who is there is proved by the link's handshake, never by the answer")                        \
+    HOSTCALL(10, QUOTE,                                                                                                \
+             "op arg0 (enum quote_op): what the platform's quoting enclave says, asked for now, read later",           \
+             "size in range and the same in each piece; the quote is well-formed and of the report that was sent")
 
 enum hostcall {
 #define HOSTCALL_ENUM(number, name, what, check) HOSTCALL_##name = (number),
@@ -84,6 +87,18 @@ enum spawn_op {
 enum console_op {
     CONSOLE_GET_WINSIZE = 0, /* result = rows << 16 | cols */
 };
+
+/*
+ * Asking takes as long as the service behind it takes, so it is begun and then read until the answer is there; a begin
+ * abandons what was begun before. Every answer may be refused or late: then there is no quote, and nothing worse.
+ */
+enum quote_op {
+    QUOTE_TARGET = 0, /* begin: the quoting enclave's TARGETINFO (512 bytes). 0 */
+    QUOTE_MAKE = 1,   /* begin: the quote of the REPORT (432 bytes) in data. 0 */
+    QUOTE_READ = 2, /* data := the answer's bytes from offset arg1 on; result: its size, -EAGAIN while it is awaited, or
+                       why there is none */
+};
+#define QUOTE_SIZE_MAX 16384U
 
 /* The host's answer to CLOCK. */
 struct hostcall_clock {

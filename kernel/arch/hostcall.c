@@ -129,6 +129,29 @@ void hostcall_trace(const char *text, size_t size)
     send_text(HOSTCALL_TRACE, text, size);
 }
 
+int hostcall_quote_begin(enum quote_op op, const void *report, size_t size)
+{
+    struct vcpu *vcpu = vcpu_self();
+    untrusted_copy_out(SHARED(data), report, size);
+    int64_t result = hostcall(HOSTCALL_QUOTE, op, 0, 0, 0);
+    if (result > 0 || result < -MAX_ERRNO)
+        host_lied("that a quote was begun");
+    return (int)result;
+}
+
+int hostcall_quote_read(uint64_t offset, void *data, size_t max)
+{
+    struct vcpu *vcpu = vcpu_self();
+    int64_t result = hostcall(HOSTCALL_QUOTE, QUOTE_READ, offset, 0, 0);
+    if (result > QUOTE_SIZE_MAX || result < -MAX_ERRNO)
+        host_lied("the size of a quote");
+    if (result > (int64_t)offset) {
+        size_t size = MIN((size_t)result - offset, max);
+        untrusted_copy_in(data, SHARED(data), MIN(size, (size_t)HOSTCALL_DATA_SIZE));
+    }
+    return (int)result;
+}
+
 noreturn_fn void hostcall_exit(int status)
 {
     stats_publish();

@@ -22,6 +22,11 @@ void hostcall_clock(struct hostcall_clock *ret_clock);
 int64_t hostcall_console(enum console_op op, uint64_t arg);
 void hostcall_log(const char *text, size_t size);
 void hostcall_trace(const char *text, size_t size);
+/* Begins to ask for the target or the quote of report (size bytes). 0, or negative errno (host's, range-checked). */
+must_check int hostcall_quote_begin(enum quote_op op, const void *report, size_t size);
+/* The answer's bytes from offset on, at most HOSTCALL_DATA_SIZE of them and at most max. Its whole size (host's word,
+ * at most QUOTE_SIZE_MAX), or negative errno: -EAGAIN while it is not there yet. */
+must_check int hostcall_quote_read(uint64_t offset, void *data, size_t max);
 noreturn_fn void hostcall_exit(int status);
 
 #endif

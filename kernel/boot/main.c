@@ -2,6 +2,7 @@
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/untrusted.h"
 #include "kernel/arch/vcpu.h"
+#include "kernel/attestation/attestation.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/cpuid.h"
 #include "kernel/boot/params.h"
@@ -56,6 +57,8 @@ static void init_thread(void *arg)
 {
     (void)arg;
     console_init();
+    if (boot_params()->flags & BOOT_QUOTE)
+        boot_quote();
     fs_init();
     net_init();
     process_init();

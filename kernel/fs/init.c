@@ -3,6 +3,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
+#include "kernel/attestation/attestation.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/image_key.h"
 #include "kernel/fs/dev.h"
@@ -91,6 +92,7 @@ void fs_init(void)
     mount_at("/proc", procfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);
     mount_at("/dev", devfs_new(), MS_NOSUID);
     mount_at("/dev/pts", devpts_new(), MS_NOSUID | MS_NOEXEC);
+    mount_at("/dev/attestation", attestfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);
     mount_at("/sys", sysfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY);
     make_directory("/dev/shm", 01777);
     mount_at("/dev/shm", tmpfs_new(0, 01777), MS_NOSUID | MS_NODEV);

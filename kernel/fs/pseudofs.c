@@ -278,26 +278,29 @@ static int link_place(struct inode *inode, struct dentry **ret_dentry)
 
 /* ---- files ---- */
 
-/* Make the text anew. */
+/* Make the text anew. show() may sleep: the old text, which others may be reading, stays until the new one is whole. */
 static int file_fill(struct file *file)
 {
     const struct pseudo_inode *pseudo = pseudo_of(file->inode);
-    struct seq *seq = file->private;
+    struct seq made = {0}, *seq;
     int r = 0;
 
-    if (!seq) {
-        seq = kzalloc(sizeof *seq);
-        if (!seq)
-            return -ENOMEM;
-        file->private = seq;
-    }
-    seq->used = 0;
-    seq->failed = false;
     if (pseudo->entry->text)
-        seq_printf(seq, "%s", pseudo->entry->text);
+        seq_printf(&made, "%s", pseudo->entry->text);
     else
-        r = pseudo->entry->show ? pseudo->entry->show(seq, &pseudo->ctx) : -EINVAL;
-    return r < 0 ? r : seq->failed ? -ENOMEM : 0;
+        r = pseudo->entry->show ? pseudo->entry->show(&made, &pseudo->ctx) : -EINVAL;
+    if (r == 0 && made.failed)
+        r = -ENOMEM;
+    if (r == 0 && !file->private)
+        file->private = kzalloc(sizeof *seq);
+    seq = file->private;
+    if (r < 0 || !seq) {
+        kfree(made.text);
+        return r < 0 ? r : -ENOMEM;
+    }
+    kfree(seq->text);
+    *seq = made;
+    return 0;
 }
 
 static ssize_t file_read(struct file *file, struct iov_iter *to, file_off_t *pos)
@@ -322,19 +325,21 @@ static ssize_t file_read(struct file *file, struct iov_iter *to, file_off_t *pos
 static ssize_t file_write(struct file *file, struct iov_iter *from, file_off_t *pos)
 {
     const struct pseudo_inode *pseudo = pseudo_of(file->inode);
-    char text[256];
-    size_t size;
-    int r;
+    size_t size = from->count;
+    int r = -EFAULT;
 
     if (!pseudo->entry->store)
         return -EIO;
-    size = from->count;
-    if (size >= sizeof text)
+    if (size >= PSEUDO_STORE_MAX)
         return -EINVAL;
-    if (copy_from_iter(from, text, size) != size)
-        return -EFAULT;
-    text[size] = '\0';
-    r = pseudo->entry->store(&pseudo->ctx, text, size);
+    char *text = kmalloc(size + 1);
+    if (!text)
+        return -ENOMEM;
+    if (copy_from_iter(from, text, size) == size) {
+        text[size] = '\0';
+        r = pseudo->entry->store(&pseudo->ctx, text, size);
+    }
+    kfree(text);
     if (r < 0)
         return r;
     *pos += (file_off_t)size;

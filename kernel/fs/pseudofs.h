@@ -35,13 +35,15 @@ struct pseudo_numbered {
     const struct pseudo_entry *entry;
 };
 
+#define PSEUDO_STORE_MAX 1024 /* bytes of a write, and a NUL */
+
 struct pseudo_entry {
     const char *name; /* NULL ends a table */
     uint32_t mode;    /* S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR | permissions */
     /* directories */
     const struct pseudo_entry *children;
     const struct pseudo_numbered *numbered;
-    /* files: 0 or -errno */
+    /* files: 0 or -errno. show may sleep; store gets a whole write(2), with a NUL after it. */
     int (*show)(struct seq *seq, const struct pseudo_ctx *ctx);
     int (*store)(const struct pseudo_ctx *ctx, const char *text, size_t size);
     const char *text; /* instead of show */
