@@ -6,5 +6,6 @@
 
 int cmd_collateral(int argc, char **argv);
 int cmd_maa(int argc, char **argv);
+int cmd_simulation(int argc, char **argv);
 
 #endif

@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
     {"collateral", cmd_collateral},
     {"maa", cmd_maa},
+    {"simulation", cmd_simulation},
 };
 
 int main(int argc, char **argv)

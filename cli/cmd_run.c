@@ -1,17 +1,9 @@
-/*
- * `cofre run`: finds the runtime and the image's layer, then becomes cofre-runtime (host/), which understands the
- * options. Kept free of libraries that cost start-up time: the layer is found by reading two small JSON files.
- */
-#include <errno.h>
+/* `cofre run`: becomes cofre-runtime (host/), which understands the options. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/command.h"
-#include "cli/locate.h"
-#include "image/bundle.h"
-#include "image/error.h"
+#include "cli/run_layer.h"
 
 static const char usage[] =
     "Usage: cofre run [OPTIONS] IMAGE [-- ARGUMENTS]\n\n"
@@ -49,32 +41,9 @@ static int takes_value(const char *option)
 
 static int run_image(const char *image, int option_count, char **options, int argument_count, char **arguments)
 {
-    struct bundle b;
-    char *error = NULL, *layer = NULL;
-    if (bundle_open(&b, image, &error) < 0)
-        return command_failed("opening the image", error);
-    char *runtime = locate_part("cofre-runtime", "COFRE_RUNTIME", &error);
-    if (!runtime)
-        return command_failed("finding the runtime", error);
-    int length = b.layer_offset ? asprintf(&layer, "%s@%llu:%llu", b.layer_path, (unsigned long long)b.layer_offset,
-                                           (unsigned long long)b.layer_size)
-                                : asprintf(&layer, "%s", b.layer_path);
-    char **argv = calloc((size_t)(option_count + argument_count) + 5, sizeof(*argv));
-    if (length < 0 || !argv)
-        return command_failed("running", strdup("out of memory"));
-    int n = 0;
-    argv[n++] = (char *)"cofre-runtime";
-    argv[n++] = (char *)"--layer";
-    argv[n++] = layer;
-    for (int i = 0; i < option_count; i++)
-        argv[n++] = options[i];
-    if (argument_count)
-        argv[n++] = (char *)"--";
-    for (int i = 0; i < argument_count; i++)
-        argv[n++] = arguments[i];
-    execv(runtime, argv);
-    error_set_errno(&error, errno, "%s", runtime);
-    return command_failed("running", error);
+    char *error = NULL;
+    run_layer(image, option_count, options, argument_count, arguments, &error);
+    return command_failed("running the image", error);
 }
 
 int cmd_run(int argc, char **argv)

@@ -17,6 +17,7 @@ int cmd_convert(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
+int cmd_quote(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_sign(int argc, char **argv);
 

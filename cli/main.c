@@ -12,8 +12,10 @@ static const struct command commands[] = {
     {"measure", "compute MRENCLAVE of an image, of parts, or of an SGXS stream", cmd_measure},
     {"sign", "sign an image, or exchange digest and signature with an external signer", cmd_sign},
     {"keygen", "make an enclave signing key (RSA-3072, exponent 3)", cmd_keygen},
+    {"quote", "have the enclave of an image attested: make a quote", cmd_quote},
     {"collateral", "fetch, bundle, show and check what quotes are verified with", cmd_attest},
     {"maa", "have a quote verified by Microsoft Azure Attestation", cmd_attest},
+    {"simulation", "what verifies the quotes of this machine's software enclave", cmd_attest},
     {"check", "say what this machine offers and what would be used", cmd_check},
 };
 

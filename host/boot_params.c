@@ -201,7 +201,7 @@ static uint32_t boot_flags(const struct runtime *runtime)
 
     return (o->tty ? BOOT_TTY : 0) | (sgx_is_simulation(runtime->enclave) ? BOOT_SIMULATION : 0) |
            (o->stats ? BOOT_STATS : 0) | (o->debug_log ? BOOT_LOG_DEBUG : 0) | (o->interactive ? BOOT_STDIN_OPEN : 0) |
-           (o->trace ? BOOT_TRACE : 0) | (runtime->member ? BOOT_MEMBER : 0) |
+           (o->trace ? BOOT_TRACE : 0) | (o->quote_path ? BOOT_QUOTE : 0) | (runtime->member ? BOOT_MEMBER : 0) |
            (sgx_keeps_xcr0(runtime->enclave) ? BOOT_XCR0 : 0);
 }
 
@@ -254,6 +254,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
     };
     if (getrandom(boot->random_seed, sizeof(boot->random_seed), 0) != sizeof(boot->random_seed))
         return fail(ret_error, errno, "getting random numbers failed: %s", strerror(errno));
+    memcpy(boot->quote_data, o->quote_data, sizeof(boot->quote_data));
     runtime->boot = boot;
     return 0;
 }

@@ -1,6 +1,8 @@
 /* The end of the process: on vCPU 0's thread, whoever asked for it. */
+#include "host/error.h"
 #include "host/members.h"
 #include "host/pump/pump.h"
+#include "host/quote/service.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
 
@@ -16,6 +18,7 @@ static _Noreturn void finish(struct vcpu *vcpu)
 {
     struct runtime *runtime = vcpu->runtime;
     int status = atomic_load(&runtime->ending) - 1;
+    char *error = NULL;
 
     atomic_store(&vcpu->in_host, true);
     if (runtime->member == 0) {
@@ -24,6 +27,8 @@ static _Noreturn void finish(struct vcpu *vcpu)
         terminal_restore();
     }
     stats_finish(runtime);
+    if (runtime->options.quote_path && status == 0 && quote_service_save(runtime->options.quote_path, &error) < 0)
+        die("%s", error);
     _exit(status >= 256 ? 128 + (status - 256) : status);
 }
 

@@ -5,6 +5,7 @@
 #include "host/members.h"
 #include "host/ports.h"
 #include "host/pump/pump.h"
+#include "host/quote/service.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
 
@@ -13,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -57,6 +59,9 @@ static void run_enclave(struct runtime *runtime)
 
     if (boot_params_make(runtime, &error) < 0)
         die("%s", error);
+    /* On softsgx $COFRE_AESM asks for the service all the same: it may be one that takes softsgx's reports. */
+    quote_service_init(sgx_is_simulation(runtime->enclave) && !getenv("COFRE_AESM") ? &quoting_software
+                                                                                    : &quoting_aesm);
     if (vcpus_start(runtime, &error) < 0 || ticker_start(runtime) < 0)
         die("%s", error ? error : "starting the ticker failed");
 }

@@ -266,6 +266,21 @@ static int opt_trace(struct run_options *o, const char *value, char **ret_error)
     return 0;
 }
 
+static int opt_quote(struct run_options *o, const char *value, char **ret_error)
+{
+    o->quote_path = value;
+    return 0;
+}
+
+static int opt_quote_data(struct run_options *o, const char *value, char **ret_error)
+{
+    if (strlen(value) != 2 * sizeof(o->quote_data) || strspn(value, "0123456789abcdef") != strlen(value))
+        return fail(ret_error, EINVAL, "--quote-data %s is not 128 hex digits", value);
+    for (size_t i = 0; i < sizeof(o->quote_data); i++)
+        sscanf(value + 2 * i, "%2hhx", &o->quote_data[i]);
+    return 0;
+}
+
 static int opt_help(struct run_options *o, const char *value, char **ret_error)
 {
     o->help = true;
@@ -291,6 +306,8 @@ static const struct option option_table[] = {
     {0, "log", "LEVEL", "kernel log on standard error, if the policy allows", opt_log},
     {0, "trace", NULL, "system call trace on standard error, if the policy allows", opt_trace},
     {0, "name", "NAME", "a name for messages", opt_name},
+    {0, "quote", "FILE", "run nothing: write a quote to FILE, or - for standard output", opt_quote},
+    {0, "quote-data", "HEX", "64 bytes that it shall bind", opt_quote_data},
     {'h', "help", NULL, "this text", opt_help},
 };
 #define OPTION_COUNT (sizeof(option_table) / sizeof(option_table[0]))

@@ -1,19 +1,18 @@
 /*
  * EREPORT and EGETKEY (SDM 3D, table "Key Derivation"), over a secret that stands for this machine's fuses: made on
- * first use in $XDG_STATE_HOME/cofre, ~/.local/state/cofre, or for root /var/lib/cofre.
+ * first use in the state folder (state.h).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <nettle/cmac.h>
 #include <nettle/hmac.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/softsgx/softsgx.h"
+#include "host/softsgx/state.h"
 
 enum key_name { KEY_EINITTOKEN, KEY_PROVISION, KEY_PROVISION_SEAL, KEY_REPORT, KEY_SEAL };
 
@@ -81,17 +80,6 @@ static void derive(const struct key_dependencies *dependencies, uint8_t ret_key[
     hmac_sha256_digest(&hmac, 16, ret_key);
 }
 
-/* Nothing on the way here is fatal: without a place to keep it the secret lasts as long as the process. */
-static bool state_path(char *ret_path, size_t size)
-{
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (state && state[0] == '/')
-        return snprintf(ret_path, size, "%s", state) < (int)size;
-    if (geteuid() == 0)
-        return snprintf(ret_path, size, "/var/lib") < (int)size;
-    return home && home[0] == '/' && snprintf(ret_path, size, "%s/.local/state", home) < (int)size;
-}
-
 static bool secret_read(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -119,37 +107,18 @@ static bool secret_write(const char *path)
     return ok && secret_read(path);
 }
 
-static void make_directories(char *path)
-{
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/')
-            continue;
-        *p = 0;
-        mkdir(path, 0700);
-        *p = '/';
-    }
-    mkdir(path, 0700);
-}
-
+/* Nothing on the way here is fatal: without a place to keep it the secret lasts as long as the process. */
 int softsgx_secret_load(void)
 {
     char path[4096];
+    bool kept = softsgx_state_path("softsgx.key", path, sizeof(path) - 16);
     if (getrandom(report_keyid, sizeof(report_keyid), 0) != sizeof(report_keyid))
         return -EIO;
-    if (state_path(path, sizeof(path) - 32)) {
-        size_t length = strlen(path);
-        strcpy(path + length, "/cofre/softsgx.key");
-        if (secret_read(path))
-            return 0;
-        strcpy(path + length, "/cofre");
-        make_directories(path);
-        strcpy(path + length, "/cofre/softsgx.key");
-    } else {
-        path[0] = 0;
-    }
+    if (kept && secret_read(path))
+        return 0;
     if (getrandom(softsgx.secret, sizeof(softsgx.secret), 0) != sizeof(softsgx.secret))
         return -EIO;
-    if (path[0])
+    if (kept)
         secret_write(path);
     return 0;
 }
@@ -201,6 +170,27 @@ static void report_key(const struct targetinfo *target, const uint8_t keyid[32],
     derive(&d, ret_key);
 }
 
+static void report_mac(const struct targetinfo *target, const struct report *report, uint8_t ret_mac[16])
+{
+    uint8_t key[16];
+    struct cmac_aes128_ctx cmac;
+    report_key(target, report->keyid, key);
+    cmac_aes128_set_key(&cmac, key);
+    cmac_aes128_update(&cmac, offsetof(struct report, keyid), (const uint8_t *)report);
+    cmac_aes128_digest(&cmac, 16, ret_mac);
+}
+
+bool softsgx_report_verify(const void *targetinfo, const void *report_bytes)
+{
+    struct targetinfo target;
+    struct report report;
+    uint8_t mac[16];
+    memcpy(&target, targetinfo, sizeof(target));
+    memcpy(&report, report_bytes, sizeof(report));
+    report_mac(&target, &report, mac);
+    return memcmp(mac, report.mac, sizeof(mac)) == 0;
+}
+
 int64_t softsgx_ereport(uint64_t targetinfo, uint64_t reportdata, uint64_t out, struct softsgx_fault *ret_fault)
 {
     if (operand(targetinfo, 512, 512, EPCM_R, ret_fault) || operand(reportdata, 64, 128, EPCM_R, ret_fault) ||
@@ -227,12 +217,7 @@ int64_t softsgx_ereport(uint64_t targetinfo, uint64_t reportdata, uint64_t out, 
     r.configsvn = secs->configsvn;
     memcpy(r.reportdata, (const void *)reportdata, sizeof(r.reportdata));
     memcpy(r.keyid, report_keyid, sizeof(r.keyid));
-    uint8_t key[16];
-    struct cmac_aes128_ctx cmac;
-    report_key(&target, r.keyid, key);
-    cmac_aes128_set_key(&cmac, key);
-    cmac_aes128_update(&cmac, offsetof(struct report, keyid), (const uint8_t *)&r);
-    cmac_aes128_digest(&cmac, sizeof(r.mac), r.mac);
+    report_mac(&target, &r, r.mac);
     memcpy((void *)out, &r, sizeof(r));
     return SGX_SUCCESS;
 }

@@ -246,6 +246,8 @@ int64_t softsgx_eacceptcopy(struct sgx_thread *thread, uint64_t secinfo, uint64_
 /* keys.c */
 int softsgx_secret_load(void);
 int64_t softsgx_ereport(uint64_t targetinfo, uint64_t reportdata, uint64_t report, struct softsgx_fault *ret_fault);
+/* Whether a REPORT (432 bytes) was made on this machine for the enclave that a TARGETINFO (512 bytes) describes. */
+bool softsgx_report_verify(const void *targetinfo, const void *report);
 int64_t softsgx_egetkey(uint64_t keyrequest, uint64_t key, struct softsgx_fault *ret_fault);
 
 /* patch.c: ENCLU sites of an executable page just added (mapped writable). */
