@@ -28,14 +28,6 @@ static bool is_binary(enum attest_document_kind kind)
     return kind == ATTEST_DOCUMENT_PCK_CRL || kind == ATTEST_DOCUMENT_ROOT_CRL;
 }
 
-void attest_time_format(int64_t seconds, char ret_text[32])
-{
-    struct tm tm;
-    time_t when = seconds;
-    if (!gmtime_r(&when, &tm) || !strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
-        strcpy(ret_text, "?");
-}
-
 static struct attest_document_request request_of(const struct attest_platform *platform, enum attest_document_kind kind)
 {
     struct attest_document_request request = {.kind = kind, .tee = platform->tee, .ca = platform->ca};
@@ -110,16 +102,6 @@ char *attest_bundle_format(const struct attest_bundle *bundle)
     return text;
 }
 
-static int parse_created(const char *text, int64_t *ret_seconds)
-{
-    struct tm tm = {0};
-    const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm) : NULL;
-    if (!end || *end)
-        return -1;
-    *ret_seconds = timegm(&tm);
-    return 0;
-}
-
 static int parse_platform(const json_t *json, struct attest_platform *platform)
 {
     const char *tee = json_string_value(json_object_get(json, "tee")),
@@ -175,7 +157,7 @@ static int parse_root(const json_t *root, struct attest_bundle *bundle, char **r
         return error_set(ret_error, "it is not a bundle of collateral");
     if (json_integer_value(json_object_get(root, "version")) != VERSION)
         return error_set(ret_error, "a bundle of another version than %d", VERSION);
-    if (parse_created(json_string_value(json_object_get(root, "created")), &bundle->created) < 0)
+    if (!attest_date_parse(json_string_value(json_object_get(root, "created")), &bundle->created))
         return error_set(ret_error, "it does not say when it was made");
     if (parse_platform(json_object_get(root, "platform"), &bundle->platform) < 0)
         return error_set(ret_error, "it does not say which platform it is for");

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "attest/date.h"
 #include "attest/document.h"
 #include "attest/fetch.h"
 
@@ -50,8 +51,5 @@ int attest_bundle_save(const struct attest_bundle *bundle, const char *path, cha
 
 /* The time span in which all documents hold: from the latest issue to the earliest nextUpdate, seconds since 1970. */
 void attest_bundle_validity(const struct attest_bundle *bundle, int64_t *ret_from, int64_t *ret_until);
-
-/* "2026-11-28T13:00:00Z" of seconds since 1970. */
-void attest_time_format(int64_t seconds, char ret_text[32]);
 
 #endif

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "attest/crl.h"
+#include "attest/date.h"
 #include "attest/encode.h"
 #include "image/error.h"
 
@@ -47,25 +49,6 @@ static int keep(struct attest_document *document, const void *data, size_t size,
     return 0;
 }
 
-/* "2024-05-01T12:00:00Z", the only form that Intel's documents use. */
-static int parse_time(const char *text, int64_t *ret_seconds)
-{
-    struct tm tm = {0};
-    int used = 0;
-    if (!text || strlen(text) != 20 ||
-        sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-               &tm.tm_sec, &used) != 6 ||
-        used != 20)
-        return -1;
-    if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour < 0 ||
-        tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60)
-        return -1;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    *ret_seconds = timegm(&tm);
-    return 0;
-}
-
 static int parse_asn1_time(const ASN1_TIME *time, int64_t *ret_seconds)
 {
     struct tm tm;
@@ -94,8 +77,8 @@ static json_t *signed_object(json_t *root, const char *name, char **ret_error)
 
 static int check_dates(struct attest_document *document, json_t *inner, char **ret_error)
 {
-    if (parse_time(json_string_value(json_object_get(inner, "issueDate")), &document->issued) < 0 ||
-        parse_time(json_string_value(json_object_get(inner, "nextUpdate")), &document->next_update) < 0)
+    if (!attest_date_parse(json_string_value(json_object_get(inner, "issueDate")), &document->issued) ||
+        !attest_date_parse(json_string_value(json_object_get(inner, "nextUpdate")), &document->next_update))
         return error_set(ret_error, "its issueDate or nextUpdate is not a date");
     return 0;
 }
@@ -145,50 +128,6 @@ static int parse_json(const struct attest_document_request *request, const void 
         result = keep(document, data, size, ret_error);
     json_decref(root);
     return result;
-}
-
-static X509_CRL *crl_from_pem(const void *data, size_t size)
-{
-    BIO *bio = BIO_new_mem_buf(data, (int)size);
-    X509_CRL *crl = bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
-    return crl;
-}
-
-static X509_CRL *crl_from_der(const uint8_t *data, size_t size)
-{
-    const uint8_t *end = data;
-    X509_CRL *crl = d2i_X509_CRL(NULL, &end, (long)size);
-    if (crl && end != data + size) {
-        X509_CRL_free(crl);
-        return NULL;
-    }
-    return crl;
-}
-
-/* PCCS writes DER in hex. */
-static X509_CRL *crl_from_hex(const char *text, size_t size)
-{
-    while (size && isspace((unsigned char)text[size - 1]))
-        size--;
-    char *digits = strndup(text, size);
-    uint8_t *der = malloc(size / 2 + 1);
-    X509_CRL *crl = NULL;
-    if (digits && der && attest_hex_decode(digits, der, size / 2) == 0)
-        crl = crl_from_der(der, size / 2);
-    free(digits);
-    free(der);
-    return crl;
-}
-
-static X509_CRL *crl_read(const void *data, size_t size)
-{
-    static const char pem[] = "-----BEGIN";
-    const uint8_t *bytes = data;
-    if (size >= sizeof(pem) && memcmp(data, pem, sizeof(pem) - 1) == 0)
-        return crl_from_pem(data, size);
-    return size && bytes[0] == 0x30 && size > 1 && bytes[1] & 0x80 ? crl_from_der(data, size)
-                                                                   : crl_from_hex(data, size);
 }
 
 /*

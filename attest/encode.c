@@ -72,6 +72,18 @@ static char *encode(const char *alphabet, bool padded, const uint8_t *data, size
     return text;
 }
 
+/* The place of a character in the alphabet, -1 if it is not there. The first 62 are the same in both. */
+static int digit_of(const char *alphabet, char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == alphabet[62] ? 62 : c == alphabet[63] ? 63 : -1;
+}
+
 static uint8_t *decode(const char *alphabet, const char *text, size_t size, size_t *ret_size)
 {
     if (size % 4 == 1)
@@ -82,12 +94,12 @@ static uint8_t *decode(const char *alphabet, const char *text, size_t size, size
     if (!bytes)
         return NULL;
     for (size_t i = 0; i < size; i++) {
-        const char *place = text[i] ? strchr(alphabet, text[i]) : NULL;
-        if (!place) {
+        int digit = digit_of(alphabet, text[i]);
+        if (digit < 0) {
             free(bytes);
             return NULL;
         }
-        bits = bits << 6 | (uint32_t)(place - alphabet);
+        bits = bits << 6 | (uint32_t)digit;
         pending += 6;
         if (pending >= 8) {
             pending -= 8;

@@ -28,6 +28,7 @@ enum attest_check {
     ATTEST_CHECK_CERTIFICATION_DATA,  /* can be read; a PCK certificate is to be had from it or from collateral */
     ATTEST_CHECK_QUOTE_SIGNATURE,     /* by the attestation key */
     ATTEST_CHECK_QE_REPORT_DATA,      /* SHA-256 of attestation key and authentication data */
+    ATTEST_CHECK_REPORT_BODY,         /* of quoting enclave and enclave: reserved fields zero, INIT set */
     ATTEST_CHECK_PCK_CHAIN,           /* form, order, names, key usage, signatures */
     ATTEST_CHECK_PCK_EXTENSIONS,      /* SGX extensions of the PCK certificate */
     ATTEST_CHECK_ROOT,                /* the chain's root is one of those trusted */
@@ -40,7 +41,6 @@ enum attest_check {
     ATTEST_CHECK_COLLATERAL_MATCH,    /* TCB info and PCK certificate: FMSPC, PCEID; TEE of all */
     ATTEST_CHECK_QE_REPORT,           /* against the QE identity: MISCSELECT, ATTRIBUTES, MRSIGNER, ISVPRODID */
     ATTEST_CHECK_TDX_MODULE,          /* MRSIGNERSEAM and SEAMATTRIBUTES against the TDX module identity */
-    ATTEST_CHECK_REPORT_BODY,         /* reserved fields zero, INIT set */
     ATTEST_CHECK_VALIDITY,            /* of certificates, lists and documents at the time of evaluation */
     ATTEST_CHECK_COUNT
 };
@@ -62,7 +62,7 @@ enum attest_tcb_status {
     ATTEST_TCB_STATUS_COUNT
 };
 
-#define ATTEST_ADVISORY_COUNT_MAX 128
+#define ATTEST_ADVISORY_COUNT_MAX 192 /* three levels of LEVEL_ADVISORY_COUNT_MAX (attest/signed_json.h) */
 #define ATTEST_ADVISORY_SIZE_MAX 32
 
 struct attest_advisories {

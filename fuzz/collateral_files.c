@@ -1,6 +1,6 @@
 /*
  * Files of the collateral cache, and bundles: a bundle that is taken, written and read again is the same.
- * fuzz-sources: attest/bundle.c attest/cache.c attest/document.c attest/encode.c attest/fetch.c attest/http.c
+ * fuzz-sources: attest/bundle.c attest/cache.c attest/crl.c attest/date.c attest/document.c attest/encode.c attest/fetch.c attest/http.c
  * fuzz-sources: image/error.c
  * fuzz-flags: -lcrypto -ljansson -lcurl
  */

@@ -1,7 +1,8 @@
 /*
  * Answers of a collateral service: the first byte chooses what was asked, the rest is a header's issuer chain, a NUL
- * and the body. Whatever is taken must be taken again from what was kept of it. fuzz-sources: attest/document.c
- * attest/encode.c image/error.c fuzz-flags: -lcrypto -ljansson
+ * and the body. Whatever is taken must be taken again from what was kept of it.
+ * fuzz-sources: attest/crl.c attest/date.c attest/document.c attest/encode.c image/error.c
+ * fuzz-flags: -lcrypto -ljansson
  */
 #include <stdint.h>
 #include <stdlib.h>
