@@ -346,7 +346,7 @@ int attest_http_header(const struct attest_http_response *response, const char *
 
 int attest_http_check_type(const struct attest_http_response *response, const char *const *types, char **ret_error)
 {
-    const char *value;
+    const char *value = NULL;
     if (attest_http_header(response, "Content-Type", &value, ret_error) < 0)
         return -1;
     if (!value)
