@@ -125,14 +125,15 @@ static void update_query(const struct attest_source *source, char *ret_text, siz
 static int pck_url(const struct attest_source *source, const struct attest_pck_request *pck, char **ret_url)
 {
     char *ppid = pck->encrypted_ppid ? attest_hex_encode(pck->encrypted_ppid, pck->encrypted_ppid_size) : strdup("");
-    char *qeid = pck->qeid ? attest_hex_encode(pck->qeid, 16) : strdup("");
+    char *qeid = pck->qeid && !source->is_pcs /* which knows no such parameter */ ? attest_hex_encode(pck->qeid, 16)
+                                                                                  : strdup("");
     char *cpusvn = attest_hex_encode(pck->cpusvn, sizeof(pck->cpusvn));
     int made = -1;
     if (ppid && qeid && cpusvn) /* PCESVN and PCEID are written as they lie in memory, low byte first */
-        made = asprintf(ret_url, "%s/sgx/certification/v%d/pckcert?%s%s%s%s%scpusvn=%s&pcesvn=%02x%02x&pceid=%02x%02x",
-                        source->base, source->version, *ppid ? "encrypted_ppid=" : "", ppid, *ppid ? "&" : "",
-                        *qeid ? "qeid=" : "", qeid, cpusvn, pck->pcesvn & 255, pck->pcesvn >> 8, pck->pceid & 255,
-                        pck->pceid >> 8);
+        made = asprintf(
+            ret_url, "%s/sgx/certification/v%d/pckcert?%s%s%s%s%s%scpusvn=%s&pcesvn=%02x%02x&pceid=%02x%02x",
+            source->base, source->version, *ppid ? "encrypted_ppid=" : "", ppid, *ppid ? "&" : "", *qeid ? "qeid=" : "",
+            qeid, *qeid ? "&" : "", cpusvn, pck->pcesvn & 255, pck->pcesvn >> 8, pck->pceid & 255, pck->pceid >> 8);
     free(ppid);
     free(qeid);
     free(cpusvn);

@@ -9,17 +9,20 @@
 
 #include "attest/bundle.h"
 #include "attest/cache.h"
+#include "attest/collateral.h"
 #include "attest/encode.h"
 #include "attest/fetch.h"
+#include "attest/file.h"
+#include "attest/platform.h"
+#include "cli/attest_argument.h"
 #include "cli/attest_command.h"
-#include "cli/attest_file.h"
 #include "image/error.h"
 
 static const char usage[] =
     "Usage: cofre collateral fetch  PLATFORM [SERVICE]\n"
     "       cofre collateral bundle PLATFORM [SERVICE] FILE\n"
     "       cofre collateral show   [--json] FILE\n"
-    "       cofre collateral check  [--time TIME] FILE\n\n"
+    "       cofre collateral check  [--time TIME] [--root FILE] FILE\n\n"
     "Collateral is what a quote is verified with: TCB info, the identity of the quoting enclave, revocation lists and\n"
     "their certificates. `fetch` brings what one platform needs into the cache; `bundle` puts it into one dated file, "
     "to\n"
@@ -41,21 +44,28 @@ static const char usage[] =
     "  --timeout SECONDS     for each document (default 30)\n"
     "  --cache FOLDER        shared by all processes (default: $XDG_CACHE_HOME/cofre/collateral)\n"
     "  --no-cache            ask the service for everything, keep nothing\n"
-    "  --max-age DAYS        fetch again what was fetched longer ago\n\n"
+    "  --max-age DAYS        fetch again what was fetched longer ago\n"
+    "CHECK:\n"
+    "  --time TIME           2026-11-28T13:00:00Z, 2026-11-28 or seconds since 1970 (default: now)\n"
+    "  --root FILE           trust the root in this PEM file too\n\n"
     "Exit status: 0; 1 if `check` finds that something did not hold; 2 usage; 125 on failure.";
 
 struct options {
     struct attest_source_options source;
     struct attest_platform platform;
     bool has_fmspc, no_cache, as_json;
+    const char *quote_file;
     const char *api_key_file;
     const char *cache_folder;
+    const char *root_file;
     const char *time;
 };
 
 enum {
     OPTION_FMSPC = 256,
     OPTION_PCK_CA,
+    OPTION_QUOTE,
+    OPTION_ROOT,
     OPTION_TDX,
     OPTION_URL,
     OPTION_API,
@@ -75,6 +85,8 @@ enum {
 static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
                                              {"fmspc", required_argument, NULL, OPTION_FMSPC},
                                              {"pck-ca", required_argument, NULL, OPTION_PCK_CA},
+                                             {"quote", required_argument, NULL, OPTION_QUOTE},
+                                             {"root", required_argument, NULL, OPTION_ROOT},
                                              {"tdx", no_argument, NULL, OPTION_TDX},
                                              {"url", required_argument, NULL, OPTION_URL},
                                              {"api", required_argument, NULL, OPTION_API},
@@ -103,13 +115,6 @@ static long parse_number(const char *text, long most)
     errno = 0;
     long value = strtol(text, &end, 10);
     return errno || end == text || *end || value < 1 || value > most ? -1 : value;
-}
-
-static const char *service_url(const char *text)
-{
-    if (strcmp(text, "intel") == 0)
-        return ATTEST_PCS_URL;
-    return strcmp(text, "azure") == 0 ? ATTEST_AZURE_URL : text;
 }
 
 /* Options with a number. 0, or an exit code. */
@@ -163,7 +168,7 @@ static int set_option(struct options *options, int option)
     case OPTION_MAX_AGE:
         return set_number(options, option);
     case OPTION_URL:
-        options->source.url = service_url(optarg);
+        options->source.url = attest_service_url(optarg);
         return 0;
     case OPTION_CA:
         options->source.ca_file = optarg;
@@ -189,6 +194,12 @@ static int set_option(struct options *options, int option)
     case OPTION_TIME:
         options->time = optarg;
         return 0;
+    case OPTION_QUOTE:
+        options->quote_file = optarg;
+        return 0;
+    case OPTION_ROOT:
+        options->root_file = optarg;
+        return 0;
     default:
         return EXIT_USAGE;
     }
@@ -200,24 +211,41 @@ static void print_warning(void *context, const char *text)
     fprintf(stderr, "cofre collateral: %s\n", text);
 }
 
+/* The documents of the options' platform, or of the quote's. */
+static int fetch_from(const struct options *options, struct attest_source *source, struct attest_bundle *bundle,
+                      char **ret_error)
+{
+    struct attest_platform_identity identity;
+    size_t size;
+    if (!options->quote_file)
+        return attest_bundle_fetch(source, &options->platform, NULL, bundle, ret_error);
+    char *quote = attest_file_read(options->quote_file, ATTEST_QUOTE_SIZE_MAX, &size, ret_error);
+    int result = quote ? attest_platform_of_quote(quote, size, source, &identity, ret_error) : -1;
+    if (result == 0)
+        result = attest_bundle_fetch(source, &identity.platform, identity.needs_pck ? &identity.pck : NULL, bundle,
+                                     ret_error);
+    free(quote);
+    return result;
+}
+
 static int fetch_all(struct options *options, struct attest_bundle *bundle, char **ret_error)
 {
     char *folder = NULL, *key = NULL;
-    struct attest_source *source = NULL;
     size_t size;
     int result = -1;
-    options->source.warn = print_warning;
+    if (options->api_key_file &&
+        !(key = attest_file_read(options->api_key_file, ATTEST_FILE_SIZE_MAX, &size, ret_error)))
+        return -1;
+    if (key)
+        key[strcspn(key, "\r\n")] = 0;
     if (!options->no_cache)
-        options->source.cache_folder =
-            options->cache_folder ? options->cache_folder : (folder = attest_cache_default_folder());
-    if (!options->api_key_file || (key = attest_file_load(options->api_key_file, &size, ret_error))) {
-        if (key)
-            key[strcspn(key, "\r\n")] = 0;
-        options->source.api_key = key;
-        source = attest_source_new(&options->source, ret_error);
-    }
+        folder = options->cache_folder ? strdup(options->cache_folder) : attest_cache_default_folder();
+    options->source.api_key = key;
+    options->source.cache_folder = folder;
+    options->source.warn = print_warning;
+    struct attest_source *source = attest_source_new(&options->source, ret_error);
     if (source)
-        result = attest_bundle_fetch(source, &options->platform, NULL, bundle, ret_error);
+        result = fetch_from(options, source, bundle, ret_error);
     attest_source_free(source);
     free(folder);
     free(key);
@@ -289,8 +317,8 @@ static int run_fetch(struct options *options, const char *target)
     struct attest_bundle bundle;
     char *error = NULL;
     int64_t from, until;
-    if (!options->has_fmspc)
-        return usage_error("--fmspc is wanted");
+    if (options->has_fmspc == (options->quote_file != NULL))
+        return usage_error("either --quote FILE or --fmspc HEX is wanted");
     if (fetch_all(options, &bundle, &error) < 0)
         return command_failed("fetching collateral", error);
     if (target && attest_bundle_save(&bundle, target, &error) < 0) {
@@ -317,29 +345,56 @@ static int run_show(const struct options *options, const char *path)
     return 0;
 }
 
-static int run_check(const struct options *options, const char *path)
+/* Each document that did not hold at a time. True if there is none. */
+static bool check_dates(const struct attest_bundle *bundle, int64_t now)
 {
-    struct attest_bundle bundle;
-    char *error = NULL, when[32];
-    int64_t now = time(NULL);
-    int result = 0;
-    if (options->time && attest_time_parse(options->time, &now) < 0)
-        return usage_error("--time takes 2026-11-28T13:00:00Z, 2026-11-28 or seconds since 1970");
-    if (attest_bundle_load(path, &bundle, &error) < 0)
-        return command_failed("reading the bundle", error);
+    char when[32];
+    bool good = true;
     attest_time_format(now, when);
     for (int kind = 0; kind < ATTEST_DOCUMENT_KIND_COUNT; kind++) {
-        const struct attest_document *document = &bundle.documents[kind];
+        const struct attest_document *document = &bundle->documents[kind];
         const char *name = attest_document_kind_name((enum attest_document_kind)kind);
         if (!document->data || (document->issued <= now && now < document->next_update))
             continue;
         printf("%s: %s at %s\n", name, document->issued > now ? "not yet issued" : "expired", when);
-        result = EXIT_NOT_SO;
+        good = false;
     }
-    if (result == 0)
-        printf("all documents held at %s\n", when);
+    return good;
+}
+
+/* Signatures, chains and revocation, by the roots. True if they are good. */
+static bool check_signatures(const struct attest_bundle *bundle, const struct attest_roots *roots)
+{
+    struct attest_result result = {.outcome = ATTEST_OUTCOME_REJECTED, .reason = "out of memory"};
+    struct attest_collateral *collateral = attest_collateral_from_bundle(bundle, roots);
+    if (collateral)
+        attest_collateral_status(collateral, &result);
+    attest_collateral_free(collateral);
+    if (result.outcome == ATTEST_OUTCOME_VERIFIED)
+        return true;
+    printf("%s: %s\n", attest_check_name(result.failed_check), result.reason);
+    return false;
+}
+
+static int run_check(const struct options *options, const char *path)
+{
+    struct attest_bundle bundle;
+    struct attest_roots roots;
+    char *error = NULL, when[32];
+    int64_t now = time(NULL);
+    if (options->time && attest_time_parse(options->time, &now) < 0)
+        return usage_error("--time takes 2026-11-28T13:00:00Z, 2026-11-28 or seconds since 1970");
+    attest_roots_init(&roots);
+    if ((options->root_file && attest_roots_add_file(&roots, options->root_file, true, &error) < 0) ||
+        attest_bundle_load(path, &bundle, &error) < 0)
+        return command_failed("checking the bundle", error);
+    bool genuine = check_signatures(&bundle, &roots), in_time = check_dates(&bundle, now);
     attest_bundle_free(&bundle);
-    return result;
+    if (!genuine || !in_time)
+        return EXIT_NOT_SO;
+    attest_time_format(now, when);
+    printf("all documents are genuine and held at %s\n", when);
+    return 0;
 }
 
 int cmd_collateral(int argc, char **argv)

@@ -8,8 +8,9 @@
 
 #include "attest/encode.h"
 #include "attest/maa.h"
+#include "attest/file.h"
+#include "cli/attest_argument.h"
 #include "cli/attest_command.h"
-#include "cli/attest_file.h"
 #include "image/error.h"
 
 static const char usage[] =
@@ -88,7 +89,7 @@ static void inputs_free(struct inputs *inputs)
 /* Reads a file if its option was given. */
 static int load(const char *path, char **ret_data, size_t *ret_size, char **ret_error)
 {
-    return !path || (*ret_data = attest_file_load(path, ret_size, ret_error)) ? 0 : -1;
+    return !path || (*ret_data = attest_file_read(path, ATTEST_FILE_SIZE_MAX, ret_size, ret_error)) ? 0 : -1;
 }
 
 static void trim(char *text)

@@ -13,7 +13,7 @@ _cofre() {
     measure) options='--json --kernel --policy --sigstruct --help' ;;
     sign) options='--key --export --import --public-key --product --svn --help' ;;
     keygen) options='--help' ;;
-    collateral) options='fetch bundle show check --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
+    collateral) options='fetch bundle show check --quote --root --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
         --evaluation --timeout --cache --no-cache --max-age --json --time --help' ;;
     maa) options='--url --ca --bearer-file --keys --runtime-data --runtime-json --nonce --token --token-out --time --json --help' ;;
     esac

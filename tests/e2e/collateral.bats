@@ -209,11 +209,45 @@ END
     [ "$("$COFRE" collateral show --json "$file" | jq '.documents | length')" -eq 4 ]
     jq -r .documents.tcbInfo.text "$file" | head -c -1 | cmp - "$PKI/tcb_v4_sgx.json"
     jq -r .documents.rootCaCrl.base64 "$file" | base64 -d | cmp - "$PKI/root.crl"
-    run -0 "$COFRE" collateral check "$file"
-    run -1 "$COFRE" collateral check --time "$(date -u -d '+40 days' +%Y-%m-%dT%H:%M:%SZ)" "$file"
+    run -0 "$COFRE" collateral check --root "$PKI/root.pem" "$file"
+    [[ $output =~ "genuine and held" ]]
+    run -1 "$COFRE" collateral check "$file"
+    [[ $output =~ "root" ]]
+    run -1 "$COFRE" collateral check --root "$PKI/root.pem" --time "$(date -u -d '+40 days' +%Y-%m-%dT%H:%M:%SZ)" "$file"
     [[ $output =~ "TCB info: expired" ]]
-    run -1 "$COFRE" collateral check --time 2020-01-01 "$file"
+    run -1 "$COFRE" collateral check --root "$PKI/root.pem" --time 2020-01-01 "$file"
     [[ $output =~ "root CRL: not yet issued" ]]
+}
+
+@test "a service that lies is found out by signatures" {
+    local file=$BATS_TEST_TMPDIR/bundle.json
+    "$COFRE" collateral bundle --fmspc 00a06d080000 --url "$near/lie" --no-cache "$file"
+    run -1 "$COFRE" collateral check --root "$PKI/root.pem" "$file"
+    echo "$output"
+    [[ $output =~ "tcb-info: " ]]
+}
+
+@test "the platform of a quote, and one that its quote does not name" {
+    local file=$BATS_TEST_TMPDIR/bundle.json
+    "$BUILD/tests/tools/make-evidence" quote "$PKI" 00 >"$BATS_TEST_TMPDIR/quote"
+    run -0 "$COFRE" collateral bundle --quote "$BATS_TEST_TMPDIR/quote" --url "$near/good" --no-cache "$file"
+    [[ $output =~ "SGX, FMSPC 00a06d080000, PCK processor CA" ]]
+    [ "$(jq '.documents | length' "$file")" -eq 4 ]
+    "$BUILD/tests/tools/make-evidence" quote "$PKI" 00 ppid >"$BATS_TEST_TMPDIR/quote"
+    run -0 "$COFRE" collateral bundle --quote "$BATS_TEST_TMPDIR/quote" --url "$near/good" --cache "$cache" "$file"
+    [[ $output =~ "PCK certificate" ]]
+    [ "$(jq -r .documents.pckCertificate.tcbm "$file")" = 050505050505050500000000000000000b00 ]
+    run -0 "$COFRE" collateral check --root "$PKI/root.pem" "$file"
+    local behaviour
+    for behaviour in other-platform bad-tcbm no-chain missing; do
+        run "$COFRE" collateral bundle --quote "$BATS_TEST_TMPDIR/quote" --url "$near/$behaviour" --no-cache "$file"
+        echo "$behaviour: $output"
+        [ "$status" -eq 125 ]
+        [[ $output =~ "pckcert?encrypted_ppid=aa"|"tcb?fmspc" ]]
+    done
+    head -c 500 "$BATS_TEST_TMPDIR/quote" >"$BATS_TEST_TMPDIR/short"
+    run -125 "$COFRE" collateral fetch --quote "$BATS_TEST_TMPDIR/short" --url "$near/good" --no-cache
+    [[ $output =~ "the quote: " ]]
 }
 
 @test "bundles that are not" {

@@ -1,9 +1,15 @@
 /*
  * Makes evidence for tests: a small imitation of Intel's PKI with all its documents, and quotes of platforms that
  * belong to it. Everything is signed as the real things are, under a root that nobody trusts unless told to.
- *   make-evidence pki FOLDER [DAYS]      keys, certificates, CRLs, TCB info, QE identity; issued DAYS ago (default 1),
- * for 30 days make-evidence quote FOLDER REPORTDATA [debug]    a version 3 quote on stdout; REPORTDATA is up to 128 hex
- * digits
+ *
+ *   make-evidence pki FOLDER [DAYS]
+ *
+ * keys, certificates, CRLs, TCB info and QE identity, issued DAYS ago (default 1) for 30 days;
+ *
+ *   make-evidence quote FOLDER REPORTDATA [debug] [ppid]
+ *
+ * a version 3 quote on stdout, of a debug enclave, with an encrypted PPID instead of the PCK certificates. REPORTDATA
+ * is up to 128 hex digits.
  */
 #include <openssl/conf.h>
 #include <openssl/core_names.h>
@@ -357,7 +363,28 @@ static void public_point(EVP_PKEY *key, uint8_t ret_point[64])
     memcpy(ret_point, octets + 1, 64);
 }
 
-static int make_quote(const char *report_data, int is_debug)
+/* Certification data of type 5, the PCK chain with a NUL, or 3. Its whole size, with the head. */
+static size_t put_certification(uint8_t *out, int is_ppid)
+{
+    size_t size;
+    if (is_ppid) {
+        memset(out + 6, 0xAA, 384); /* RSA of the PPID, for Intel alone */
+        memset(out + 6 + 384, 5, 8);
+        memset(out + 6 + 392, 0, 8);
+        put16(out + 6 + 400, 11);
+        put16(out + 6 + 402, 0);
+        size = 404;
+    } else {
+        FILE *chain = open_file("pck_chain.pem", "r");
+        size = fread(out + 6, 1, 8000, chain) + 1;
+        fclose(chain);
+    }
+    put16(out, is_ppid ? 3 : 5);
+    put32(out + 2, size);
+    return 6 + size;
+}
+
+static int make_quote(const char *report_data, int is_debug, int is_ppid)
 {
     static uint8_t quote[16384];
     static const uint8_t vendor[16] = {0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9,
@@ -383,13 +410,9 @@ static int make_quote(const char *report_data, int is_debug)
     memcpy(bound + 64, rest + 2, 32);
     SHA256(bound, sizeof(bound), qe + 320);
     sign_raw(pck_key, qe, 384, qe + 384);
-    FILE *chain = open_file("pck_chain.pem", "r");
-    size_t size = fread(rest + 40, 1, 8000, chain);
-    fclose(chain);
-    put16(rest + 34, 5);
-    put32(rest + 36, size + 1); /* with its NUL */
-    put32(quote + 432, 576 + 40 + size + 1);
-    fwrite(quote, 1, 436 + 576 + 40 + size + 1, stdout);
+    size_t size = 576 + 34 + put_certification(rest + 34, is_ppid);
+    put32(quote + 432, size);
+    fwrite(quote, 1, 436 + size, stdout);
     EVP_PKEY_free(attestation_key);
     EVP_PKEY_free(pck_key);
     return fflush(stdout) == 0 ? 0 : 1;
@@ -403,8 +426,13 @@ int main(int argc, char **argv)
     }
     if (argc >= 4 && strcmp(argv[1], "quote") == 0) {
         folder = argv[2];
-        return make_quote(argv[3], argc > 4);
+        int is_debug = 0, is_ppid = 0;
+        for (int i = 4; i < argc; i++) {
+            is_debug |= strcmp(argv[i], "debug") == 0;
+            is_ppid |= strcmp(argv[i], "ppid") == 0;
+        }
+        return make_quote(argv[3], is_debug, is_ppid);
     }
-    fputs("make-evidence: usage: pki FOLDER [DAYS] | quote FOLDER REPORTDATA [debug]\n", stderr);
+    fputs("make-evidence: usage: pki FOLDER [DAYS] | quote FOLDER REPORTDATA [debug] [ppid]\n", stderr);
     return 2;
 }
