@@ -48,7 +48,10 @@ void vector_state_save(void *buf);
 void vector_state_load(const void *buf);
 void vector_state_reset(void); /* as after exec: x87 0x37f, MXCSR 0x1f80, all else zero */
 
-/* Bracket kernel code that uses vector registers (crypto). Not nestable; no sleeping inside. */
+/*
+ * Bracket kernel code that uses vector registers (crypto): the lower 256 bits of registers 0 to 15, no others, no x87.
+ * Not nestable; no sleeping inside.
+ */
 void kernel_vector_begin(void);
 void kernel_vector_end(void);
 

@@ -1,7 +1,7 @@
 /*
  * AES-256-GCM (SP 800-38D): 96-bit nonces, 128-bit tags. A nonce must never be used twice with one key: that is the
  * caller's business. Buffers are kernel memory (never untrusted: copy in first; never memory that may fault). Brackets
- * vector use itself, so a call costs about 0.2 us whatever its size. Panics if the CPU lacks AES-NI or PCLMULQDQ.
+ * vector use itself: a call costs about 0.1 us beside its bytes. Panics if the CPU lacks AES-NI or PCLMULQDQ.
  */
 #ifndef COFRE_KERNEL_CRYPTO_AES_GCM_H
 #define COFRE_KERNEL_CRYPTO_AES_GCM_H
