@@ -12,16 +12,14 @@ static const char constant[1 << 16] = {1};
 static char zeroed[1 << 16];
 
 /* Load registers, do something once, store them. EVERY(n) is an instruction for register n. */
+/* clang-format off */
 #define SIXTEEN(EVERY)                                                                                                 \
-    EVERY(0)                                                                                                           \
-    EVERY(1)                                                                                                           \
-    EVERY(2) EVERY(3) EVERY(4) EVERY(5) EVERY(6) EVERY(7) EVERY(8) EVERY(9) EVERY(10) EVERY(11) EVERY(12) EVERY(13)    \
-        EVERY(14) EVERY(15)
+    EVERY(0) EVERY(1) EVERY(2) EVERY(3) EVERY(4) EVERY(5) EVERY(6) EVERY(7) EVERY(8) EVERY(9) EVERY(10) EVERY(11)      \
+    EVERY(12) EVERY(13) EVERY(14) EVERY(15)
 #define UPPER(EVERY)                                                                                                   \
-    EVERY(16)                                                                                                          \
-    EVERY(17)                                                                                                          \
-    EVERY(18) EVERY(19) EVERY(20) EVERY(21) EVERY(22) EVERY(23) EVERY(24) EVERY(25) EVERY(26) EVERY(27) EVERY(28)      \
-        EVERY(29) EVERY(30) EVERY(31)
+    EVERY(16) EVERY(17) EVERY(18) EVERY(19) EVERY(20) EVERY(21) EVERY(22) EVERY(23) EVERY(24) EVERY(25) EVERY(26)      \
+    EVERY(27) EVERY(28) EVERY(29) EVERY(30) EVERY(31)
+/* clang-format on */
 #define XMM_LOAD(n) "movdqu 64*" #n "(%0), %%xmm" #n "\n"
 #define XMM_STORE(n) "movdqu %%xmm" #n ", 64*" #n "(%1)\n"
 #define YMM_LOAD(n) "vmovdqu 64*" #n "(%0), %%ymm" #n "\n"
