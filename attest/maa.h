@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "attest/jwt.h"
+#include "attest/result.h"
 
 struct attest_maa_options {
     const char *url;          /* of the instance: https://NAME.REGION.attest.azure.net; tokens must be issued by it */
@@ -70,6 +71,14 @@ const struct attest_jwt_keys *attest_maa_keys(struct attest_maa *maa, char **ret
  */
 int attest_maa_verify(const char *token, const char *issuer, const struct attest_jwt_keys *keys, int64_t now,
                       const struct attest_maa_request *request, struct attest_maa_claims *ret_claims, char **ret_error);
+
+/*
+ * The same as a result of verification, at that time, for a policy to judge. The quote's signatures, collateral and TCB
+ * are what the service vouches for by issuing a token at all: there is no TCB status in it, nor attributes beside
+ * DEBUG.
+ */
+void attest_maa_result(const struct attest_maa_claims *claims, int64_t now, struct attest_result *ret_result);
+
 void attest_maa_claims_free(struct attest_maa_claims *claims);
 
 #endif

@@ -8,8 +8,6 @@
 #include "image/error.h"
 
 #define LEEWAY 60
-#define QUOTE_BODY_OFFSET 48 /* of version 3 and 4 */
-#define BODY_SIZE 384
 
 void attest_maa_claims_free(struct attest_maa_claims *claims)
 {
@@ -75,24 +73,13 @@ static int read_optional(struct attest_maa_claims *claims, char **ret_error)
     return 0;
 }
 
-/* The report body of the quote that was sent; MAA takes SGX quotes of version 3 only, whose body starts at 48. */
-static const uint8_t *quote_body(const struct attest_maa_request *request)
+static int check_enclave(const struct attest_maa_claims *claims, const struct attest_sgx_body *body, char **ret_error)
 {
-    return request->quote_size >= QUOTE_BODY_OFFSET + BODY_SIZE ? request->quote + QUOTE_BODY_OFFSET : NULL;
-}
-
-static unsigned get16(const uint8_t *bytes)
-{
-    return bytes[0] | (unsigned)bytes[1] << 8;
-}
-
-static int check_enclave(const struct attest_maa_claims *claims, const uint8_t *body, char **ret_error)
-{
-    if (memcmp(claims->mrenclave, body + 64, 32) != 0 || memcmp(claims->mrsigner, body + 128, 32) != 0 ||
-        claims->product_id != get16(body + 256) || claims->svn != get16(body + 258) ||
-        claims->is_debuggable != ((body[48] & 2) != 0))
+    if (memcmp(claims->mrenclave, body->mrenclave, 32) != 0 || memcmp(claims->mrsigner, body->mrsigner, 32) != 0 ||
+        claims->product_id != body->isv_product_id || claims->svn != body->isv_svn ||
+        claims->is_debuggable != ((body->attributes & ATTEST_SGX_DEBUG) != 0))
         return error_set(ret_error, "it is about another enclave than the quote");
-    if (claims->has_report_data && memcmp(claims->report_data, body + 320, 64) != 0)
+    if (claims->has_report_data && memcmp(claims->report_data, body->report_data, 64) != 0)
         return error_set(ret_error, "its report data is not the quote's");
     return 0;
 }
@@ -101,18 +88,22 @@ static int check_answer(const struct attest_maa_claims *claims, const struct att
                         char **ret_error)
 {
     const char *nonce = json_string_value(json_object_get(claims->all, "nonce"));
-    const uint8_t *body = quote_body(request);
+    struct attest_sgx_body body;
+    struct attest_quote quote;
     uint8_t digest[SHA256_DIGEST_LENGTH];
-    if (!body)
-        return error_set(ret_error, "the quote is too short");
-    if (check_enclave(claims, body, ret_error) < 0)
+    if (attest_quote_parse(request->quote, request->quote_size, &quote, ret_error) < 0)
+        return error_wrap(ret_error, "the quote");
+    if (quote.body_type != ATTEST_BODY_SGX)
+        return error_set(ret_error, "the quote is not of an SGX enclave");
+    memcpy(&body, quote.body, sizeof(body));
+    if (check_enclave(claims, &body, ret_error) < 0)
         return -1;
     if (request->nonce && (!nonce || strcmp(nonce, request->nonce) != 0))
         return error_set(ret_error, "its nonce is not the one that was sent");
     if (!request->runtime_data)
         return 0;
     SHA256(request->runtime_data, request->runtime_data_size, digest);
-    if (memcmp(digest, body + 320, sizeof(digest)) != 0)
+    if (memcmp(digest, body.report_data, sizeof(digest)) != 0)
         return error_set(ret_error, "the quote does not bind the runtime data");
     if (!request->runtime_is_json &&
         (!claims->held_data || claims->held_data_size != request->runtime_data_size ||
@@ -142,4 +133,26 @@ int attest_maa_verify(const char *token, const char *issuer, const struct attest
     }
     *ret_claims = claims;
     return 0;
+}
+
+void attest_maa_result(const struct attest_maa_claims *claims, int64_t now, struct attest_result *ret_result)
+{
+    *ret_result = (struct attest_result){.outcome = ATTEST_OUTCOME_VERIFIED,
+                                         .time = now,
+                                         .has_quote = true,
+                                         .quote_version = 3,
+                                         .tee_type = ATTEST_TEE_SGX,
+                                         .body_type = ATTEST_BODY_SGX};
+    struct attest_sgx_body *sgx = &ret_result->sgx;
+    sgx->attributes = ATTEST_SGX_INIT | ATTEST_SGX_MODE64 | (claims->is_debuggable ? ATTEST_SGX_DEBUG : 0) |
+                      (claims->has_kss ? ATTEST_SGX_KSS : 0);
+    sgx->isv_product_id = claims->product_id;
+    sgx->isv_svn = claims->svn;
+    sgx->config_svn = claims->config_svn;
+    memcpy(sgx->mrenclave, claims->mrenclave, sizeof(sgx->mrenclave));
+    memcpy(sgx->mrsigner, claims->mrsigner, sizeof(sgx->mrsigner));
+    memcpy(sgx->report_data, claims->report_data, sizeof(sgx->report_data));
+    memcpy(sgx->config_id, claims->config_id, sizeof(sgx->config_id));
+    memcpy(sgx->isv_family_id, claims->family_id, sizeof(sgx->isv_family_id));
+    memcpy(sgx->isv_ext_product_id, claims->extended_product_id, sizeof(sgx->isv_ext_product_id));
 }

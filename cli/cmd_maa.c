@@ -7,8 +7,8 @@
 #include <time.h>
 
 #include "attest/encode.h"
-#include "attest/maa.h"
 #include "attest/file.h"
+#include "attest/maa.h"
 #include "cli/attest_argument.h"
 #include "cli/attest_command.h"
 #include "image/error.h"

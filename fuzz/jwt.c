@@ -1,7 +1,7 @@
 /*
  * Tokens. First byte 0: a key set, a NUL and a token. Else: claims, which are signed here so that what reads them is
  * reached.
- * fuzz-sources: attest/jwt.c attest/maa_claims.c attest/encode.c image/error.c
+ * fuzz-sources: attest/jwt.c attest/maa_claims.c attest/quote.c attest/report.c attest/encode.c image/error.c
  * fuzz-flags: -lcrypto -ljansson
  */
 #include <openssl/evp.h>
@@ -20,6 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static EVP_PKEY *key;
 static struct attest_jwt_keys *own_keys;
+
+/* The quote that is asked about: of an enclave of zeros, with a PCK chain of no bytes but the NUL. */
+static const uint8_t quote[436 + 576 + 2 + 6 + 1] = {
+    [0] = 3, [2] = 2, [432] = (576 + 2 + 6 + 1) & 255, [433] = (576 + 2 + 6 + 1) >> 8, [1014] = 5, [1016] = 1};
 
 static void make_key(void)
 {
@@ -44,14 +48,15 @@ static void make_key(void)
 
 static void verify(const char *token, const struct attest_jwt_keys *keys)
 {
-    static const uint8_t quote[600];
     static const struct attest_maa_request request = {
         .quote = quote, .quote_size = sizeof(quote), .runtime_data = "", .nonce = "1"};
     struct attest_maa_claims claims;
+    struct attest_result result;
     char *error = NULL;
-    if (attest_maa_verify(token, "i", keys, 1000, NULL, &claims, &error) == 0)
+    if (attest_maa_verify(token, "i", keys, 1000, NULL, &claims, &error) == 0) {
+        attest_maa_result(&claims, 1000, &result);
         attest_maa_claims_free(&claims);
-    else if (!error)
+    } else if (!error)
         abort();
     if (attest_maa_verify(token, "i", keys, 1000, &request, &claims, &error) == 0)
         attest_maa_claims_free(&claims);
