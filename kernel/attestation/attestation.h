@@ -8,6 +8,14 @@
 struct super_block;
 
 /*
+ * The end of REPORTDATA that only the kernel may use, in reports by which kernels of one image know each other: no program
+ * gets a report with it, nor the host by asking for a quote, whose target the host chooses.
+ */
+#define REPORT_MARK_KERNEL "for kernels only" /* without its NUL */
+#define REPORT_MARK_SIZE 16
+#define REPORT_MARK_OFFSET 48
+
+/*
  * A quote of this enclave with 64 bytes of the caller's, kmalloc'd. Sleeps; one is made at a time. 0; -ERESTARTSYS;
  * -ETIMEDOUT if the host does not answer; -EBADMSG if what it brings is no quote of this enclave with this data;
  * another errno of the host's, which says on its standard error what is wrong.

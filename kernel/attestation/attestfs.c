@@ -14,6 +14,8 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 
+_Static_assert(sizeof(REPORT_MARK_KERNEL) == REPORT_MARK_SIZE + 1, "attestation.h");
+
 #define ATTESTFS_MAGIC 0x41545354 /* "ATST" */
 
 static uint8_t user_report_data[64];
@@ -36,6 +38,9 @@ static int store_user_report_data(const struct pseudo_ctx *ctx, const char *byte
 {
     if (size > sizeof(user_report_data))
         return -EINVAL;
+    if (size == sizeof(user_report_data) &&
+        memcmp(bytes + REPORT_MARK_OFFSET, REPORT_MARK_KERNEL, REPORT_MARK_SIZE) == 0)
+        return -EPERM;
     memset(user_report_data, 0, sizeof(user_report_data));
     memcpy(user_report_data, bytes, size);
     return 0;

@@ -19,6 +19,8 @@ setup() { export IMAGE=$E2E/attested; }
 # in_enclave IMAGE SCRIPT: Python in an enclave; what the host says beside it is dropped.
 in_enclave() { timeout 60 "$COFRE" run --softsgx -i "$1" -- -c "$2" 2>/dev/null; }
 
+hex() { od -An -v -tx1 | tr -d ' \n'; }
+
 read_file() { in_enclave "${2:-$IMAGE}" "print(open('/dev/attestation/$1', 'rb').read().hex())"; }
 
 @test "names, sizes and meaning of the files" {
@@ -43,6 +45,8 @@ write("user_report_data", b"a nonce")
 assert read("user_report_data") == b"a nonce" + bytes(57)
 write("user_report_data", bytes(range(64)))
 assert refused("user_report_data", bytes(65)) == "Invalid argument"
+assert read("user_report_data") == bytes(range(64))
+assert refused("user_report_data", bytes(48) + b"for kernels only") == "Operation not permitted"
 assert read("user_report_data") == bytes(range(64))
 own = read("report") # no target: for this enclave itself
 assert len(own) == 432 and own[320:384] == bytes(range(64))
@@ -134,10 +138,10 @@ print("accepted")'
     [[ $stderr == *simulat* ]]
     [ "$(stat -c %s "$BATS_TEST_TMPDIR/q")" -gt 1000 ]
     expected=$({ printf 'cofre boot quote, version 1\xc0\xff\xee' && head -c 61 /dev/zero; } | sha256sum | cut -c1-64)
-    [ "$(tail -c +369 "$BATS_TEST_TMPDIR/q" | head -c 32 | xxd -p -c 64)" = "$expected" ]
+    [ "$(tail -c +369 "$BATS_TEST_TMPDIR/q" | head -c 32 | hex)" = "$expected" ]
     [ "$(tail -c +401 "$BATS_TEST_TMPDIR/q" | head -c 31)" = "report data chosen by the host." ]
     mrenclave=$("$COFRE" inspect --json "$IMAGE" | jq -r .mrenclave)
-    [ "$(tail -c +113 "$BATS_TEST_TMPDIR/q" | head -c 32 | xxd -p -c 64)" = "$mrenclave" ]
+    [ "$(tail -c +113 "$BATS_TEST_TMPDIR/q" | head -c 32 | hex)" = "$mrenclave" ]
 
     printf '\xc0\xff\xee' >"$BATS_TEST_TMPDIR/data" # from a file, to standard output
     "$COFRE" quote --softsgx --report-data "$BATS_TEST_TMPDIR/data" "$IMAGE" 2>/dev/null | head -c 432 |
