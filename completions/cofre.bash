@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen check collateral maa --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation check collateral maa --help --version' -- "$word")
         return
     fi
     case $command in
@@ -13,6 +13,8 @@ _cofre() {
     measure) options='--json --kernel --policy --sigstruct --help' ;;
     sign) options='--key --export --import --public-key --product --svn --help' ;;
     keygen) options='--help' ;;
+    quote) options='--report-data --output --sgx --softsgx --help' ;;
+    simulation) options='provision export --help' ;;
     collateral) options='fetch bundle show check --quote --root --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
         --evaluation --timeout --cache --no-cache --max-age --json --time --help' ;;
     maa) options='--url --ca --bearer-file --keys --runtime-data --runtime-json --nonce --token --token-out --time --json --help' ;;
