@@ -9,17 +9,29 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/page_state.h"
+#include "kernel/sched/time.h"
+#include "kernel/sched/wait.h"
 
 /* madvise(MADV_DONTNEED) and the like clear this many pages in place; more are given back. */
 #define DISCARD_IN_PLACE_MAX 128
 
-/* Pages kept idle at most, in how many pieces (each may split the host's own map), and in one piece. */
-#define IDLE_MAX 4096
+/*
+ * Pages kept idle: at most 1/IDLE_SHARE of memory, in so many pieces (each may split the host's own map). Once none has
+ * been added for IDLE_QUIET_NS, all but IDLE_KEPT are given back, little by little.
+ */
+#define IDLE_SHARE 8
+#define IDLE_KEPT 4096
 #define IDLE_PIECES_MAX 256
-#define IDLE_PIECE_MAX 1024
+#define IDLE_QUIET_NS 1000000000ULL
+#define IDLE_STEP_PAGES 1024
+#define IDLE_STEP_NS 2000000ULL
+
+static void give_back_idle(struct timer *timer);
 
 static bool edmm;
 static uint64_t idle_pages, idle_pieces;
+static uint64_t idle_added_ns;
+static struct timer idle_timer;
 static uaddr_t elrange_end;
 static bool heap_edmm;
 static uaddr_t backed_end;
@@ -31,6 +43,7 @@ void pages_init(uint64_t elrange_size, bool with_edmm, uint64_t limit_bytes)
     mm_self()->limit_pages = limit_bytes / PAGE_SIZE;
     elrange_end = elrange_size;
     backed_end = edmm ? elrange_size : USER_BASE + limit_bytes;
+    timer_init(&idle_timer, give_back_idle);
     /* The loader left everything accessible. */
     if (!edmm && hostcall_edmm(EDMM_PROTECT, USER_BASE, limit_bytes, 0) < 0)
         host_lied("EDMM protect");
@@ -135,17 +148,41 @@ static void leave_idle(uaddr_t start, uaddr_t end, uint8_t state)
         idle_pieces = 0;
 }
 
-/* Idle pages of [start, end) cease to exist. */
-static void evict_idle(uaddr_t start, uaddr_t end)
+/* Idle pages of [start, end), `max` of them at most, cease to exist. */
+static void evict_idle(uaddr_t start, uaddr_t end, size_t max)
 {
     uaddr_t run, run_end;
 
-    for (run = pages_next_idle(start, end); run < end; run = pages_next_idle(run_end, end)) {
-        run_end = idle_run_end(run, end);
+    for (run = pages_next_idle(start, end); run < end && max > 0; run = pages_next_idle(run_end, end)) {
+        run_end = idle_run_end(run, MIN(end, run + max * PAGE_SIZE));
         host_edmm(EDMM_PROTECT, run, run_end - run, PAGE_TABLES_OPEN);
         trim_run(run, run_end);
         leave_idle(run, run_end, 0);
+        max -= (run_end - run) / PAGE_SIZE;
     }
+}
+
+static void give_back_idle(struct timer *timer)
+{
+    uint64_t now = time_monotonic_ns();
+
+    if (now - idle_added_ns < IDLE_QUIET_NS) {
+        timer_arm(timer, idle_added_ns + IDLE_QUIET_NS);
+        return;
+    }
+    if (idle_pages > IDLE_KEPT)
+        evict_idle(USER_BASE, elrange_end, MIN(idle_pages - IDLE_KEPT, (uint64_t)IDLE_STEP_PAGES));
+    if (idle_pages > IDLE_KEPT)
+        timer_arm(timer, now + IDLE_STEP_NS);
+}
+
+static void note_idle(void)
+{
+    if (idle_pages <= IDLE_KEPT)
+        return;
+    idle_added_ns = time_monotonic_ns();
+    if (!idle_timer.armed)
+        timer_arm(&idle_timer, idle_added_ns + IDLE_QUIET_NS);
 }
 
 static void revive(uaddr_t start, uaddr_t end)
@@ -167,6 +204,7 @@ static void idle_run(uaddr_t start, uaddr_t end)
     mm_self()->decommits += count;
     idle_pages += count;
     idle_pieces++;
+    note_idle();
 }
 
 /* ---- committing ---- */
@@ -178,7 +216,7 @@ static int commit_charge(uaddr_t start, size_t count)
     if (count > pages_available() || !page_state_reserve(start, start + count * PAGE_SIZE))
         return -ENOMEM;
     if (idle_pages > pages_available() - count)
-        evict_idle(USER_BASE, elrange_end);
+        evict_idle(USER_BASE, elrange_end, idle_pages);
     ASSERT(start + count * PAGE_SIZE <= backed_end);
     mm->committed_pages += count;
     mm->commits += count;
@@ -235,7 +273,7 @@ int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rig
     if (r < 0)
         return r;
     /* Others could see an idle page before its contents are there. */
-    evict_idle(start, start + count * PAGE_SIZE);
+    evict_idle(start, start + count * PAGE_SIZE, count);
     for (size_t i = 0; i < count; i++) {
         uaddr_t page = start + i * PAGE_SIZE;
 
@@ -342,8 +380,8 @@ static bool may_idle(uaddr_t start, uaddr_t end)
 {
     size_t count = (end - start) / PAGE_SIZE;
 
-    return edmm && page_state(start) == (PAGE_COMMITTED | PAGE_R | PAGE_W) && count <= IDLE_PIECE_MAX &&
-           idle_pages + count <= IDLE_MAX && idle_pieces < IDLE_PIECES_MAX;
+    return edmm && page_state(start) == (PAGE_COMMITTED | PAGE_R | PAGE_W) &&
+           idle_pages + count <= mm_self()->limit_pages / IDLE_SHARE && idle_pieces < IDLE_PIECES_MAX;
 }
 
 static void give_back(uaddr_t start, uaddr_t end, bool keep)

@@ -53,8 +53,9 @@ void pages_refresh(uaddr_t page);
 /* Give back every committed page in [start, end). Contents are gone. */
 void pages_decommit(uaddr_t start, uaddr_t end);
 /*
- * The same for memory that is likely to be used again: a bounded number of pages is kept idle, which costs one exit
- * instead of two and several operations on each page, then and when they are committed again. That nobody reaches them
+ * The same for memory that is likely to be used again: up to an eighth of all pages are kept idle, which costs one exit
+ * instead of two and several operations on each page, then and when they are committed again. After a second in which
+ * nothing was released all but 16 MiB are given back. That nobody reaches them
  * meanwhile is the host's word; it is the application's own zeroes that are there to reach.
  */
 void pages_release(uaddr_t start, uaddr_t end);

@@ -186,6 +186,9 @@ ssize_t tcp_recv(struct socket *sock, struct message *msg, bool nonblock)
 
 /* Sending */
 
+/* The most that one call sends by pumping: net.ipv4.tcp_wmem's default maximum. Others want to be served too. */
+#define SEND_BUFFER_MAX (4L << 20)
+
 static uint32_t inside_room(const struct tcp_socket *t)
 {
     size_t used = t->pair->rx.bytes;
@@ -308,10 +311,12 @@ ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock)
             if (r < 0)
                 break;
             done += r;
+            pumped = pumped && done >= SEND_BUFFER_MAX;
             continue;
         }
+        /* Linux's send buffer would have taken more: let the host empty the ring as long as that makes room. */
         if (!pumped && t->in.chan && t->state == TCP_S_CONNECTED) {
-            pumped = true; /* Linux's send buffer would have taken more: let the host empty the ring once */
+            pumped = true;
             if (net_pump_now())
                 continue;
         }

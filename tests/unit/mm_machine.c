@@ -17,6 +17,8 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/process/signal.h"
+#include "kernel/sched/time.h"
+#include "kernel/sched/wait.h"
 
 void *hosted_malloc(size_t size);
 void *hosted_aligned(size_t alignment, size_t size);
@@ -35,6 +37,43 @@ int machine_lie = -1;
 
 static jmp_buf death;
 static bool may_die;
+
+/* ---- time ---- */
+
+static uint64_t now_ns = 1;
+static struct timer *armed;
+
+uint64_t time_monotonic_ns(void)
+{
+    return now_ns;
+}
+
+void timer_init(struct timer *timer, void (*fn)(struct timer *timer))
+{
+    *timer = (struct timer){.fn = fn};
+}
+
+void timer_arm(struct timer *timer, uint64_t deadline_ns)
+{
+    timer->armed = true;
+    timer->deadline_ns = deadline_ns;
+    armed = timer;
+}
+
+void machine_pass_time(uint64_t ns)
+{
+    uint64_t end = now_ns + ns;
+
+    while (armed && armed->deadline_ns <= end) {
+        struct timer *timer = armed;
+
+        now_ns = MAX(now_ns, timer->deadline_ns);
+        armed = NULL;
+        timer->armed = false;
+        timer->fn(timer);
+    }
+    now_ns = end;
+}
 
 /* ---- the rest of the kernel ---- */
 

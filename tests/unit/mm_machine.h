@@ -25,6 +25,9 @@ unsigned machine_rights(uaddr_t page);
 enum { TOUCH_BUS = 7, TOUCH_KILL = 9, TOUCH_SEGV = 11 };
 int machine_touch(uaddr_t addr, bool write, uint8_t *value);
 
+/* Time goes on; timers that come due meanwhile fire. */
+void machine_pass_time(uint64_t ns);
+
 /* Runs fn; true if it ended in host_lied() or panic(). */
 bool machine_dies(void (*fn)(void));
 

@@ -17,7 +17,7 @@
 #define ARENA 0x4000000UL
 #define PAGES 256
 #define STEPS 20000
-#define LIMIT (128UL << 20)
+#define LIMIT (160UL << 20)
 
 SYSCALL_PROLOGUE_(mremap)
 SYSCALL_PROLOGUE_(madvise)
@@ -271,11 +271,60 @@ static void test_lies(void **state)
     machine_lie = -1;
 }
 
+/* ---- pages kept for later ---- */
+
+static size_t idle_count(void)
+{
+    size_t count = 0;
+
+    for (uaddr_t page = USER_BASE; page < MACHINE_SIZE; page += PAGE_SIZE)
+        count += (page_state(page) & PAGE_IDLE) != 0;
+    return count;
+}
+
+static void map_and_unmap(size_t size)
+{
+    int64_t p = mm_map(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+    uint8_t value;
+
+    assert_true(p > 0);
+    for (size_t done = 0; done < size; done += PAGE_SIZE) {
+        value = 0x5a;
+        assert_int_equal(machine_touch((uaddr_t)p + done, false, &value), 0);
+        assert_int_equal(value, 0);
+        value = 0x77;
+        assert_int_equal(machine_touch((uaddr_t)p + done, true, &value), 0);
+    }
+    assert_int_equal(mm_unmap((uaddr_t)p, size), 0);
+}
+
+/* A large release is kept for a second, then all but 16 MiB goes back; what comes again is zero. */
+static void test_idle(void **state)
+{
+    const size_t size = LIMIT / 8;
+
+    if (!edmm)
+        return;
+    machine_pass_time(10000000000ULL);
+    map_and_unmap(size);
+    assert_int_equal(idle_count(), size / PAGE_SIZE);
+    machine_pass_time(900000000);
+    map_and_unmap(size);
+    machine_pass_time(900000000);
+    assert_true(idle_count() >= size / PAGE_SIZE);
+    machine_pass_time(1000000000);
+    assert_int_equal(idle_count(), 4096);
+    map_and_unmap(size);
+    /* More than may be kept goes at once. */
+    map_and_unmap(LIMIT / 4);
+    assert_true(idle_count() <= LIMIT / PAGE_SIZE / 8);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_place), cmocka_unit_test(test_break), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_limit), cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_limit), cmocka_unit_test(test_idle),  cmocka_unit_test(test_lies),
     };
 
     edmm = argc < 2 || argv[1][0] == 'e';
