@@ -233,6 +233,22 @@ static void writer_waits_for_room(void **state)
     world_close(l);
 }
 
+/* Without blocking: as much as the host takes meanwhile, up to Linux's largest send buffer; and it asks no more than
+ * that. */
+static void writer_goes_on_while_there_is_room(void **state)
+{
+    static uint8_t b[6 << 20];
+    int l = listener(80);
+    draining = host_accept(kernel_channel(true));
+    int s = (int)CALL4(accept4, l, 0, 0, 0);
+    world.idle = drain;
+    assert_int_equal(CALL6(sendto, s, b, 100 * WORLD_RING, MSG_DONTWAIT, 0, 0), 100 * WORLD_RING);
+    assert_in_range(CALL6(sendto, s, b, sizeof(b), MSG_DONTWAIT, 0, 0), 4 << 20, (4 << 20) + 2 * WORLD_RING);
+    world.idle = NULL;
+    world_close(s);
+    world_close(l);
+}
+
 /* A reader that makes half the ring free tells the host, which may have stopped for lack of room. */
 static void reader_tells_of_room(void **state)
 {
@@ -411,6 +427,7 @@ int main(void)
         cmocka_unit_test(connects),
         cmocka_unit_test(rings_wrap),
         cmocka_unit_test(writer_waits_for_room),
+        cmocka_unit_test(writer_goes_on_while_there_is_room),
         cmocka_unit_test(reader_tells_of_room),
         cmocka_unit_test(datagrams),
         cmocka_unit_test(epoll_sees_news),
