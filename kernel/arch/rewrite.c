@@ -232,6 +232,16 @@ void rewrite_forget(uaddr_t start, size_t size)
     stubs_forget(start, size);
 }
 
+int rewrite_save(struct stream *stream)
+{
+    return stubs_save(stream);
+}
+
+int rewrite_load(struct stream *stream)
+{
+    return stubs_load(stream);
+}
+
 uaddr_t rewrite_stub_site(uaddr_t rip)
 {
     struct stub_place place;

@@ -11,12 +11,16 @@
  */
 #include "kernel/arch/stubs.h"
 
+#include <linux/errno.h>
+
 #include "kernel/arch/offsets.h"
+#include "kernel/lib/stream.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
 
 #define AREAS_MAX 256
+#define SLOTS_MAX 0x10000
 #define REACH ((1L << 31) - 0x20000)
 #define LEA_SIZE 7
 #define JMP_GS_SIZE 8
@@ -178,4 +182,69 @@ void stubs_forget(uaddr_t start, size_t size)
             area->next_free = MIN(area->next_free, s);
         }
     }
+}
+
+/* ---- images ---- */
+
+struct saved_area {
+    uint64_t base, slot_count;
+};
+
+static int area_save(struct stream *stream, const struct area *area)
+{
+    /* Slots may be filled while this sleeps, so the reader counts them. */
+    const struct saved_area saved = {.base = area->base, .slot_count = area->slot_count};
+    int r = stream_write(stream, &saved, sizeof(saved));
+    return r < 0 ? r : stream_write(stream, area->slots, area->slot_count * sizeof(*area->slots));
+}
+
+int stubs_save(struct stream *stream)
+{
+    uint64_t count = area_count;
+    int r = stream_write(stream, &count, sizeof(count));
+    for (uint64_t i = 0; i < count && r == 0; i++)
+        r = area_save(stream, &areas[i]);
+    return r;
+}
+
+static void count_slots(struct area *area)
+{
+    area->used = 0;
+    area->next_free = area->slot_count;
+    for (size_t i = area->slot_count; i-- > 0;) {
+        if (area->slots[i].site)
+            area->used++;
+        else
+            area->next_free = i;
+    }
+}
+
+static int area_load(struct stream *stream)
+{
+    struct saved_area saved;
+    int r = stream_read(stream, &saved, sizeof(saved));
+    if (r < 0)
+        return r;
+    if (area_count == AREAS_MAX || saved.slot_count == 0 || saved.slot_count > SLOTS_MAX)
+        return -EPROTO;
+    struct area *area = &areas[area_count];
+    *area = (struct area){.base = saved.base, .slot_count = saved.slot_count};
+    area->slots = kzalloc(area->slot_count * sizeof(*area->slots));
+    if (!area->slots)
+        return -ENOMEM;
+    area_count++;
+    r = stream_read(stream, area->slots, area->slot_count * sizeof(*area->slots));
+    count_slots(area);
+    return r;
+}
+
+int stubs_load(struct stream *stream)
+{
+    uint64_t count;
+    int r = stream_read(stream, &count, sizeof(count));
+    if (r == 0 && count > AREAS_MAX)
+        r = -EPROTO;
+    for (uint64_t i = 0; r == 0 && i < count; i++)
+        r = area_load(stream);
+    return r;
 }

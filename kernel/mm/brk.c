@@ -21,6 +21,7 @@ SYSCALL_DEFINE6(mmap, uaddr_t, addr, size_t, size, int, prot, int, flags, int, f
         if (!file)
             return -EBADF;
     }
+    mm_wait_thaw();
     r = mm_map(addr, size, prot & (PROT_READ | PROT_WRITE | PROT_EXEC), flags, file, file ? offset : 0);
     if (file)
         file_put(file);
@@ -29,8 +30,10 @@ SYSCALL_DEFINE6(mmap, uaddr_t, addr, size_t, size, int, prot, int, flags, int, f
 
 SYSCALL_DEFINE2(munmap, uaddr_t, addr, size_t, size)
 {
-    int r = mm_unmap(addr, size);
+    int r;
 
+    mm_wait_thaw();
+    r = mm_unmap(addr, size);
     if (r == 0)
         vma_merge_range(addr, addr + size);
     return r;
@@ -41,6 +44,7 @@ SYSCALL_DEFINE3(mprotect, uaddr_t, addr, size_t, size, int, prot)
     int grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
 
     prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
+    mm_wait_thaw();
     if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || grows == PROT_GROWSUP)
         return -EINVAL;
     if (grows) {
@@ -75,6 +79,7 @@ SYSCALL_DEFINE1(brk, uaddr_t, end)
     uaddr_t old_page = ALIGN_UP(mm->brk, PAGE_SIZE), new_page = ALIGN_UP(end, PAGE_SIZE);
     int64_t r;
 
+    mm_wait_thaw();
     if (end < mm->brk_start || mm->brk_start == 0 || new_page < end)
         return (int64_t)mm->brk;
     if (new_page < old_page) {

@@ -148,6 +148,7 @@ SYSCALL_DEFINE3(madvise, uaddr_t, addr, size_t, size, int, advice)
         return r;
     if ((addr & (PAGE_SIZE - 1)) || end < addr || (size && end == addr))
         return -EINVAL;
+    mm_wait_thaw();
     if (splits(advice) && end > addr) {
         r = vma_isolate(addr, end);
         if (r < 0)

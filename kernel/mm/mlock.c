@@ -52,6 +52,7 @@ static int64_t do_lock(uaddr_t addr, size_t size, bool lock, bool populate)
 
     if (end < start)
         return -EINVAL;
+    mm_wait_thaw();
     if (lock && mm_resource_limit(RLIMIT_MEMLOCK) == 0 && !process_capable(CAP_IPC_LOCK))
         return -EPERM;
     if (lock && !may_lock((end - start) / PAGE_SIZE))
@@ -86,6 +87,7 @@ SYSCALL_DEFINE1(mlockall, int, flags)
         return -EPERM;
     if (!(flags & MCL_CURRENT))
         return 0;
+    mm_wait_thaw();
     if (!may_lock(mm_mapped_bytes() / PAGE_SIZE - mm_self()->locked_pages))
         return -ENOMEM;
     for (struct vma *vma = vma_first(); vma; vma = vma_next(vma)) {
@@ -102,6 +104,7 @@ SYSCALL_DEFINE1(mlockall, int, flags)
 
 SYSCALL_DEFINE0(munlockall)
 {
+    mm_wait_thaw();
     for (struct vma *vma = vma_first(); vma; vma = vma_next(vma))
         vma->extra &= ~(unsigned)VMA_LOCKED;
     mm_self()->locked_pages = 0;

@@ -55,6 +55,7 @@ struct mm {
     uint64_t committed_pages, committed_pages_max, limit_pages;
     uint64_t commits, decommits; /* pages, since boot */
     uint64_t locked_pages;
+    unsigned frozen; /* mm_freeze() */
 };
 
 struct mm *mm_self(void);
@@ -94,6 +95,14 @@ bool mm_fault_spurious(uaddr_t addr, uint64_t error);
 /* 64 KiB-ish of executable memory within +-1 GiB of `near` for the rewriter; writable by the kernel for ever. 0 if
  * none. */
 uaddr_t mm_stub_area(uaddr_t near, size_t *ret_size);
+
+/*
+ * While an image of the address space is made, which sleeps: no mapping changes but by stacks that grow and stub areas
+ * that are added, and no page is given back. System calls that would do so call mm_wait_thaw() first.
+ */
+void mm_freeze(void);
+void mm_thaw(void);
+void mm_wait_thaw(void);
 
 /* Room that is not committed yet, for sysinfo and /proc/meminfo; bytes. */
 uint64_t mm_free_bytes(void);

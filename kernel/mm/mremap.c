@@ -170,6 +170,7 @@ SYSCALL_DEFINE5(mremap, uaddr_t, old, size_t, old_size, size_t, new_size, unsign
     new_size = ALIGN_UP(new_size, PAGE_SIZE);
     if ((old & (PAGE_SIZE - 1)) || new_size == 0)
         return -EINVAL;
+    mm_wait_thaw();
     vma = mm_find_vma(old);
     r = check_remap(vma, old, old_size, new_size, flags);
     if (r < 0)

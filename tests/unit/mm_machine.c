@@ -22,6 +22,7 @@
 
 void *hosted_malloc(size_t size);
 void *hosted_aligned(size_t alignment, size_t size);
+void *hosted_realloc(void *p, size_t size);
 void hosted_free(void *p);
 noreturn_fn void hosted_abort(const char *message);
 
@@ -144,6 +145,32 @@ void rewrite_forget(uaddr_t start, size_t size)
 {
 }
 
+int rewrite_save(struct stream *stream)
+{
+    return 0;
+}
+
+int rewrite_load(struct stream *stream)
+{
+    return 0;
+}
+
+void mm_freeze(void)
+{
+    mm_self()->frozen++;
+}
+
+void mm_thaw(void)
+{
+    mm_self()->frozen--;
+}
+
+void mm_wait_thaw(void)
+{
+    if (mm_self()->frozen)
+        hosted_abort("a mapping changes while it is copied");
+}
+
 struct file *file_get(struct file *file)
 {
     file->refcount++;
@@ -174,6 +201,11 @@ void *kmalloc(size_t size)
 void *kzalloc(size_t size)
 {
     return memset(hosted_malloc(size), 0, size);
+}
+
+void *krealloc(void *p, size_t size)
+{
+    return hosted_realloc(p, size);
 }
 
 void kfree(void *p)

@@ -6,6 +6,7 @@
 
 void *hosted_malloc(size_t size);
 void *hosted_aligned(size_t alignment, size_t size);
+void *hosted_realloc(void *p, size_t size);
 void hosted_free(void *p);
 void hosted_abort(const char *message) __attribute__((noreturn));
 void machine_map_memory(uint64_t start, uint64_t end);
@@ -18,6 +19,11 @@ void *hosted_malloc(size_t size)
 void *hosted_aligned(size_t alignment, size_t size)
 {
     return aligned_alloc(alignment, size);
+}
+
+void *hosted_realloc(void *p, size_t size)
+{
+    return realloc(p, size);
 }
 
 void hosted_free(void *p)

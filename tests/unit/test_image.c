@@ -1,0 +1,325 @@
+/*
+ * Copies of an address space (kernel/mm/image.c): one is built at random, written to a stream, dropped, and read back;
+ * every page must be as it was, but for what fork leaves out. Streams that are cut or changed must do no harm.
+ *   test-image edmm|sgx1 [SEED]
+ */
+#include <linux/errno.h>
+#include <linux/mman.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "kernel/fs/file.h"
+#include "kernel/lib/stream.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/image.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/vma.h"
+#include "kernel/syscalls/syscall.h"
+#include "mm_machine.h"
+
+#define ARENA 0x4000000UL
+#define PAGES 512
+#define LIMIT (128UL << 20)
+#define ROUNDS 60
+
+SYSCALL_PROLOGUE_(madvise)
+
+static bool edmm = true;
+static unsigned seed = 1;
+
+static unsigned pick(unsigned below)
+{
+    seed = seed * 1103515245u + 12345u;
+    return (seed >> 12) % below;
+}
+
+/* ---- a stream in memory ---- */
+
+struct memory_stream {
+    struct stream stream;
+    uint8_t *bytes;
+    size_t size, capacity, at;
+};
+
+static int memory_write(struct stream *stream, const void *data, size_t size)
+{
+    struct memory_stream *m = container_of(stream, struct memory_stream, stream);
+
+    if (m->size + size > m->capacity) {
+        m->capacity = 2 * (m->size + size);
+        m->bytes = krealloc(m->bytes, m->capacity);
+    }
+    memcpy(m->bytes + m->size, data, size);
+    m->size += size;
+    return 0;
+}
+
+static int memory_read(struct stream *stream, void *data, size_t size)
+{
+    struct memory_stream *m = container_of(stream, struct memory_stream, stream);
+
+    if (size > m->size - m->at)
+        return -EPIPE;
+    memcpy(data, m->bytes + m->at, size);
+    m->at += size;
+    return 0;
+}
+
+static struct memory_stream memory = {.stream = {memory_write, memory_read}};
+
+/* ---- files ---- */
+
+static int read_page(struct inode *inode, uint64_t index, void *page)
+{
+    memset(page, (int)(inode->ino * 16 + index % 16), PAGE_SIZE);
+    return 0;
+}
+
+static const struct inode_ops inode_ops = {.read_page = read_page};
+static struct inode inodes[3];
+static struct file disk_files[3];
+
+static ssize_t describe(struct image_files *files, struct file *file, void *buf)
+{
+    uint32_t number = (uint32_t)(file - disk_files);
+
+    memcpy(buf, &number, sizeof number);
+    return sizeof number;
+}
+
+static int open_described(struct image_files *files, const void *buf, size_t size, struct file **ret_file)
+{
+    uint32_t number;
+
+    if (size != sizeof number)
+        return -EPROTO;
+    memcpy(&number, buf, size);
+    if (number >= ARRAY_COUNT(disk_files))
+        return -EPROTO;
+    *ret_file = file_get(&disk_files[number]);
+    return 0;
+}
+
+static struct image_files files = {describe, open_described};
+
+/* ---- what is expected ---- */
+
+static struct {
+    bool mapped, lost;
+    int prot;
+    unsigned extra;
+    uint8_t value;
+} model[PAGES];
+
+static uaddr_t page_at(unsigned i)
+{
+    return ARENA + i * PAGE_SIZE;
+}
+
+static void drop_all(void)
+{
+    mm_reset();
+    assert_int_equal(mm_self()->committed_pages, 0);
+    assert_int_equal(mm_self()->vma_count, 0);
+}
+
+static int pick_prot(void)
+{
+    static const int prots[] = {PROT_NONE,
+                                PROT_READ,
+                                PROT_READ | PROT_WRITE,
+                                PROT_READ | PROT_WRITE,
+                                PROT_READ | PROT_WRITE | PROT_EXEC,
+                                PROT_READ | PROT_EXEC};
+
+    return prots[pick(ARRAY_COUNT(prots))];
+}
+
+static void advise(unsigned first, unsigned count, int advice)
+{
+    struct trap_frame frame = {.rdi = page_at(first), .rsi = count * PAGE_SIZE, .rdx = (uint64_t)advice};
+
+    assert_int_equal(sys_madvise(&frame), 0);
+}
+
+static void fill(unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        uint8_t value = (uint8_t)pick(256);
+
+        if (pick(3) == 0 || !(model[i].prot & PROT_WRITE))
+            continue;
+        assert_int_equal(machine_touch(page_at(i), true, &value), 0);
+        model[i].value = value;
+    }
+}
+
+static void build_piece(unsigned first, unsigned count)
+{
+    static const int advices[] = {MADV_DONTFORK, MADV_WIPEONFORK};
+    unsigned kind = pick(6), file = pick(3);
+    bool shared = kind == 0, from_file = kind == 1 || kind == 2;
+    int prot = PROT_READ | PROT_WRITE, flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE);
+
+    if (!from_file)
+        flags |= MAP_ANONYMOUS;
+    assert_int_equal(mm_map(page_at(first), count * PAGE_SIZE, prot, flags, from_file ? &disk_files[file] : NULL, 0),
+                     page_at(first));
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t value = from_file ? (uint8_t)(file * 16 + i % 16) : 0;
+
+        model[first + i] = (typeof(model[0])){true, shared, prot, 0, value};
+    }
+    fill(first, count);
+    prot = pick_prot();
+    assert_int_equal(mm_protect(page_at(first), count * PAGE_SIZE, prot), 0);
+    for (unsigned i = 0; i < count; i++)
+        model[first + i].prot = prot;
+    if (kind == 5) {
+        unsigned which = pick(2);
+
+        advise(first, count, advices[which]);
+        for (unsigned i = first; i < first + count; i++)
+            model[i].extra = which ? VMA_WIPEONFORK : VMA_DONTFORK;
+    }
+}
+
+static void build(void)
+{
+    memset(model, 0, sizeof model);
+    drop_all();
+    for (unsigned at = 0; at < PAGES;) {
+        unsigned count = MIN(1 + pick(pick(4) ? 8 : 300), PAGES - at);
+
+        if (pick(4))
+            build_piece(at, count);
+        at += count;
+    }
+    mm_self()->brk_start = 0x1000000 + pick(100) * PAGE_SIZE;
+    mm_self()->brk = mm_self()->brk_start + pick(5000);
+    mm_self()->vdso = pick(1000) * PAGE_SIZE;
+    mm_self()->auxv_count = 4;
+    mm_self()->auxv[3] = pick(1000);
+}
+
+static void save(void)
+{
+    memory.size = memory.at = 0;
+    assert_int_equal(image_save(&memory.stream, &files), 0);
+    assert_int_equal(mm_self()->frozen, 0);
+}
+
+/* What fork makes of the model. A shared mapping that cannot be written anyway is anonymous memory nobody has. */
+static void check_page(unsigned i)
+{
+    uint8_t value = 0;
+    int signal = machine_touch(page_at(i), false, &value), expected = 0;
+
+    if (!model[i].mapped || (model[i].extra & VMA_DONTFORK) || model[i].prot == PROT_NONE)
+        expected = TOUCH_SEGV;
+    else if (model[i].lost)
+        expected = TOUCH_BUS;
+    assert_int_equal(signal, expected);
+    if (expected == 0)
+        assert_int_equal(value, model[i].extra & VMA_WIPEONFORK ? 0 : model[i].value);
+    if (!(model[i].prot & PROT_WRITE))
+        assert_int_equal(machine_rights(page_at(i)) & PAGE_W, 0);
+}
+
+static void test_copies(void **state)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct mm before;
+
+        build();
+        save();
+        before = *mm_self();
+        drop_all();
+        assert_int_equal(image_load(&memory.stream, &files), 0);
+        assert_int_equal(memory.at, memory.size);
+        assert_int_equal(mm_self()->brk_start, before.brk_start);
+        assert_int_equal(mm_self()->brk, before.brk);
+        assert_int_equal(mm_self()->mmap_top, before.mmap_top);
+        assert_int_equal(mm_self()->vdso, before.vdso);
+        assert_memory_equal(mm_self()->auxv, before.auxv, sizeof before.auxv);
+        for (unsigned i = 0; i < PAGES; i++)
+            check_page(i);
+        /* What was not accessible came along all the same. */
+        for (unsigned i = 0; i < PAGES; i++) {
+            if (!model[i].mapped || model[i].prot != PROT_NONE || (model[i].extra & VMA_DONTFORK))
+                continue;
+            assert_int_equal(mm_protect(page_at(i), PAGE_SIZE, PROT_READ), 0);
+            model[i].prot = PROT_READ;
+        }
+        for (unsigned i = 0; i < PAGES; i++)
+            check_page(i);
+    }
+    drop_all();
+}
+
+/* Cut anywhere: an error, and no more. */
+static void test_cut(void **state)
+{
+    size_t whole;
+
+    build();
+    save();
+    whole = memory.size;
+    for (unsigned i = 0; i < 200; i++) {
+        drop_all();
+        memory.at = 0;
+        memory.size = i < 100 ? whole - 1 - i : pick((unsigned)whole);
+        assert_int_equal(image_load(&memory.stream, &files), -EPIPE);
+    }
+    drop_all();
+}
+
+static struct memory_stream changed;
+
+static void load_changed(void)
+{
+    (void)!image_load(&changed.stream, &files);
+}
+
+/* Records that say anything: refused or loaded, but never outside application memory. */
+static void test_changed(void **state)
+{
+    build();
+    save();
+    changed = memory;
+    for (unsigned i = 0; i < 300; i++) {
+        changed.bytes = kmalloc(memory.size);
+        changed.at = 0;
+        memcpy(changed.bytes, memory.bytes, memory.size);
+        for (unsigned k = 0; k < 4; k++)
+            changed.bytes[pick(pick(2) ? 400 : (unsigned)memory.size)] = (uint8_t)pick(256);
+        drop_all();
+        assert_false(machine_dies(load_changed));
+        kfree(changed.bytes);
+    }
+    drop_all();
+    kfree(memory.bytes);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_changed),
+    };
+
+    edmm = argc < 2 || strcmp(argv[1], "sgx1") != 0;
+    if (argc > 2)
+        sscanf(argv[2], "%u", &seed);
+    printf("seed %u\n", seed);
+    for (unsigned i = 0; i < ARRAY_COUNT(disk_files); i++) {
+        inodes[i] = (struct inode){.ops = &inode_ops, .ino = i, .size = 1 << 22, .mode = 0100644};
+        disk_files[i] = (struct file){.inode = &inodes[i], .flags = 2, .refcount = 1000000};
+    }
+    machine_init(edmm, LIMIT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
