@@ -124,15 +124,12 @@ static size_t on_header(char *data, size_t one, size_t size, void *context)
     return size;
 }
 
-/* Plain http gives up TLS: only where no network is crossed, the machine itself and the link (cloud metadata services).
- */
-static bool host_is_near(const char *host)
+/* Plain http gives up TLS: only where no network is crossed. */
+static bool host_is_loopback(const char *host)
 {
     struct in_addr v4;
-    if (inet_pton(AF_INET, host, &v4) == 1) {
-        uint32_t address = ntohl(v4.s_addr);
-        return address >> 24 == 127 || address >> 16 == 0xA9FE; /* 127/8, 169.254/16 */
-    }
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
     return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
 }
 
@@ -145,7 +142,7 @@ static int check_url(CURLU *url, const char *text, char **ret_error)
     else if (curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_OK)
         result = error_set(ret_error, "a URL with a user name in it is not taken");
     else if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-             (strcmp(scheme, "https") != 0 && !(strcmp(scheme, "http") == 0 && host_is_near(host))))
+             (strcmp(scheme, "https") != 0 && !(strcmp(scheme, "http") == 0 && host_is_loopback(host))))
         result = error_set(ret_error, "only https is taken (http only to this machine)");
     curl_free(scheme);
     curl_free(host);

@@ -35,7 +35,7 @@ struct attest_http_response {
 };
 
 struct attest_http_request {
-    const char *url;           /* https; http only to a loopback or link-local address */
+    const char *url;           /* https; http only to a loopback address */
     const char *body;          /* NULL: GET; else POST of this text */
     const char *content_type;  /* of body */
     const char *const *fields; /* header lines "Name: value" to send, ended by NULL; or NULL */
