@@ -73,4 +73,7 @@ struct boot_params {
 #define BOOT_QUOTE_PREFIX "cofre boot quote, version 1"   /* without its NUL */
 #define BOOT_QUOTE_MARK "report data chosen by the host." /* 32 bytes with its NUL */
 
+/* Which of these a kernel understands: in its image's policy, so that a runtime can tell before it starts one. */
+#define BOOT_INTERFACE ((uint32_t)(BOOT_VERSION << 16 | sizeof(struct boot_params)))
+
 #endif

@@ -94,7 +94,8 @@ struct policy {
     uint32_t root_key_release; /* enum policy_key_release; not none exactly if there is a cipher */
     uint8_t root_key_check[POLICY_KEY_CHECK_SIZE]; /* of the image key: HMAC-SHA-256(key, POLICY_KEY_CHECK_LABEL), its
                                                       first bytes */
-    uint8_t reserved[104];
+    uint32_t boot_interface;                       /* BOOT_INTERFACE (abi/boot.h) of the kernel beside this policy */
+    uint8_t reserved[100];
 };
 
 #endif

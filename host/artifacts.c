@@ -1,6 +1,7 @@
 /* Maps the parts of a converted image: plain files, or members of an uncompressed tar that lie page aligned in it. */
 #include "host/artifacts.h"
 
+#include "abi/boot.h"
 #include "abi/layout.h"
 #include "host/error.h"
 #include "image/sgx_arch.h"
@@ -174,6 +175,8 @@ static int check_parts(const struct artifacts *a, char **ret_error)
         return fail(ret_error, EINVAL,
                     "the policy has version %u, this runtime understands %u (convert the image again)", p->version,
                     POLICY_VERSION);
+    if (p->boot_interface != BOOT_INTERFACE)
+        return fail(ret_error, EINVAL, "another version of cofre converted this image (convert it again)");
     if (a->sigstruct.size < sizeof(struct sgx_sigstruct))
         return fail(ret_error, EINVAL, "the signature is damaged: %zu bytes instead of %zu", a->sigstruct.size,
                     sizeof(struct sgx_sigstruct));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/boot.h"
 #include "abi/layout.h"
 #include "image/digest.h"
 #include "image/error.h"
@@ -155,6 +156,7 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
         .root_size = root->size,
         .root_hash_offset = root->hash_offset,
         .stop_signal = source->stop_signal,
+        .boot_interface = BOOT_INTERFACE,
         .root_cipher = root->cipher,
         .root_key_release = source->key_release,
     };

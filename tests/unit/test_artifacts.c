@@ -1,4 +1,5 @@
 /* Parts of a converted image: from a folder, out of a layer archive, damaged; and published ports in use. */
+#include "abi/boot.h"
 #include "host/artifacts.h"
 #include "host/ports.h"
 #include "image/sgx_arch.h"
@@ -26,7 +27,10 @@ static size_t archive_size;
 
 static struct policy test_policy(void)
 {
-    return (struct policy){.magic = POLICY_MAGIC, .version = POLICY_VERSION, .size = sizeof(struct policy)};
+    return (struct policy){.magic = POLICY_MAGIC,
+                           .version = POLICY_VERSION,
+                           .size = sizeof(struct policy),
+                           .boot_interface = BOOT_INTERFACE};
 }
 
 static int setup(void **state)
@@ -194,6 +198,13 @@ static void test_folder(void **state)
     assert_true(artifacts_open(&a, &options, &error) < 0);
     write_file("root.img", "r", 1);
     assert_int_equal(artifacts_open(&a, &options, &error), 0);
+    policy.boot_interface++;
+    write_file("policy", &policy, sizeof(policy));
+    assert_true(artifacts_open(&a, &options, &error) < 0);
+    assert_non_null(strstr(error, "convert it again"));
+    free(error);
+    error = NULL;
+    policy = test_policy();
     policy.version++;
     write_file("policy", &policy, sizeof(policy));
     assert_true(artifacts_open(&a, &options, &error) < 0);
