@@ -23,6 +23,7 @@ enum attest_outcome {
 /* The checks, in the order in which they are made. Their names (attest_check_name) are stable. */
 enum attest_check {
     ATTEST_CHECK_NONE,
+    ATTEST_CHECK_CERTIFICATE,         /* that carries evidence: attest_ratls_evidence_get */
     ATTEST_CHECK_QUOTE_FORMAT,        /* attest_quote_parse */
     ATTEST_CHECK_QE_VENDOR,           /* header: Intel's quoting enclave */
     ATTEST_CHECK_CERTIFICATION_DATA,  /* can be read; a PCK certificate is to be had from it or from collateral */

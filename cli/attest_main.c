@@ -14,6 +14,7 @@ static const struct {
     {"collateral", cmd_collateral},
     {"maa", cmd_maa},
     {"simulation", cmd_simulation},
+    {"verify", cmd_verify},
 };
 
 int main(int argc, char **argv)

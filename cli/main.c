@@ -14,6 +14,7 @@ static const struct command commands[] = {
     {"keygen", "make an enclave signing key (RSA-3072, exponent 3)", cmd_keygen},
     {"quote", "have the enclave of an image attested: make a quote", cmd_quote},
     {"collateral", "fetch, bundle, show and check what quotes are verified with", cmd_attest},
+    {"verify", "verify a quote, a certificate, a token, a signature or an image", cmd_attest},
     {"maa", "have a quote verified by Microsoft Azure Attestation", cmd_attest},
     {"simulation", "what verifies the quotes of this machine's software enclave", cmd_attest},
     {"check", "say what this machine offers and what would be used", cmd_check},

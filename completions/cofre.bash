@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation check collateral maa --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation check collateral verify maa --help --version' -- "$word")
         return
     fi
     case $command in
@@ -17,6 +17,7 @@ _cofre() {
     simulation) options='provision export --help' ;;
     collateral) options='fetch bundle show check --quote --root --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
         --evaluation --timeout --cache --no-cache --max-age --json --time --help' ;;
+    verify) options='--policy --dry-run --report-data --collateral --url --ca --cache --offline --root --keys --time --json --help' ;;
     maa) options='--url --ca --bearer-file --keys --runtime-data --runtime-json --nonce --token --token-out --time --json --help' ;;
     esac
     case $word in
