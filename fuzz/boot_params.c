@@ -72,7 +72,7 @@ static size_t walk(struct policy_list list)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct boot_params params;
+    struct boot_params params = {0};
     volatile size_t total = 0;
     checked = aligned_alloc(8, (size + 15) & ~7UL);
     if (!checked)
@@ -85,10 +85,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct policy_mount *mounts = (const void *)((const char *)checked + checked->tmpfs.offset);
         for (uint32_t i = 0; i < checked->tmpfs.count; i++)
             total += strlen(policy_string_at(mounts[i].path_offset)) + mounts[i].mode;
-        if (size - checked->size >= sizeof(params)) {
-            memcpy(&params, data + checked->size, sizeof(params));
-            total += boot_params_check(&params, checked) != NULL;
-        }
+        /* As long as there are bytes, so that seeds stay good when fields are added. */
+        memcpy(&params, data + checked->size, MIN(size - checked->size, sizeof(params)));
+        params.size = sizeof(params);
+        total += boot_params_check(&params, checked) != NULL;
     }
     free(checked);
     return 0;
