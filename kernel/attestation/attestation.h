@@ -8,8 +8,8 @@
 struct super_block;
 
 /*
- * The end of REPORTDATA that only the kernel may use, in reports by which kernels of one image know each other: no program
- * gets a report with it, nor the host by asking for a quote, whose target the host chooses.
+ * The end of REPORTDATA that only the kernel may use, in reports by which kernels of one image know each other: no
+ * program gets a report with it, nor the host by asking for a quote, whose target the host chooses.
  */
 #define REPORT_MARK_KERNEL "for kernels only" /* without its NUL */
 #define REPORT_MARK_SIZE 16
