@@ -37,3 +37,16 @@ image_id() { podman pull -q "oci:$E2E/$1:latest"; }
     [ "$(redis-cli -p "$port" GET key)" = value ]
     run -0 timeout 30 podman stop -t 10 cofre-e2e-redis
 }
+
+@test "a quote under podman, with the simulated platform's folder mounted" {
+    id=$(image_id busybox)
+    export XDG_STATE_HOME=$BATS_TEST_TMPDIR
+    run -1 timeout 60 podman run "${options[@]}" "$id" cat /dev/attestation/quote
+    [[ "$output" == *"cofre simulation provision"* ]]
+    "$COFRE" simulation provision
+    timeout 60 podman run "${options[@]}" -v "$BATS_TEST_TMPDIR/cofre:/var/lib/cofre" "$id" cat /dev/attestation/quote \
+        >"$BATS_TEST_TMPDIR/inside" 2>/dev/null
+    "$COFRE" quote --softsgx "$E2E/busybox" >"$BATS_TEST_TMPDIR/outside" 2>/dev/null
+    cmp <(tail -c +501 "$BATS_TEST_TMPDIR/inside") <(tail -c +501 "$BATS_TEST_TMPDIR/outside") # key and certification
+    cmp <(head -c 368 "$BATS_TEST_TMPDIR/inside") <(head -c 368 "$BATS_TEST_TMPDIR/outside") # all but REPORTDATA
+}
