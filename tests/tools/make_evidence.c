@@ -11,19 +11,16 @@
  * a version 3 quote on stdout, of a debug enclave, with an encrypted PPID instead of the PCK certificates. REPORTDATA
  * is up to 128 hex digits.
  */
-#include <openssl/conf.h>
-#include <openssl/core_names.h>
-#include <openssl/ec.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
-#include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+#include "host/quote/issue.h"
 
 #define FMSPC "00a06d080000"
 #define OTHER_FMSPC "00906ed50000"
@@ -67,85 +64,19 @@ static EVP_PKEY *load_key(const char *name)
     return key;
 }
 
-static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *value)
+static X509 *make_certificate(const char *name, enum issue_kind kind, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key)
 {
-    X509V3_CTX context;
-    X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
-    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
-    check(extension && X509_add_ext(certificate, extension, -1), "extension");
-    X509_EXTENSION_free(extension);
-}
-
-/* The extension 1.2.840.113741.1.13.1 of PCK certificates, described in OpenSSL's own notation. */
-static void add_sgx_extension(X509 *certificate)
-{
-    char text[8192];
-    size_t used = 0;
-    static const char oid[] = "1.2.840.113741.1.13.1";
-#define ADD(...) used += (size_t)snprintf(text + used, sizeof(text) - used, __VA_ARGS__)
-    ADD("[sgx]\na=SEQUENCE:ppid\nb=SEQUENCE:tcb\nc=SEQUENCE:pceid\nd=SEQUENCE:fmspc\ne=SEQUENCE:type\n");
-    ADD("[ppid]\na=OID:%s.1\nb=FORMAT:HEX,OCTETSTRING:000102030405060708090a0b0c0d0e0f\n", oid);
-    ADD("[tcb]\na=OID:%s.2\nb=SEQUENCE:tcbs\n[tcbs]\n", oid);
-    for (int i = 1; i <= 18; i++)
-        ADD("%d=SEQUENCE:t%d\n", i, i);
-    for (int i = 1; i <= 16; i++)
-        ADD("[t%d]\na=OID:%s.2.%d\nb=INTEGER:%d\n", i, oid, i, i <= 8 ? 5 : 0);
-    ADD("[t17]\na=OID:%s.2.17\nb=INTEGER:11\n", oid);
-    ADD("[t18]\na=OID:%s.2.18\nb=FORMAT:HEX,OCTETSTRING:05050505050505050000000000000000\n", oid);
-    ADD("[pceid]\na=OID:%s.3\nb=FORMAT:HEX,OCTETSTRING:0000\n", oid);
-    ADD("[fmspc]\na=OID:%s.4\nb=FORMAT:HEX,OCTETSTRING:" FMSPC "\n", oid);
-    ADD("[type]\na=OID:%s.5\nb=ENUMERATED:0\n", oid);
-#undef ADD
-    BIO *bio = BIO_new_mem_buf(text, (int)used);
-    CONF *conf = NCONF_new(NULL);
-    check(conf && NCONF_load_bio(conf, bio, NULL) > 0, "configuration");
-    ASN1_TYPE *value = ASN1_generate_nconf("SEQUENCE:sgx", conf);
-    uint8_t *der = NULL;
-    int size = value ? i2d_ASN1_TYPE(value, &der) : 0;
-    check(size > 0, "SGX extension");
-    ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
-    ASN1_OBJECT *object = OBJ_txt2obj(oid, 1);
-    check(octets && object && ASN1_OCTET_STRING_set(octets, der, size), "SGX extension");
-    X509_EXTENSION *extension = X509_EXTENSION_create_by_OBJ(NULL, object, 0, octets);
-    check(extension && X509_add_ext(certificate, extension, -1), "SGX extension");
-    X509_EXTENSION_free(extension);
-    ASN1_OCTET_STRING_free(octets);
-    ASN1_OBJECT_free(object);
-    ASN1_TYPE_free(value);
-    OPENSSL_free(der);
-    NCONF_free(conf);
-    BIO_free(bio);
-}
-
-enum certificate_kind { KIND_CA, KIND_SIGNER, KIND_PCK };
-
-static X509 *make_certificate(const char *name, enum certificate_kind kind, EVP_PKEY *key, X509 *issuer,
-                              EVP_PKEY *issuer_key)
-{
-    static long serial = 1;
-    X509 *certificate = X509_new();
-    X509_NAME *subject = X509_NAME_new();
-    check(certificate && subject, "certificate");
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0);
-    X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_ASC, (const uint8_t *)"Cofre tests", -1, -1, 0);
-    X509_set_version(certificate, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial++);
-    ASN1_TIME_set(X509_getm_notBefore(certificate), issued - 365 * DAY);
-    ASN1_TIME_set(X509_getm_notAfter(certificate), issued + 3650 * DAY);
-    X509_set_subject_name(certificate, subject);
-    X509_set_issuer_name(certificate, issuer ? X509_get_subject_name(issuer) : subject);
-    X509_set_pubkey(certificate, key);
-    add_extension(certificate, issuer, NID_basic_constraints,
-                  kind == KIND_CA ? "critical,CA:TRUE" : "critical,CA:FALSE");
-    add_extension(certificate, issuer, NID_key_usage,
-                  kind == KIND_CA ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature,nonRepudiation");
-    add_extension(certificate, issuer, NID_subject_key_identifier, "hash");
-    if (issuer)
-        add_extension(certificate, issuer, NID_authority_key_identifier, "keyid:always");
-    if (kind == KIND_PCK)
-        add_sgx_extension(certificate);
-    check(X509_sign(certificate, issuer_key, EVP_sha256()), "signing a certificate");
-    X509_NAME_free(subject);
+    static const struct issue_platform platform = {
+        .ppid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+        .components = {5, 5, 5, 5, 5, 5, 5, 5},
+        .pce_svn = 11,
+        .cpusvn = {5, 5, 5, 5, 5, 5, 5, 5},
+        .fmspc = FMSPC,
+    };
+    struct issue_authority authority = {issuer, issuer_key};
+    X509 *certificate = issue_certificate(name, "Cofre tests", kind, key, issuer ? &authority : NULL, &platform,
+                                          issued - 365 * DAY, issued + 3650 * DAY);
+    check(certificate != NULL, name);
     return certificate;
 }
 
@@ -162,62 +93,20 @@ static void write_chain(const char *name, ...)
 
 static void write_crl(const char *name, X509 *issuer, EVP_PKEY *key)
 {
-    X509_CRL *crl = X509_CRL_new();
-    ASN1_TIME *from = ASN1_TIME_set(NULL, issued), *until = ASN1_TIME_set(NULL, issued + 30 * DAY);
-    ASN1_INTEGER *number = ASN1_INTEGER_new();
-    check(crl && from && until && number && ASN1_INTEGER_set(number, 1), name);
-    X509_CRL_set_version(crl, 1);
-    X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer));
-    X509_CRL_set1_lastUpdate(crl, from);
-    X509_CRL_set1_nextUpdate(crl, until);
-    X509V3_CTX context;
-    X509V3_set_ctx(&context, issuer, NULL, NULL, crl, 0);
-    X509_EXTENSION *akid = X509V3_EXT_conf_nid(NULL, &context, NID_authority_key_identifier, "keyid:always");
-    check(akid && X509_CRL_add_ext(crl, akid, -1) && X509_CRL_add1_ext_i2d(crl, NID_crl_number, number, 0, 0), name);
-    check(X509_CRL_sign(crl, key, EVP_sha256()), name);
+    X509_CRL *crl = issue_crl(&(struct issue_authority){issuer, key}, issued, issued + 30 * DAY);
     FILE *file = open_file(name, "w");
-    check(i2d_X509_CRL_fp(file, crl), name);
+    check(crl && i2d_X509_CRL_fp(file, crl), name);
     fclose(file);
-    X509_EXTENSION_free(akid);
-    ASN1_INTEGER_free(number);
-    ASN1_TIME_free(from);
-    ASN1_TIME_free(until);
     X509_CRL_free(crl);
-}
-
-/* ECDSA over SHA-256, as r and s of 32 bytes each. */
-static void sign_raw(EVP_PKEY *key, const void *data, size_t size, uint8_t ret_signature[64])
-{
-    uint8_t der[80];
-    size_t der_size = sizeof(der);
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    check(EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) &&
-              EVP_DigestSign(context, der, &der_size, data, size),
-          "signing");
-    EVP_MD_CTX_free(context);
-    const uint8_t *end = der;
-    ECDSA_SIG *signature = d2i_ECDSA_SIG(NULL, &end, (long)der_size);
-    check(signature && BN_bn2binpad(ECDSA_SIG_get0_r(signature), ret_signature, 32) == 32 &&
-              BN_bn2binpad(ECDSA_SIG_get0_s(signature), ret_signature + 32, 32) == 32,
-          "signing");
-    ECDSA_SIG_free(signature);
 }
 
 static void write_signed(const char *name, const char *member, const char *object, EVP_PKEY *key)
 {
-    uint8_t signature[64];
-    sign_raw(key, object, strlen(object), signature);
+    char *json = issue_json(member, object, key);
     FILE *file = open_file(name, "w");
-    fprintf(file, "{\"%s\":%s,\"signature\":\"", member, object);
-    for (int i = 0; i < 64; i++)
-        fprintf(file, "%02x", signature[i]);
-    fputs("\"}", file);
+    check(json && fputs(json, file) >= 0, name);
     check(fclose(file) == 0, name);
-}
-
-static void date(time_t when, char ret_text[32])
-{
-    strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime(&when));
+    free(json);
 }
 
 /* One level of TCB: all components at least svn. */
@@ -245,8 +134,8 @@ static void write_tcb_info(const char *name, int version, const char *id, const 
 {
     char from[32], until[32], high[1500], low[1500], head[512], text[4096];
     int is_tdx = strcmp(id, "TDX") == 0;
-    date(issued, from);
-    date(issued + 30 * DAY, until);
+    issue_date(issued, from);
+    issue_date(issued + 30 * DAY, until);
     tcb_level(high, sizeof(high), version, 5, 11, is_tdx ? "TDX:UpToDate" : "UpToDate");
     tcb_level(low, sizeof(low), version, 2, 5, is_tdx ? "TDX:OutOfDate" : "OutOfDate");
     snprintf(head, sizeof(head), "%s%s%s\"version\":%d,\"issueDate\":\"%s\",\"nextUpdate\":\"%s\",\"fmspc\":\"%s\",",
@@ -268,8 +157,8 @@ static void write_tcb_info(const char *name, int version, const char *id, const 
 static void write_identity(const char *name, const char *id, EVP_PKEY *key)
 {
     char from[32], until[32], text[2048];
-    date(issued, from);
-    date(issued + 30 * DAY, until);
+    issue_date(issued, from);
+    issue_date(issued + 30 * DAY, until);
     snprintf(text, sizeof(text),
              "{\"id\":\"%s\",\"version\":2,\"issueDate\":\"%s\",\"nextUpdate\":\"%s\",\"tcbEvaluationDataNumber\":17,"
              "\"miscselect\":\"00000000\",\"miscselectMask\":\"FFFFFFFF\",\"attributes\":"
@@ -289,11 +178,11 @@ static int make_pki(long days)
              *processor_key = new_key("processor.key");
     EVP_PKEY *signing_key = new_key("signing.key"), *pck_key = new_key("pck.key"),
              *attestation_key = new_key("attestation.key");
-    X509 *root = make_certificate("Cofre Test SGX Root CA", KIND_CA, root_key, NULL, root_key);
-    X509 *platform = make_certificate("Cofre Test SGX PCK Platform CA", KIND_CA, platform_key, root, root_key);
-    X509 *processor = make_certificate("Cofre Test SGX PCK Processor CA", KIND_CA, processor_key, root, root_key);
-    X509 *signer = make_certificate("Cofre Test SGX TCB Signing", KIND_SIGNER, signing_key, root, root_key);
-    X509 *pck = make_certificate("Cofre Test SGX PCK Certificate", KIND_PCK, pck_key, processor, processor_key);
+    X509 *root = make_certificate("Cofre Test SGX Root CA", ISSUE_CA, root_key, NULL, root_key);
+    X509 *platform = make_certificate("Cofre Test SGX PCK Platform CA", ISSUE_CA, platform_key, root, root_key);
+    X509 *processor = make_certificate("Cofre Test SGX PCK Processor CA", ISSUE_CA, processor_key, root, root_key);
+    X509 *signer = make_certificate("Cofre Test SGX TCB Signing", ISSUE_SIGNER, signing_key, root, root_key);
+    X509 *pck = make_certificate("Cofre Test SGX PCK Certificate", ISSUE_PCK, pck_key, processor, processor_key);
     write_chain("root.pem", root, NULL);
     write_chain("platform_chain.pem", platform, root, NULL);
     write_chain("processor_chain.pem", processor, root, NULL);
@@ -353,16 +242,6 @@ static void fill_body(uint8_t *body, int is_debug, const char *mrsigner, unsigne
     put16(body + 258, svn);
 }
 
-/* x and y of a P-256 key, 32 bytes each. */
-static void public_point(EVP_PKEY *key, uint8_t ret_point[64])
-{
-    uint8_t octets[65];
-    size_t size = 0;
-    check(EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, octets, sizeof(octets), &size) && size == 65,
-          "public key");
-    memcpy(ret_point, octets + 1, 64);
-}
-
 /* Certification data of type 5, the PCK chain with a NUL, or 3. Its whole size, with the head. */
 static size_t put_certification(uint8_t *out, int is_ppid)
 {
@@ -398,8 +277,8 @@ static int make_quote(const char *report_data, int is_debug, int is_ppid)
     fill_body(quote + 48, is_debug, "c0f2ec0f2ec0f2ec0f2ec0f2ec0f2ec0f2ec0f2ec0f2ec0f2ec0f2ec0f2ec0f2", 7, 3);
     from_hex(report_data, quote + 48 + 320, 64);
     uint8_t *data = quote + 436, *qe = data + 128, *rest = data + 576;
-    sign_raw(attestation_key, quote, 432, data);
-    public_point(attestation_key, data + 64);
+    check(issue_sign(attestation_key, quote, 432, data) == 0, "signing");
+    check(issue_public_key(attestation_key, data + 64) == 0, "reading the attestation key");
     fill_body(qe, 0, QE_MRSIGNER, 1, 8);
     qe[48] = 0x15; /* and PROVISIONKEY */
     put16(rest, 32);
@@ -409,7 +288,7 @@ static int make_quote(const char *report_data, int is_debug, int is_ppid)
     memcpy(bound, data + 64, 64);
     memcpy(bound + 64, rest + 2, 32);
     SHA256(bound, sizeof(bound), qe + 320);
-    sign_raw(pck_key, qe, 384, qe + 384);
+    check(issue_sign(pck_key, qe, 384, qe + 384) == 0, "signing");
     size_t size = 576 + 34 + put_certification(rest + 34, is_ppid);
     put32(quote + 432, size);
     fwrite(quote, 1, 436 + size, stdout);
