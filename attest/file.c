@@ -23,6 +23,8 @@ char *attest_file_read(const char *path, size_t size_max, size_t *ret_size, char
     if (!is_stdin)
         fclose(file);
     if (text && !failed && size <= size_max) {
+        char *smaller = realloc(text, size + 1);
+        text = smaller ? smaller : text;
         text[size] = 0;
         *ret_size = size;
         return text;

@@ -106,7 +106,7 @@ static int check_certification_data(struct verification *v)
     case ATTEST_CERTIFICATION_PCK_CHAIN:
         if (pem_split(quote->certification_data, quote->certification_data_size, &v->pck_list, &error) < 0)
             return fail_with(v->result, ATTEST_CHECK_CERTIFICATION_DATA, error);
-        if ((quote->certification_type == ATTEST_CERTIFICATION_PCK_LEAF) != (v->pck_list.count == 1))
+        if (v->pck_list.count != (quote->certification_type == ATTEST_CERTIFICATION_PCK_LEAF ? 1 : 3))
             return fail(v->result, ATTEST_CHECK_CERTIFICATION_DATA,
                         "certification data of type %d has %zu certificates, not %d", quote->certification_type,
                         v->pck_list.count, quote->certification_type == ATTEST_CERTIFICATION_PCK_LEAF ? 1 : 3);

@@ -121,7 +121,7 @@ static void tcb_level(char *out, size_t size, int version, int svn, int pcesvn, 
     for (int list = 0; version == 3 && list < 2; list++) {
         ADD("\"%stcbcomponents\":[", list ? "tdx" : "sgx");
         for (int i = 1; i <= 16; i++)
-            ADD("{\"svn\":%d}%s", i <= 8 ? svn : 0, i < 16 ? "," : "],");
+            ADD("{\"svn\":%d}%s", i <= 8 && !(list && i == 2) ? svn : 0, i < 16 ? "," : "],");
         if (!strstr(status, "TDX"))
             break;
     }
