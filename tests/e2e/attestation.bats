@@ -23,6 +23,9 @@ hex() { od -An -v -tx1 | tr -d ' \n'; }
 
 read_file() { in_enclave "${2:-$IMAGE}" "print(open('/dev/attestation/$1', 'rb').read().hex())"; }
 
+# verify OPTION... QUOTE: by the built-in policy and nothing from the network.
+verify() { "$COFRE" verify --offline "$@"; }
+
 @test "names, sizes and meaning of the files" {
     run -0 in_enclave "$IMAGE" '
 import os
@@ -131,6 +134,65 @@ print("accepted")'
     [ "${quote:192:2}" = 05 ] # ATTRIBUTES: INIT, MODE64BIT
     quote=$(read_file quote "$E2E/attested-debug")
     [ "${quote:192:2}" = 07 ]
+    printf 'version: 1\nsimulation: true\nany_identity: true\n' >"$BATS_TEST_TMPDIR/policy.yaml"
+    python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[1]))' "$quote" >"$BATS_TEST_TMPDIR/q"
+    run -3 verify --root "$SIMULATION/root.pem" --collateral "$SIMULATION" --policy "$BATS_TEST_TMPDIR/policy.yaml" "$BATS_TEST_TMPDIR/q"
+    [[ $output == *debug* ]]
+}
+
+@test "a program's quote verifies where the simulation's root is trusted, as simulation, and nowhere else" {
+    in_enclave "$IMAGE" '
+import sys
+open("/dev/attestation/user_report_data", "wb", buffering=0).write(b"a verifier\x27s nonce")
+sys.stdout.buffer.write(open("/dev/attestation/quote", "rb").read())' >"$BATS_TEST_TMPDIR/q"
+    given=(--root "$SIMULATION/root.pem" --collateral "$SIMULATION")
+    cat >"$BATS_TEST_TMPDIR/policy.yaml" <<END
+version: 1
+simulation: true
+identities: [{mrenclave: $("$COFRE" inspect --json "$IMAGE" | jq -r .mrenclave)}]
+report_data: {begins_with: $(printf "a verifier's nonce" | hex)}
+END
+    run -0 verify "${given[@]}" --policy "$BATS_TEST_TMPDIR/policy.yaml" "$BATS_TEST_TMPDIR/q"
+    [[ $output == *SIMULATION* ]]
+    [ "$(verify "${given[@]}" --json "$BATS_TEST_TMPDIR/q" | jq -r '.outcome, .simulation, .tcb.status, .enclave.debug')" = \
+        $'verified\ntrue\nUpToDate\nfalse' ]
+    run -3 verify "${given[@]}" "$BATS_TEST_TMPDIR/q" # no policy allows simulation unless it says so
+    [[ $output == *"simulation: "* ]]
+    run -1 verify --collateral "$SIMULATION" "$BATS_TEST_TMPDIR/q"
+    [[ $output == *"root that is not trusted"* ]]
+    run -5 verify --root "$SIMULATION/root.pem" "$BATS_TEST_TMPDIR/q"
+    run -4 verify "${given[@]}" --time "$(($(date +%s) + 40 * 86400))" "$BATS_TEST_TMPDIR/q"
+    # each machine has a root of its own
+    XDG_STATE_HOME=$BATS_TEST_TMPDIR/other "$COFRE" simulation export "$BATS_TEST_TMPDIR/sim"
+    run -1 verify --root "$BATS_TEST_TMPDIR/sim/root.pem" --collateral "$BATS_TEST_TMPDIR/sim" "$BATS_TEST_TMPDIR/q"
+    # one bit of the report
+    printf '\x01' | dd of="$BATS_TEST_TMPDIR/q" bs=1 seek=400 conv=notrunc status=none
+    run -1 verify "${given[@]}" "$BATS_TEST_TMPDIR/q"
+    [[ $output == *"quote-signature"* ]]
+}
+
+@test "the simulation's collateral, fetched from a service" {
+    "$COFRE" quote --softsgx -o "$BATS_TEST_TMPDIR/q" "$IMAGE" 2>/dev/null
+    mkdir "$BATS_TEST_TMPDIR/pki"
+    while read -r file name; do
+        cp "$SIMULATION/$file" "$BATS_TEST_TMPDIR/pki/$name"
+    done <<'END'
+tcb_info.json tcb_v4_sgx.json
+qe_identity.json qe_sgx.json
+tcb_info_chain.pem signing_chain.pem
+pck_crl.der processor.crl
+pck_crl_chain.pem processor_chain.pem
+root_crl.der root.crl
+END
+    "$TOP/tests/tools/pccs-server" "$BATS_TEST_TMPDIR/pki" "$BATS_TEST_TMPDIR/port" 3>&- 2>/dev/null &
+    pid=$!
+    wait_until 20 test -s "$BATS_TEST_TMPDIR/port"
+    printf 'version: 1\nsimulation: true\nany_identity: true\n' >"$BATS_TEST_TMPDIR/policy.yaml"
+    run "$COFRE" verify --url "http://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/port")/good" --cache "$BATS_TEST_TMPDIR/cache" \
+        --root "$SIMULATION/root.pem" --policy "$BATS_TEST_TMPDIR/policy.yaml" "$BATS_TEST_TMPDIR/q"
+    kill $pid
+    echo "$output"
+    [ "$status" -eq 0 ]
 }
 
 @test "cofre quote binds what the host chose, and says that the host chose it" {
@@ -202,6 +264,8 @@ with_aesm() {
         run -0 with_aesm $behaviour "$COFRE" quote --softsgx -o "$BATS_TEST_TMPDIR/$behaviour" "$IMAGE"
         [ "$(stat -c %s "$BATS_TEST_TMPDIR/$behaviour")" -eq \
             $((436 + $(od -An -tu4 -j432 -N4 "$BATS_TEST_TMPDIR/$behaviour"))) ]
+        run -3 verify --root "$SIMULATION/root.pem" --collateral "$SIMULATION" "$BATS_TEST_TMPDIR/$behaviour"
+        [[ $output == *"evidence         verified"* ]]
     done
 }
 
