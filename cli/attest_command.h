@@ -7,6 +7,7 @@
 int cmd_collateral(int argc, char **argv);
 int cmd_maa(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_ra_tls(int argc, char **argv);
 int cmd_simulation(int argc, char **argv);
 
 #endif

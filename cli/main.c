@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"collateral", "fetch, bundle, show and check what quotes are verified with", cmd_attest},
     {"verify", "verify a quote, a certificate, a token, a signature or an image", cmd_attest},
     {"maa", "have a quote verified by Microsoft Azure Attestation", cmd_attest},
+    {"ra-tls", "open and serve channels to attested peers", cmd_attest},
     {"simulation", "what verifies the quotes of this machine's software enclave", cmd_attest},
     {"check", "say what this machine offers and what would be used", cmd_check},
 };

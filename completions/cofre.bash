@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation check collateral verify maa --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation check collateral verify maa ra-tls --help --version' -- "$word")
         return
     fi
     case $command in
@@ -18,6 +18,8 @@ _cofre() {
     collateral) options='fetch bundle show check --quote --root --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
         --evaluation --timeout --cache --no-cache --max-age --json --time --help' ;;
     verify) options='--policy --dry-run --report-data --collateral --url --ca --cache --offline --root --keys --time --json --help' ;;
+    ra-tls) options='connect serve certificate show --listen --quote-device --quote-command --quote --key --curve --name --gramine
+        --renew --policy --collateral --url --ca --cache --no-cache --offline --root --time --help' ;;
     maa) options='--url --ca --bearer-file --keys --runtime-data --runtime-json --nonce --token --token-out --time --json --help' ;;
     esac
     case $word in
