@@ -1,7 +1,7 @@
 /*
  * Files of the collateral cache, and bundles: a bundle that is taken, written and read again is the same.
- * fuzz-sources: attest/bundle.c attest/cache.c attest/crl.c attest/date.c attest/document.c attest/encode.c attest/fetch.c attest/http.c
- * fuzz-sources: image/error.c
+ * fuzz-sources: attest/bundle.c attest/cache.c attest/crl.c attest/date.c attest/document.c attest/encode.c
+ * fuzz-sources: attest/fetch.c attest/http.c image/error.c
  * fuzz-flags: -lcrypto -ljansson -lcurl
  */
 #include <stdint.h>
