@@ -1,0 +1,124 @@
+/* The link area: where things are, and doorbells. */
+#include "kernel/remote/area.h"
+
+#include "abi/link.h"
+#include "kernel/arch/hostcall.h"
+#include "kernel/arch/untrusted.h"
+
+static struct {
+    host_ptr base;
+    struct link_area header;
+    uint32_t self;
+} area;
+
+#define MEMBER_FIELD(number, field)                                                                                    \
+    host_ptr_add(area.base, area.header.members_offset + (uint64_t)(number) * sizeof(struct member_shared) +           \
+                                offsetof(struct member_shared, field))
+
+/* count things of `size` bytes from offset on: inside the area, and aligned. */
+static bool fits(uint64_t offset, uint64_t count, uint64_t size, uint64_t area_size)
+{
+    return offset % 64 == 0 && offset >= sizeof(struct link_area) && offset <= area_size &&
+           count <= (area_size - offset) / size;
+}
+
+const char *link_area_init(host_ptr base, uint64_t size, uint32_t self)
+{
+    struct link_area h;
+    if (base.addr % PAGE_SIZE || size < sizeof(h) || !untrusted_range_ok(base, size))
+        return "the address of the link area";
+    untrusted_copy_in(&h, base, sizeof(h));
+    if (h.magic != LINK_MAGIC)
+        return "what the link area is";
+    if (h.ring_size < 0x20000 || h.ring_size > 1U << 30 || (h.ring_size & (h.ring_size - 1)))
+        return "the size of a link's ring";
+    if (self > h.member_max || h.member_max >= h.link_count)
+        return "how many members and links there are";
+    if (!fits(h.members_offset, h.member_max + 1ULL, sizeof(struct member_shared), size) ||
+        !fits(h.links_offset, h.link_count, sizeof(struct link_shared), size) ||
+        !fits(h.rings_offset, h.link_count, 2ULL * h.ring_size, size))
+        return "where things are in the link area";
+    area.base = base;
+    area.header = h;
+    area.self = self;
+    return NULL;
+}
+
+bool link_area_present(void)
+{
+    return area.base.addr != 0;
+}
+
+uint32_t link_area_self(void)
+{
+    return area.self;
+}
+
+uint32_t link_area_member_max(void)
+{
+    return area.header.member_max;
+}
+
+uint32_t link_area_link_count(void)
+{
+    return area.header.link_count;
+}
+
+uint32_t link_area_ring_size(void)
+{
+    return area.header.ring_size;
+}
+
+host_ptr link_area_link(uint32_t number)
+{
+    return host_ptr_add(area.base, area.header.links_offset + (uint64_t)number * sizeof(struct link_shared));
+}
+
+host_ptr link_area_ring(uint32_t number, unsigned side)
+{
+    return host_ptr_add(area.base, area.header.rings_offset + (2ULL * number + side) * area.header.ring_size);
+}
+
+uint32_t link_area_member_state(uint32_t member)
+{
+    return untrusted_load32(MEMBER_FIELD(member, state));
+}
+
+/* A vCPU that sleeps, rather not the first, which pumps; else the first, which is then interrupted. */
+static uint64_t whom_to_kick(uint32_t number)
+{
+    for (unsigned i = 1; i < MEMBER_VCPU_MAX; i++) {
+        if (untrusted_load32(MEMBER_FIELD(number, host_tid[i])) == 0)
+            break;
+        if (untrusted_load32(MEMBER_FIELD(number, parked[i])) != 0)
+            return 1ULL << i;
+    }
+    return 1;
+}
+
+/*
+ * Rung already: whoever did that has kicked, or a vCPU polled then, and it will look again before it sleeps. The
+ * exchange is a full barrier on both sides: ringer and poller cannot both miss what the other wrote.
+ */
+void doorbell_ring(uint32_t number)
+{
+    if (untrusted_exchange32(MEMBER_FIELD(number, attention), 1) != 0)
+        return;
+    if (untrusted_load32(MEMBER_FIELD(number, polling)) == 0)
+        hostcall_kick_member(number, whom_to_kick(number));
+}
+
+bool doorbell_rung(void)
+{
+    return area.base.addr != 0 && untrusted_load32(MEMBER_FIELD(area.self, attention)) != 0;
+}
+
+bool doorbell_take(void)
+{
+    return doorbell_rung() && untrusted_exchange32(MEMBER_FIELD(area.self, attention), 0) != 0;
+}
+
+void doorbell_set_polling(bool polling)
+{
+    untrusted_exchange32(MEMBER_FIELD(area.self, polling), polling);
+}
