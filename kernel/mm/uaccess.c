@@ -1,16 +1,20 @@
 /*
- * Reading and writing application memory. Pages are looked up before they are touched, so that a page not there yet
- * costs a call of mm_fault() and no exception; what changes under our hands is caught by the exception table.
+ * Reading and writing application memory, or that of a caller in another enclave (kernel/remote/agent.h). Pages are
+ * looked up before they are touched, so that a page not there yet costs a call of mm_fault() and no exception; what
+ * changes under our hands is caught by the exception table.
  */
 #include "kernel/mm/uaccess.h"
 
 #include <asm-generic/errno.h>
+#include <linux/mman.h>
 
 #include "kernel/arch/trap.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/pages.h"
+#include "kernel/remote/agent.h"
 #include "kernel/sched/lock.h"
+#include "kernel/sched/task.h"
 
 /* kernel/arch/uaccess.S */
 size_t raw_copy_user(void *dst, const void *src, size_t size);
@@ -20,6 +24,12 @@ int raw_get_user64(uint64_t *dst, const uint64_t *src);
 int raw_put_user32(uint32_t *dst, uint32_t value);
 int raw_put_user64(uint64_t *dst, uint64_t value);
 int raw_cmpxchg_user32(uint32_t *p, uint32_t expected, uint32_t desired, uint32_t *ret_old);
+
+/* Does the current task act for a process in another enclave? */
+static inline bool is_agent(void)
+{
+    return unlikely(task_current()->agent != NULL);
+}
 
 bool user_range_ok(uaddr_t addr, size_t size)
 {
@@ -56,8 +66,28 @@ size_t user_prepare(uaddr_t addr, size_t size, bool write)
     return size;
 }
 
+size_t user_probe_write(uaddr_t addr, size_t size)
+{
+    uaddr_t page = ALIGN_DOWN(addr, PAGE_SIZE), end = addr + size;
+    const uint8_t wanted = PAGE_COMMITTED | PAGE_W;
+
+    if (!mm_range_ok(addr, size))
+        return 0;
+    for (; page < end; page += PAGE_SIZE) {
+        if ((page_state(page) & wanted) == wanted)
+            continue;
+        const struct vma *vma = mm_find_vma(page);
+        if (!vma || !(vma->prot & PROT_WRITE))
+            break;
+        page = MIN(vma->end, ALIGN_UP(end, PAGE_SIZE)) - PAGE_SIZE;
+    }
+    return page >= end ? size : page > addr ? page - addr : 0;
+}
+
 size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size)
 {
+    if (is_agent())
+        return agent_copy_in(dst, src, size);
     size_t ready = user_prepare(src, size, false);
 
     return ready - raw_copy_user(dst, (const void *)src, ready);
@@ -65,6 +95,8 @@ size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size)
 
 size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t size)
 {
+    if (is_agent())
+        return agent_copy_out(dst, src, size);
     size_t ready = user_prepare(dst, size, true);
 
     return ready - raw_copy_user((void *)dst, src, ready);
@@ -72,6 +104,8 @@ size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t size)
 
 size_t clear_user_partial(uaddr_t dst, size_t size)
 {
+    if (is_agent())
+        return agent_clear_out(dst, size);
     size_t ready = user_prepare(dst, size, true);
 
     return ready - raw_clear_user((void *)dst, ready);
@@ -96,6 +130,8 @@ ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size)
 {
     size_t done = 0;
 
+    if (is_agent())
+        return agent_string_in(dst, src, size);
     while (done < size) {
         /* Never touch the page after the one the string ends in. */
         size_t in_page = PAGE_SIZE - ((src + done) & (PAGE_SIZE - 1)), chunk = MIN(in_page, 256UL);
@@ -114,27 +150,35 @@ ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size)
 
 int get_user32(uint32_t *dst, uaddr_t src)
 {
+    if (is_agent())
+        return copy_from_user(dst, src, sizeof(*dst));
     return user_prepare(src, 4, false) == 4 && raw_get_user32(dst, (const uint32_t *)src) == 0 ? 0 : -EFAULT;
 }
 
 int get_user64(uint64_t *dst, uaddr_t src)
 {
+    if (is_agent())
+        return copy_from_user(dst, src, sizeof(*dst));
     return user_prepare(src, 8, false) == 8 && raw_get_user64(dst, (const uint64_t *)src) == 0 ? 0 : -EFAULT;
 }
 
 int put_user32(uaddr_t dst, uint32_t value)
 {
+    if (is_agent())
+        return copy_to_user(dst, &value, sizeof(value));
     return user_prepare(dst, 4, true) == 4 && raw_put_user32((uint32_t *)dst, value) == 0 ? 0 : -EFAULT;
 }
 
 int put_user64(uaddr_t dst, uint64_t value)
 {
+    if (is_agent())
+        return copy_to_user(dst, &value, sizeof(value));
     return user_prepare(dst, 8, true) == 8 && raw_put_user64((uint64_t *)dst, value) == 0 ? 0 : -EFAULT;
 }
 
 int cmpxchg_user32(uaddr_t addr, uint32_t expected, uint32_t desired, uint32_t *ret_old)
 {
-    if ((addr & 3) || user_prepare(addr, 4, true) != 4)
+    if (is_agent() || (addr & 3) || user_prepare(addr, 4, true) != 4)
         return -EFAULT;
     return raw_cmpxchg_user32((uint32_t *)addr, expected, desired, ret_old) == 0 ? 0 : -EFAULT;
 }

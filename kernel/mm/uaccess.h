@@ -21,6 +21,8 @@ size_t clear_user_partial(uaddr_t dst, size_t size);
  * fault while the kernel lock is held.
  */
 size_t user_prepare(uaddr_t addr, size_t size, bool write);
+/* Bytes from addr on that the application may write, without bringing any in. */
+size_t user_probe_write(uaddr_t addr, size_t size);
 /* Length without NUL, -EFAULT, or -ENAMETOOLONG if no NUL within size bytes. */
 must_check ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size);
 

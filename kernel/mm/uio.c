@@ -8,6 +8,8 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/remote/agent.h"
+#include "kernel/sched/task.h"
 
 /* As Linux's MAX_RW_COUNT. */
 #define IO_SIZE_MAX 0x7ffff000UL
@@ -163,6 +165,43 @@ static size_t touchable(const struct iov_iter *it, uint64_t addr, size_t piece, 
     return it->kernel ? piece : user_prepare(addr, piece, write);
 }
 
+/* The user memory of an agent (kernel/remote/agent.h): up to size bytes between it and a ring. */
+static size_t untrusted_to_agent(uint64_t addr, host_ptr src, size_t size)
+{
+    size_t done = 0, n;
+    void *room;
+
+    while (done < size && (n = agent_out_room(addr + done, size - done, &room)) > 0) {
+        untrusted_copy_in(room, host_ptr_add(src, done), n);
+        done += n;
+    }
+    return done;
+}
+
+static size_t untrusted_from_agent(host_ptr dst, uint64_t addr, size_t size)
+{
+    size_t done = 0, n;
+    const void *data;
+    uint8_t bounce[256];
+
+    for (; done < size; done += n) {
+        n = agent_in_place(addr + done, size - done, &data);
+        if (n == 0) {
+            n = agent_copy_in(bounce, addr + done, MIN(size - done, sizeof(bounce)));
+            data = bounce;
+        }
+        if (n == 0)
+            break;
+        untrusted_copy_out_own(host_ptr_add(dst, done), data, n);
+    }
+    return done;
+}
+
+static inline bool is_remote(const struct iov_iter *it)
+{
+    return unlikely(task_current()->agent != NULL) && !it->kernel;
+}
+
 /*
  * Rings are copied straight from and to application pages: they are committed with the rights needed, and cannot change
  * while the kernel lock is held.
@@ -173,8 +212,12 @@ size_t copy_untrusted_to_iter(struct iov_iter *it, host_ptr src, size_t size)
     uint64_t addr;
 
     while ((piece = next_piece(it, size - done, &addr)) != 0) {
-        moved = touchable(it, addr, piece, true);
-        untrusted_copy_in((void *)addr, host_ptr_add(src, done), moved);
+        if (is_remote(it)) {
+            moved = untrusted_to_agent(addr, host_ptr_add(src, done), piece);
+        } else {
+            moved = touchable(it, addr, piece, true);
+            untrusted_copy_in((void *)addr, host_ptr_add(src, done), moved);
+        }
         advance_in_piece(it, moved);
         done += moved;
         if (moved < piece)
@@ -189,8 +232,12 @@ size_t copy_untrusted_from_iter(struct iov_iter *it, host_ptr dst, size_t size)
     uint64_t addr;
 
     while ((piece = next_piece(it, size - done, &addr)) != 0) {
-        moved = touchable(it, addr, piece, false);
-        untrusted_copy_out_own(host_ptr_add(dst, done), (const void *)addr, moved);
+        if (is_remote(it)) {
+            moved = untrusted_from_agent(host_ptr_add(dst, done), addr, piece);
+        } else {
+            moved = touchable(it, addr, piece, false);
+            untrusted_copy_out_own(host_ptr_add(dst, done), (const void *)addr, moved);
+        }
         advance_in_piece(it, moved);
         done += moved;
         if (moved < piece)

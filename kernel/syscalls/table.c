@@ -23,6 +23,8 @@ static const syscall_fn functions[STATS_SYSCALL_MAX] = {
 #undef SYSCALL
 };
 
+static const syscall_fn *used = functions;
+
 static const char *const names[STATS_SYSCALL_MAX] = {
 #define SYSCALL(name, nr) [nr] = #name,
 #include "kernel/syscalls/numbers.inc"
@@ -38,6 +40,16 @@ static const bool lockless[STATS_SYSCALL_MAX] = {
 bool syscall_is_lockless(uint64_t nr)
 {
     return nr < STATS_SYSCALL_MAX && lockless[nr];
+}
+
+const syscall_fn *syscall_functions(void)
+{
+    return functions;
+}
+
+void syscall_use(const syscall_fn *table)
+{
+    used = table;
 }
 
 const char *syscall_name(uint64_t nr)
@@ -80,7 +92,7 @@ int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow)
     vcpu->syscalls[nr]++;
     if (unlikely(slow))
         vcpu->syscalls_slow[nr]++;
-    fn = functions[nr];
+    fn = used[nr];
     if (unlikely(!fn)) {
         vcpu->syscalls_enosys[nr]++;
         if (tracing)

@@ -12,6 +12,10 @@ int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow);
 /* "read"; NULL if Linux has no such number. */
 const char *syscall_name(uint64_t nr);
 
+/* This kernel's implementations, by number; and another table to be called instead (kernel/remote/mixed.c). */
+const syscall_fn *syscall_functions(void);
+void syscall_use(const syscall_fn *table);
+
 struct run_stats;
 void syscall_stats(struct run_stats *stats); /* adds all vCPUs' counts */
 

@@ -17,6 +17,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/signal.h"
 #include "kernel/sched/lock.h"
+#include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 
@@ -162,6 +163,12 @@ size_t string_copy(char *dst, const char *src, size_t size)
 }
 
 /* ---- the process ---- */
+
+struct task *task_current(void)
+{
+    static struct task task;
+    return &task;
+}
 
 struct process *process_self(void)
 {

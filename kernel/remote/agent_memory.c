@@ -1,0 +1,360 @@
+/* The user memory of agents (contract in agent.h). */
+#include <linux/errno.h>
+
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/remote/agent.h"
+#include "kernel/sched/task.h"
+
+#define OUT_START (sizeof(struct message) + sizeof(struct reply_head))
+
+uint64_t agent_fetch_count;
+
+static struct agent *self(void)
+{
+    return task_current()->agent;
+}
+
+/* An empty message of stores. */
+static void out_begin(struct agent *agent)
+{
+    if (!agent->out) {
+        agent->out = agent->small;
+        agent->out_capacity = sizeof(agent->small);
+    }
+    agent->out_size = OUT_START;
+    agent->last = NULL;
+}
+
+/* ---- taking a CALL apart ---- */
+
+struct cursor {
+    uint8_t *at;
+    size_t left;
+};
+
+static void *take(struct cursor *c, size_t size)
+{
+    size_t padded = ALIGN_UP(size, 8UL);
+    void *p = c->at;
+    if (size > c->left)
+        return NULL;
+    padded = MIN(padded, c->left);
+    c->at += padded;
+    c->left -= padded;
+    return p;
+}
+
+static int add_piece(struct agent *agent, uint64_t addr, uint64_t size, uint8_t *data)
+{
+    uint64_t end;
+    if (!data || __builtin_add_overflow(addr, size, &end))
+        return -EPROTO;
+    agent->pieces[agent->piece_count++] = (struct piece){addr, size, data};
+    return 0;
+}
+
+static int decode_data(struct agent *agent)
+{
+    struct record *record;
+    TAILQ_FOREACH (record, &agent->data, entry) {
+        struct cursor c = {record->data + sizeof(struct message), record->size - sizeof(struct message)};
+        const struct store *store = take(&c, sizeof(*store));
+        if (!store || add_piece(agent, store->addr, store->size, take(&c, store->size)) < 0)
+            return -EPROTO;
+    }
+    return 0;
+}
+
+/* Input lies in the CALL unless DATA brought it. */
+static int decode_windows(struct agent *agent, struct cursor *c)
+{
+    for (uint32_t i = 0; i < agent->head->window_count; i++) {
+        const struct window *w = &agent->windows[i];
+        uint64_t end;
+        if (__builtin_add_overflow(w->addr, w->span, &end) || w->size > w->span)
+            return -EPROTO;
+        if ((w->flags & (WINDOW_IN | WINDOW_DATA)) == WINDOW_IN && w->size > 0 &&
+            add_piece(agent, w->addr, w->size, take(c, w->size)) < 0)
+            return -EPROTO;
+    }
+    return 0;
+}
+
+int agent_decode(struct agent *agent)
+{
+    struct cursor c = {agent->call->data + sizeof(struct message), agent->call->size - sizeof(struct message)};
+    out_begin(agent);
+    agent->head = take(&c, sizeof(*agent->head));
+    if (!agent->head || agent->head->window_count > CALL_WINDOWS_MAX || agent->head->data_count != agent->data_count)
+        return -EPROTO;
+    agent->windows = take(&c, agent->head->window_count * sizeof(struct window));
+    if (!agent->windows)
+        return -EPROTO;
+    size_t count = agent->head->window_count + agent->data_count;
+    if (count == 0)
+        return 0;
+    agent->pieces = kmalloc(count * sizeof(struct piece));
+    if (!agent->pieces)
+        return -ENOMEM;
+    int r = decode_data(agent);
+    return r < 0 ? r : decode_windows(agent, &c);
+}
+
+void agent_memory_free(struct agent *agent)
+{
+    struct record *record;
+    while ((record = TAILQ_FIRST(&agent->data))) {
+        TAILQ_REMOVE(&agent->data, record, entry);
+        kfree(record);
+    }
+    kfree(agent->call);
+    kfree(agent->pieces);
+    kfree(agent->fetched);
+    if (agent->out != agent->small)
+        kfree(agent->out);
+    agent->call = agent->fetched = NULL;
+    agent->pieces = NULL;
+    agent->piece_count = agent->piece_hint = agent->data_count = agent->data_bytes = 0;
+    agent->out = NULL;
+    agent->last = NULL;
+    agent->send_failed = false;
+}
+
+/* ---- output ---- */
+
+static void out_send(struct agent *agent, enum message_type type, int64_t result, uint64_t flags)
+{
+    struct message *message = (struct message *)agent->out;
+    struct reply_head *head = (struct reply_head *)(message + 1);
+    *message = (struct message){type, agent->request, agent->pid, agent->tid};
+    *head = (struct reply_head){result, flags};
+    if (agent->last)
+        agent->out_size = ALIGN_UP(agent->out_size, 8UL);
+    int r = link_send(agent->link, agent->out, agent->out_size);
+    while (r == -ENOMEM && type == MESSAGE_REPLY) { /* the caller waits for it */
+        if (link_wait(agent->link) < 0)
+            break;
+        r = link_send(agent->link, agent->out, agent->out_size);
+        if (r == -ENOMEM)
+            task_yield();
+    }
+    agent->send_failed |= r < 0;
+    out_begin(agent);
+}
+
+/* The small buffer is exchanged for a full one when it does not suffice; without memory it goes on. */
+static void out_grow(struct agent *agent)
+{
+    uint8_t *big = agent->out == agent->small ? kmalloc(LINK_MESSAGE_MAX) : NULL;
+    if (!big)
+        return;
+    memcpy(big, agent->out, agent->out_size);
+    if (agent->last)
+        agent->last = (struct store *)(big + ((uint8_t *)agent->last - agent->out));
+    agent->out = big;
+    agent->out_capacity = LINK_MESSAGE_MAX;
+}
+
+/* How many of size bytes at addr may be written, as far as the call's windows tell. */
+static size_t writable(const struct agent *agent, uaddr_t addr, size_t size)
+{
+    for (uint32_t i = 0; i < agent->head->window_count; i++) {
+        const struct window *w = &agent->windows[i];
+        if (!(w->flags & WINDOW_OUT) || addr - w->addr >= w->span)
+            continue;
+        uint64_t offset = addr - w->addr;
+        if (offset >= w->size)
+            return 0;
+        return MIN(size, w->size - offset);
+    }
+    return size;
+}
+
+static bool extends(const struct agent *agent, uaddr_t addr)
+{
+    return agent->last && agent->last->addr + agent->last->size == addr;
+}
+
+/* Room in the message for at least one byte after its store's head. */
+static bool has_room(const struct agent *agent, uaddr_t addr, size_t size)
+{
+    size_t at = extends(agent, addr) ? agent->out_size : ALIGN_UP(agent->out_size, 8UL) + sizeof(struct store);
+    return at < agent->out_capacity && (at + size <= agent->out_capacity || agent->out_capacity == LINK_MESSAGE_MAX);
+}
+
+size_t agent_out_room(uaddr_t addr, size_t size, void **ret_room)
+{
+    struct agent *agent = self();
+    size = writable(agent, addr, size);
+    if (size == 0)
+        return 0;
+    if (!has_room(agent, addr, size))
+        out_grow(agent);
+    if (!has_room(agent, addr, MIN(size, agent->out_capacity - OUT_START - sizeof(struct store))))
+        out_send(agent, MESSAGE_STORE, 0, 0);
+    if (!extends(agent, addr)) {
+        agent->out_size = ALIGN_UP(agent->out_size, 8UL);
+        agent->last = (struct store *)(agent->out + agent->out_size);
+        *agent->last = (struct store){.addr = addr};
+        agent->out_size += sizeof(struct store);
+    }
+    size = MIN(size, ALIGN_DOWN(agent->out_capacity, 8UL) - agent->out_size);
+    *ret_room = agent->out + agent->out_size;
+    agent->last->size += size;
+    agent->out_size += size;
+    return size;
+}
+
+/* The call may read what it wrote. */
+static void patch_input(struct agent *agent, uaddr_t addr, const uint8_t *src, size_t size)
+{
+    for (size_t i = 0; i < agent->piece_count; i++) {
+        const struct piece *p = &agent->pieces[i];
+        uint64_t start = MAX(addr, p->addr), end = MIN(addr + size, p->addr + p->size);
+        if (start < end)
+            memcpy(p->data + (start - p->addr), src + (start - addr), end - start);
+    }
+}
+
+static size_t copy_out(uaddr_t dst, const void *src, size_t size)
+{
+    size_t done = 0, n;
+    void *room;
+    while (done < size && (n = agent_out_room(dst + done, size - done, &room)) > 0) {
+        if (src)
+            memcpy(room, (const uint8_t *)src + done, n);
+        else
+            memset(room, 0, n);
+        patch_input(self(), dst + done, room, n);
+        done += n;
+    }
+    return done;
+}
+
+size_t agent_copy_out(uaddr_t dst, const void *src, size_t size)
+{
+    return copy_out(dst, src, size);
+}
+
+size_t agent_clear_out(uaddr_t dst, size_t size)
+{
+    return copy_out(dst, NULL, size);
+}
+
+void agent_reply(struct agent *agent, int64_t result, uint64_t flags)
+{
+    out_send(agent, MESSAGE_REPLY, agent->send_failed ? -ENOMEM : result, flags);
+}
+
+/* ---- input ---- */
+
+size_t agent_in_place(uaddr_t src, size_t size, const void **ret_data)
+{
+    struct agent *agent = self();
+    for (size_t i = 0; i < agent->piece_count; i++) {
+        size_t at = agent->piece_hint + i;
+        const struct piece *p = &agent->pieces[at < agent->piece_count ? at : at - agent->piece_count];
+        if (src - p->addr < p->size) {
+            agent->piece_hint = (size_t)(p - agent->pieces);
+            *ret_data = p->data + (src - p->addr);
+            return MIN(size, p->size - (src - p->addr));
+        }
+    }
+    return 0;
+}
+
+/* In a window, but not in what could be read of it. */
+static bool faults(const struct agent *agent, uaddr_t addr)
+{
+    for (uint32_t i = 0; i < agent->head->window_count; i++) {
+        const struct window *w = &agent->windows[i];
+        if ((w->flags & WINDOW_IN) && addr - w->addr < w->span)
+            return true;
+    }
+    return false;
+}
+
+void agent_fetched(struct agent *agent, struct record *record)
+{
+    if (!agent->fetching || agent->fetched) {
+        kfree(record);
+        return;
+    }
+    agent->fetched = record;
+    task_wake(agent->task);
+}
+
+/* Wait for the answer to a FETCH; NULL if none will come. */
+static struct record *fetch_wait(struct agent *agent)
+{
+    for (;;) {
+        task_prepare_sleep(false);
+        if (agent->fetched || agent->link->state == LINK_DEAD)
+            break;
+        (void)!task_sleep(NO_DEADLINE);
+    }
+    task_cancel_sleep();
+    struct record *record = agent->fetched;
+    agent->fetched = NULL;
+    return record;
+}
+
+/* Bytes got of at most one message's worth; 0: it faults. Sleeps. */
+static size_t fetch(struct agent *agent, void *dst, uaddr_t src, size_t size)
+{
+    struct {
+        struct message message;
+        struct window window;
+    } ask = {{MESSAGE_FETCH, agent->request, agent->pid, agent->tid}, {.addr = src}};
+    size = MIN(size, 0x10000UL);
+    ask.window.span = ask.window.size = (uint32_t)size;
+    if (agent->last)
+        out_send(agent, MESSAGE_STORE, 0, 0); /* so that it reads what it wrote */
+    agent_fetch_count++;
+    agent->fetching = true;
+    struct record *record = NULL;
+    if (link_send(agent->link, &ask, sizeof(ask)) == 0)
+        record = fetch_wait(agent);
+    agent->fetching = false;
+    size_t got = record ? MIN(size, record->size - sizeof(struct message)) : 0;
+    if (got > 0)
+        memcpy(dst, record->data + sizeof(struct message), got);
+    kfree(record);
+    return got;
+}
+
+size_t agent_copy_in(void *dst, uaddr_t src, size_t size)
+{
+    struct agent *agent = self();
+    size_t done = 0, n;
+    const void *data;
+    while (done < size) {
+        n = agent_in_place(src + done, size - done, &data);
+        if (n > 0)
+            memcpy((uint8_t *)dst + done, data, n);
+        else if (faults(agent, src + done) || (n = fetch(agent, (uint8_t *)dst + done, src + done, size - done)) == 0)
+            break;
+        done += n;
+    }
+    return done;
+}
+
+ssize_t agent_string_in(char *dst, uaddr_t src, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        /* ends with its window if that brought its end; never the page after the one it ends in */
+        size_t in_page = PAGE_SIZE - ((src + done) & (PAGE_SIZE - 1)), n = MIN(in_page, size - done);
+        const void *data;
+        size_t here = agent_in_place(src + done, n, &data);
+        n = agent_copy_in(dst + done, src + done, here > 0 ? here : n);
+        if (n == 0)
+            return -EFAULT;
+        const char *nul = memchr(dst + done, 0, n);
+        if (nul)
+            return nul - dst;
+        done += n;
+    }
+    return -ENAMETOOLONG;
+}

@@ -1,0 +1,484 @@
+/*
+ * Delegated system calls (contract in client.h).
+ *
+ * A waiting task has a struct pending on its stack, found by request number. client_poll(), in the idle loop or at a
+ * tick, hands it the records that come; the task itself writes its memory, which may sleep.
+ */
+#include "kernel/remote/client.h"
+
+#include <linux/errno.h>
+
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/uaccess.h"
+#include "kernel/mm/uio.h"
+#include "kernel/process/process.h"
+#include "kernel/process/signal.h"
+#include "kernel/remote/area.h"
+#include "kernel/remote/calls.h"
+#include "kernel/remote/mixed.h"
+#include "kernel/remote/remote.h"
+#include "kernel/remote/windows.h"
+#include "kernel/sched/lock.h"
+#include "kernel/sched/task.h"
+#include "kernel/syscalls/table.h"
+
+#include "kernel/crypto/secret.h"
+
+struct pending {
+    LIST_ENTRY(pending) entry;
+    uint32_t request;
+    struct task *task;
+    struct record_list records;
+};
+
+#define BUCKETS 64
+static LIST_HEAD(pending_list, pending) waiting[BUCKETS];
+static size_t waiting_count;
+static uint32_t last_request;
+static struct link init_link;
+static void (*handlers[MESSAGE_TYPE_MAX])(struct record *record);
+
+/* Where the iovec of a piece of a readv or writev is said to be: no address of an application. */
+#define PIECE_IOV (1ULL << 63)
+
+/* ---- messages ---- */
+
+void client_init(void)
+{
+    uint8_t key[LINK_KEY_SIZE];
+    remote_base_key(key);
+    link_open(&init_link, link_area_self(), 1, 0, key);
+    memory_wipe(key, sizeof(key));
+    mixed_init();
+}
+
+bool client_busy(void)
+{
+    return waiting_count > 0;
+}
+
+void client_on_message(uint32_t type, void (*fn)(struct record *record))
+{
+    ASSERT(type >= MESSAGE_HANDLED && type < MESSAGE_TYPE_MAX);
+    handlers[type] = fn;
+}
+
+int client_post(struct message *message, size_t size)
+{
+    message->request = 0;
+    return link_send(&init_link, message, size);
+}
+
+/* Much is queued only when the init enclave is slow: then wait rather than fill memory. */
+static int send(const void *message, size_t size)
+{
+    int r = link_backlogged(&init_link) ? link_wait(&init_link) : 0;
+    return r < 0 ? r : link_send(&init_link, message, size);
+}
+
+int client_send(struct message *message, size_t size)
+{
+    message->request = 0;
+    return send(message, size);
+}
+
+static void pending_add(struct pending *p)
+{
+    if (++last_request == 0)
+        last_request = 1;
+    p->request = last_request;
+    p->task = task_current();
+    TAILQ_INIT(&p->records);
+    LIST_INSERT_HEAD(&waiting[p->request % BUCKETS], p, entry);
+    waiting_count++;
+}
+
+static void pending_remove(struct pending *p)
+{
+    struct record *record;
+    LIST_REMOVE(p, entry);
+    waiting_count--;
+    while ((record = TAILQ_FIRST(&p->records))) {
+        TAILQ_REMOVE(&p->records, record, entry);
+        kfree(record);
+    }
+}
+
+static void dispatch(struct record *record)
+{
+    const struct message *message = (const struct message *)record->data;
+    struct pending *p;
+    if (record->size < sizeof(*message) || message->type >= MESSAGE_TYPE_MAX)
+        panic("a message of the init enclave");
+    if (message->request == 0 && handlers[message->type]) {
+        handlers[message->type](record);
+        return;
+    }
+    LIST_FOREACH (p, &waiting[message->request % BUCKETS], entry) {
+        if (p->request == message->request) {
+            TAILQ_INSERT_TAIL(&p->records, record, entry);
+            task_wake(p->task);
+            return;
+        }
+    }
+    kfree(record);
+}
+
+bool client_poll(void)
+{
+    struct record *record;
+    int r;
+    link_poll(&init_link);
+    while ((r = link_receive(&init_link, &record)) == 0)
+        dispatch(record);
+    if (init_link.state == LINK_DEAD)
+        host_lied(init_link.failure);
+    return r != -ENOMEM;
+}
+
+/* The next record for p. Interruptible: NULL if a signal came. */
+static struct record *pending_wait(struct pending *p, bool interruptible)
+{
+    struct record *record;
+    int r = 0;
+    for (;;) {
+        task_prepare_sleep(interruptible);
+        record = TAILQ_FIRST(&p->records);
+        if (record || r == -EINTR)
+            break;
+        r = task_sleep(NO_DEADLINE);
+    }
+    task_cancel_sleep();
+    if (record)
+        TAILQ_REMOVE(&p->records, record, entry);
+    return record;
+}
+
+int client_request(struct message *message, size_t size, struct record **ret_answer)
+{
+    struct pending p;
+    pending_add(&p);
+    message->request = p.request;
+    int r = send(message, size);
+    if (r == 0)
+        *ret_answer = pending_wait(&p, false);
+    pending_remove(&p);
+    return r;
+}
+
+/* ---- sending a call ---- */
+
+static void copy_window(void *dst, struct gathered *g, size_t offset, size_t size)
+{
+    if (g->kernel) {
+        memcpy(dst, (const uint8_t *)g->kernel + offset, size);
+        return;
+    }
+    size_t got = copy_from_user_partial(dst, g->window.addr + offset, size);
+    if (got < size) { /* unmapped meanwhile: there is no right answer, but no secret either */
+        memset((uint8_t *)dst + got, 0, size - got);
+        g->window.size = (uint32_t)(offset + got);
+    }
+}
+
+/* Send a window's bytes ahead, as DATA. */
+static int send_data(const struct message *like, struct gathered *g, uint32_t *count)
+{
+    const size_t most = ALIGN_DOWN(LINK_MESSAGE_MAX - sizeof(struct message) - sizeof(struct store), PAGE_SIZE);
+    size_t head = sizeof(struct message) + sizeof(struct store);
+    int r = 0;
+    uint8_t *buffer = kmalloc(head + MIN(most, (size_t)g->window.size));
+    if (!buffer)
+        return -ENOMEM;
+    for (size_t done = 0, n; r == 0 && done < g->window.size; done += n) {
+        n = MIN(most, g->window.size - done);
+        *(struct message *)buffer = *like;
+        ((struct message *)buffer)->type = MESSAGE_DATA;
+        *(struct store *)(buffer + sizeof(struct message)) = (struct store){g->window.addr + done, n};
+        copy_window(buffer + head, g, done, n);
+        r = send(buffer, head + n);
+        *count += r == 0;
+    }
+    kfree(buffer);
+    return r;
+}
+
+/* Which windows' bytes do not fit in the CALL: sent ahead. *ret_size: of the CALL. */
+static int send_ahead(const struct message *like, struct windows *w, uint32_t *ret_count, size_t *ret_size)
+{
+    size_t size = sizeof(struct message) + sizeof(struct call_head) + w->count * sizeof(struct window);
+    for (size_t i = 0; i < w->count; i++) {
+        struct gathered *g = &w->list[i];
+        if (!(g->window.flags & WINDOW_IN))
+            continue;
+        size_t padded = ALIGN_UP((size_t)g->window.size, 8UL);
+        if (size + padded <= LINK_MESSAGE_MAX) {
+            size += padded;
+            continue;
+        }
+        int r = send_data(like, g, ret_count);
+        if (r < 0)
+            return r;
+        g->window.flags |= WINDOW_DATA;
+    }
+    *ret_size = size;
+    return 0;
+}
+
+static size_t build_call(uint8_t *buffer, const struct message *message, const struct call_head *head,
+                         struct windows *w)
+{
+    struct window *table = (struct window *)(buffer + sizeof(*message) + sizeof(*head));
+    uint8_t *at = (uint8_t *)(table + w->count);
+    memcpy(buffer, message, sizeof(*message));
+    memcpy(buffer + sizeof(*message), head, sizeof(*head));
+    for (size_t i = 0; i < w->count; i++) {
+        struct gathered *g = &w->list[i];
+        if ((g->window.flags & (WINDOW_IN | WINDOW_DATA)) == WINDOW_IN && g->window.size > 0) {
+            copy_window(at, g, 0, g->window.size);
+            size_t padded = ALIGN_UP((size_t)g->window.size, 8UL);
+            memset(at + g->window.size, 0, padded - g->window.size);
+            at += padded;
+        }
+        table[i] = g->window;
+    }
+    return (size_t)(at - buffer);
+}
+
+#define CALL_SMALL 1024
+
+static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6], struct windows *w)
+{
+    struct message message = {MESSAGE_CALL, p->request, process_self()->pid, p->task->tid};
+    struct call_head head = {.nr = nr, .blocked = p->task->signals.blocked, .window_count = (uint32_t)w->count};
+    uint64_t small[CALL_SMALL / 8];
+    uint8_t *buffer = (uint8_t *)small;
+    size_t size;
+    memcpy(head.args, args, sizeof(head.args));
+    int r = send_ahead(&message, w, &head.data_count, &size);
+    if (r < 0)
+        return r;
+    if (size > sizeof(small) && !(buffer = kmalloc(size)))
+        return -ENOMEM;
+    size = build_call(buffer, &message, &head, w);
+    r = send(buffer, size);
+    if (buffer != (uint8_t *)small)
+        kfree(buffer);
+    return r;
+}
+
+/* ---- answers ---- */
+
+/* Write what the call wrote. False: some of it could not be. */
+static bool apply_stores(const struct record *record)
+{
+    const uint8_t *at = record->data + sizeof(struct message) + sizeof(struct reply_head);
+    size_t left = record->size - sizeof(struct message) - sizeof(struct reply_head);
+    bool good = true;
+    while (left >= sizeof(struct store)) {
+        const struct store *store = (const struct store *)at;
+        if (store->size > left - sizeof(*store))
+            panic("a reply of the init enclave");
+        good &= copy_to_user(store->addr, store + 1, store->size) == 0;
+        size_t step = MIN(sizeof(*store) + ALIGN_UP(store->size, 8UL), left);
+        at += step;
+        left -= step;
+    }
+    return good;
+}
+
+static int answer_fetch(const struct pending *p, const struct record *record)
+{
+    const struct window *wanted = (const struct window *)(record->data + sizeof(struct message));
+    if (record->size < sizeof(struct message) + sizeof(*wanted))
+        panic("a request of the init enclave");
+    size_t size = MIN((size_t)wanted->size, 0x10000UL);
+    struct message *answer = kmalloc(sizeof(*answer) + size);
+    if (!answer)
+        return -ENOMEM;
+    *answer = (struct message){MESSAGE_FETCHED, p->request, process_self()->pid, p->task->tid};
+    size = copy_from_user_partial(answer + 1, wanted->addr, size);
+    int r = send(answer, sizeof(*answer) + size);
+    kfree(answer);
+    return r;
+}
+
+static void send_cancel(const struct pending *p)
+{
+    struct message message = {MESSAGE_CANCEL, p->request, process_self()->pid, p->task->tid};
+    if (send(&message, sizeof(message)) < 0)
+        printk(LOG_WARNING, "no memory to interrupt a system call\n");
+}
+
+/* A FETCH that could not be answered for want of memory is answered with "it faults", which needs none to speak of. */
+static void answer_nothing(const struct pending *p)
+{
+    struct message message = {MESSAGE_FETCHED, p->request, process_self()->pid, p->task->tid};
+    while (send(&message, sizeof(message)) == -ENOMEM)
+        task_yield();
+}
+
+/* A call is always waited for to its end; a signal only asks the agent to make it short. */
+static int64_t wait_reply(struct pending *p, uint64_t *ret_flags)
+{
+    bool cancelled = false, good = true;
+    for (;;) {
+        struct record *record = pending_wait(p, !cancelled);
+        if (!record) {
+            cancelled = true;
+            send_cancel(p);
+            continue;
+        }
+        const struct message *message = (const struct message *)record->data;
+        const struct reply_head *head = (const struct reply_head *)(message + 1);
+        if (message->type == MESSAGE_FETCH) {
+            if (answer_fetch(p, record) < 0)
+                answer_nothing(p);
+        } else if (record->size >= sizeof(*message) + sizeof(*head)) {
+            good &= apply_stores(record);
+        }
+        bool done = message->type == MESSAGE_REPLY && record->size >= sizeof(*message) + sizeof(*head);
+        int64_t result = done ? head->result : 0;
+        *ret_flags = done ? head->flags : 0;
+        kfree(record);
+        if (done)
+            return result >= 0 && !good ? -EFAULT : result;
+    }
+}
+
+static int64_t call_once(uint64_t nr, const uint64_t args[6], struct windows *w, uint64_t *ret_flags)
+{
+    struct pending p;
+    pending_add(&p);
+    int64_t result = send_call(&p, nr, args, w);
+    if (result == 0)
+        result = wait_reply(&p, ret_flags);
+    pending_remove(&p);
+    return result;
+}
+
+/* ---- long reads and writes, in pieces ---- */
+
+struct transfer {
+    uint64_t nr, args[6];
+    unsigned moves;
+    struct io_segment fast[8], *segments; /* of a vector */
+    size_t segment_count;
+    uint64_t wanted; /* bytes in all */
+};
+
+static int64_t move_piece(struct transfer *t, uint64_t *ret_moved_most, uint64_t *ret_flags)
+{
+    struct windows w;
+    int r = 0;
+    windows_init(&w);
+    if (t->moves & MOVES_VECTOR) {
+        t->args[1] = PIECE_IOV;
+        t->args[2] = t->segment_count;
+        r = windows_in_kernel(&w, PIECE_IOV, t->segments, t->segment_count * sizeof(*t->segments));
+    }
+    for (size_t i = 0; r == 0 && i < t->segment_count; i++)
+        r = t->moves & MOVES_OUT ? windows_in(&w, t->segments[i].base, t->segments[i].size)
+                                 : windows_out(&w, t->segments[i].base, t->segments[i].size);
+    *ret_moved_most = w.in_bytes + w.out_bytes;
+    int64_t result = r < 0 ? r : call_once(t->nr, t->args, &w, ret_flags);
+    windows_free(&w);
+    return result;
+}
+
+static void advance(struct transfer *t, uint64_t moved)
+{
+    if (t->moves & MOVES_AT_OFFSET && (int64_t)t->args[3] != -1)
+        t->args[3] += moved;
+    if (!(t->moves & MOVES_VECTOR)) {
+        t->args[1] += moved;
+        t->args[2] -= moved;
+    }
+    while (t->segment_count > 0 && moved >= t->segments->size) {
+        moved -= t->segments->size;
+        t->segments++;
+        t->segment_count--;
+    }
+    if (t->segment_count > 0) {
+        t->segments->base += moved;
+        t->segments->size -= moved;
+    }
+}
+
+/* What is over when a piece was moved in part, or may not be followed by another, is the caller's to ask for again. */
+static int64_t move_all(struct transfer *t)
+{
+    uint64_t total = 0, most, flags;
+    for (;;) {
+        int64_t r = move_piece(t, &most, &flags);
+        if (r <= 0)
+            return total > 0 ? (int64_t)total : r;
+        total += (uint64_t)r;
+        if ((uint64_t)r < most || total >= t->wanted || !(flags & REPLY_CONTINUE))
+            return (int64_t)total;
+        advance(t, (uint64_t)r);
+    }
+}
+
+/* As Linux's MAX_RW_COUNT. */
+#define MOVE_MAX 0x7ffff000UL
+
+static int64_t move(uint64_t nr, const uint64_t args[6], unsigned moves)
+{
+    struct transfer t = {.nr = nr, .moves = moves};
+    memcpy(t.args, args, sizeof(t.args));
+    if (!(moves & MOVES_VECTOR)) {
+        t.segments = t.fast;
+        t.segment_count = args[2] > 0;
+        t.wanted = MIN(args[2], MOVE_MAX);
+        t.fast[0] = (struct io_segment){args[1], args[2]};
+        return move_all(&t);
+    }
+    struct io_segment *segments;
+    if (iov_import(args[1], args[2], t.fast, &segments) < 0)
+        return remote_call(nr, args); /* which error it is depends on the descriptor, too */
+    t.segments = segments;
+    t.segment_count = args[2];
+    for (size_t i = 0; i < t.segment_count; i++)
+        t.wanted += MIN(segments[i].size, MOVE_MAX - t.wanted);
+    int64_t r = move_all(&t);
+    iov_release(t.fast, segments);
+    return r;
+}
+
+int64_t remote_call(uint64_t nr, const uint64_t call_args[6])
+{
+    struct windows w;
+    uint64_t args[6], flags;
+    memcpy(args, call_args, sizeof(args));
+    windows_init(&w);
+    int64_t result = windows_gather(&w, remote_call_describe(nr), args);
+    if (result == 0)
+        result = call_once(nr, args, &w, &flags);
+    windows_free(&w);
+    return result;
+}
+
+int64_t remote_syscall(struct trap_frame *frame)
+{
+    uint64_t nr = (uint32_t)frame->orig_rax;
+    const uint64_t args[6] = {frame->rdi, frame->rsi, frame->rdx, frame->r10, frame->r8, frame->r9};
+    const struct call *call = remote_call_describe(nr);
+    bool held = kernel_lock_held(); /* not in a lockless system call */
+    int64_t result;
+    if (!held)
+        kernel_lock();
+    if (call->place == CALL_MIXED)
+        result = remote_mixed(nr, frame, args);
+    else if (call->moves)
+        result = move(nr, args, call->moves);
+    else
+        result = remote_call(nr, args);
+    if (result >= 0 && call->place == CALL_BOTH)
+        result = remote_local(nr, frame);
+    if (!held)
+        kernel_unlock();
+    return result;
+}
