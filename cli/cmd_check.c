@@ -85,16 +85,18 @@ static json_t *gather(int *ret_hardware)
     cpu_query(&cpu);
     uname(&kernel);
     sscanf(kernel.release, "%u.%u", &major, &minor);
-    const char *enclave_device = device_state("/dev/sgx_enclave"), *uring = io_uring_state();
+    const char *enclave_device = device_state("/dev/sgx_enclave"), *uring = io_uring_state(), *aesm = aesm_state();
     int edmm = cpu.sgx2 && major >= 6; /* the driver's SGX2 ioctls came with Linux 6.0 */
     *ret_hardware = cpu.sgx1 && cpu.flc && strcmp(enclave_device, "usable") == 0;
-    return json_pack("{s:b,s:b,s:b,s:b,s:I,s:i,s:s,s:s,s:s,s:b,s:s,s:s,s:s,s:s}", "sgx", cpu.sgx, "sgx1", cpu.sgx1,
+    return json_pack("{s:b,s:b,s:b,s:b,s:I,s:i,s:s,s:s,s:s,s:b,s:s,s:s,s:s,s:s,s:s}", "sgx", cpu.sgx, "sgx1", cpu.sgx1,
                      "sgx2", cpu.sgx2, "flc", cpu.flc, "epc_bytes", (json_int_t)cpu.epc_bytes, "max_enclave_bits",
                      (int)cpu.max_enclave_bits, "kernel", kernel.release, "enclave_device", enclave_device,
-                     "provision_device", device_state("/dev/sgx_provision"), "edmm", edmm, "aesm", aesm_state(),
-                     "io_uring", uring, "enclave",
-                     *ret_hardware ? "hardware" : "software (simulation, protects nothing)", "pump",
-                     strcmp(uring, "usable") == 0 ? "io_uring" : "epoll");
+                     "provision_device", device_state("/dev/sgx_provision"), "edmm", edmm, "aesm", aesm, "io_uring",
+                     uring, "enclave", *ret_hardware ? "hardware" : "software (simulation, protects nothing)", "pump",
+                     strcmp(uring, "usable") == 0 ? "io_uring" : "epoll", "quotes",
+                     !*ret_hardware                 ? "simulated quoting enclave (proves nothing)"
+                     : strcmp(aesm, "running") == 0 ? "AESM"
+                                                    : "none: aesmd is not running");
 }
 
 static void print_human(json_t *facts)
@@ -116,6 +118,7 @@ static void print_human(json_t *facts)
         {"aesm", "AESM (quotes)"},
         {"enclave", "`cofre run` would use: enclave"},
         {"pump", "`cofre run` would use: pump"},
+        {"quotes", "quotes would come from"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const json_t *value = json_object_get(facts, rows[i].key);

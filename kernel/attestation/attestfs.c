@@ -34,16 +34,28 @@ static int show_user_report_data(struct seq *seq, const struct pseudo_ctx *ctx)
     return 0;
 }
 
-static int store_user_report_data(const struct pseudo_ctx *ctx, const char *bytes, size_t size)
+/* A write at the beginning makes the value anew; further ones go on in it. */
+static int assemble(void *value, size_t value_size, const char *bytes, size_t size, file_off_t pos)
 {
-    if (size > sizeof(user_report_data))
+    if (pos < 0 || (uint64_t)pos > value_size || size > value_size - (size_t)pos)
         return -EINVAL;
-    if (size == sizeof(user_report_data) &&
-        memcmp(bytes + REPORT_MARK_OFFSET, REPORT_MARK_KERNEL, REPORT_MARK_SIZE) == 0)
-        return -EPERM;
-    memset(user_report_data, 0, sizeof(user_report_data));
-    memcpy(user_report_data, bytes, size);
+    if (pos == 0)
+        memset(value, 0, value_size);
+    memcpy((uint8_t *)value + pos, bytes, size);
     return 0;
+}
+
+static int store_user_report_data(const struct pseudo_ctx *ctx, const char *bytes, size_t size, file_off_t pos)
+{
+    uint8_t data[sizeof(user_report_data)];
+
+    memcpy(data, user_report_data, sizeof(data));
+    int r = assemble(data, sizeof(data), bytes, size, pos);
+    if (r == 0 && memcmp(data + REPORT_MARK_OFFSET, REPORT_MARK_KERNEL, REPORT_MARK_SIZE) == 0)
+        r = -EPERM;
+    if (r == 0)
+        memcpy(user_report_data, data, sizeof(data));
+    return r;
 }
 
 static int show_target_info(struct seq *seq, const struct pseudo_ctx *ctx)
@@ -62,14 +74,12 @@ static bool all_zero(const void *bytes, size_t size)
     return sum == 0;
 }
 
-static int store_target_info(const struct pseudo_ctx *ctx, const char *bytes, size_t size)
+static int store_target_info(const struct pseudo_ctx *ctx, const char *bytes, size_t size, file_off_t pos)
 {
-    struct sgx_targetinfo target = {0};
+    struct sgx_targetinfo target = target_info;
 
-    if (size > sizeof(target))
-        return -EINVAL;
-    memcpy(&target, bytes, size);
-    if (!targetinfo_ok(&target))
+    int r = assemble(&target, sizeof(target), bytes, size, pos);
+    if (r < 0 || !targetinfo_ok(&target))
         return -EINVAL;
     target_info = target;
     target_info_set = !all_zero(&target, sizeof(target));
@@ -166,8 +176,8 @@ static const struct pseudo_entry key_entries[] = {
 };
 static const struct pseudo_entry entries[] = {
     {.name = "attestation_type", .mode = READ, .show = show_type},
-    {.name = "user_report_data", .mode = READ_WRITE, .show = show_user_report_data, .store = store_user_report_data},
-    {.name = "target_info", .mode = READ_WRITE, .show = show_target_info, .store = store_target_info},
+    {.name = "user_report_data", .mode = READ_WRITE, .show = show_user_report_data, .store_at = store_user_report_data},
+    {.name = "target_info", .mode = READ_WRITE, .show = show_target_info, .store_at = store_target_info},
     {.name = "my_target_info", .mode = READ, .show = show_my_target_info},
     {.name = "report", .mode = READ, .show = show_report},
     {.name = "verify_report", .mode = WRITE, .store = store_verify_report},

@@ -328,7 +328,7 @@ static ssize_t file_write(struct file *file, struct iov_iter *from, file_off_t *
     size_t size = from->count;
     int r = -EFAULT;
 
-    if (!pseudo->entry->store)
+    if (!pseudo->entry->store && !pseudo->entry->store_at)
         return -EIO;
     if (size >= PSEUDO_STORE_MAX)
         return -EINVAL;
@@ -337,7 +337,8 @@ static ssize_t file_write(struct file *file, struct iov_iter *from, file_off_t *
         return -ENOMEM;
     if (copy_from_iter(from, text, size) == size) {
         text[size] = '\0';
-        r = pseudo->entry->store(&pseudo->ctx, text, size);
+        r = pseudo->entry->store ? pseudo->entry->store(&pseudo->ctx, text, size)
+                                 : pseudo->entry->store_at(&pseudo->ctx, text, size, *pos);
     }
     kfree(text);
     if (r < 0)

@@ -46,7 +46,8 @@ struct pseudo_entry {
     /* files: 0 or -errno. show may sleep; store gets a whole write(2), with a NUL after it. */
     int (*show)(struct seq *seq, const struct pseudo_ctx *ctx);
     int (*store)(const struct pseudo_ctx *ctx, const char *text, size_t size);
-    const char *text; /* instead of show */
+    int (*store_at)(const struct pseudo_ctx *ctx, const char *bytes, size_t size, file_off_t pos); /* instead */
+    const char *text;                                                                              /* instead of show */
     /* symbolic links: the text into buf, or -errno; place: the dentry itself, referenced */
     ssize_t (*link)(const struct pseudo_ctx *ctx, char *buf, size_t size);
     int (*place)(const struct pseudo_ctx *ctx, struct dentry **ret_dentry);

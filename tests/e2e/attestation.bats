@@ -49,6 +49,19 @@ assert read("user_report_data") == b"a nonce" + bytes(57)
 write("user_report_data", bytes(range(64)))
 assert refused("user_report_data", bytes(65)) == "Invalid argument"
 assert read("user_report_data") == bytes(range(64))
+with open(A + "user_report_data", "wb", buffering=0) as f: # in pieces
+    f.write(b"one")
+    f.write(b"two")
+assert read("user_report_data") == b"onetwo" + bytes(58)
+with open(A + "user_report_data", "wb", buffering=0) as f: # nor what only kernels use
+    f.write(bytes(56))
+    f.seek(48)
+    try:
+        f.write(b"for kernels only")
+        assert False
+    except PermissionError:
+        pass
+write("user_report_data", bytes(range(64)))
 assert refused("user_report_data", bytes(48) + b"for kernels only") == "Operation not permitted"
 assert read("user_report_data") == bytes(range(64))
 own = read("report") # no target: for this enclave itself

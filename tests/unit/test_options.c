@@ -106,6 +106,22 @@ static void test_env_file(void **state)
     assert_true(PARSE("--env-file", "/nonexistent/file") < 0);
 }
 
+static void test_quote(void **state)
+{
+    char digits[2 * sizeof(o.quote_data) + 1];
+
+    for (size_t i = 0; i < sizeof(o.quote_data); i++)
+        snprintf(digits + 2 * i, 3, "%02x", (unsigned)(i * 5 + 3) & 0xff);
+    assert_int_equal(PARSE("--quote", "-", "--quote-data", digits), 0);
+    assert_string_equal(o.quote_path, "-");
+    for (size_t i = 0; i < sizeof(o.quote_data); i++)
+        assert_int_equal(o.quote_data[i], (i * 5 + 3) & 0xff);
+    digits[7] = 'x';
+    assert_true(PARSE("--quote-data", digits) < 0);
+    digits[7] = '\0';
+    assert_true(PARSE("--quote-data", digits) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +131,7 @@ int main(void)
         cmocka_unit_test_teardown(test_refused, teardown),
         cmocka_unit_test_teardown(test_ipv6_port, teardown),
         cmocka_unit_test_teardown(test_env_file, teardown),
+        cmocka_unit_test_teardown(test_quote, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
