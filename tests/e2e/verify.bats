@@ -92,3 +92,44 @@ any_identity: true' 'identities: [{mrsigner: "00"}]' 'tcb: {statuses: [Revoked]}
     run -1 verify "${collateral[@]}" --policy any.yaml longer
     [[ $output =~ "1 bytes follow its end" ]]
 }
+
+@test "another program uses the library through pkg-config" {
+    cat >program.c <<'C'
+#include "attest/policy.h"
+#include "attest/verify.h"
+#include <stdio.h>
+#include <time.h>
+
+static struct attest_result result;
+static struct attest_appraisal appraisal;
+
+int main(int argc, char **argv)
+{
+    static char quote[ATTEST_QUOTE_SIZE_MAX];
+    char *error = NULL;
+    struct attest_roots roots;
+    attest_roots_init(&roots);
+    FILE *file = fopen(argv[1], "r");
+    size_t size = file ? fread(quote, 1, sizeof(quote), file) : 0;
+    if (argc < 4 || attest_roots_add_file(&roots, argv[3], true, &error) < 0)
+        return 2;
+    struct attest_collateral *collateral = attest_collateral_load(argv[2], &roots, &error);
+    struct attest_policy *policy = attest_policy_default();
+    if (!collateral || !policy)
+        return 2;
+    attest_verify_quote(quote, size, collateral, NULL, time(NULL), &result);
+    attest_policy_evaluate(policy, &result, NULL, &appraisal);
+    printf("%s %s\n", attest_outcome_name(result.outcome), appraisal.violations[0].rule);
+    attest_policy_free(policy);
+    attest_collateral_free(collateral);
+    return 0;
+}
+C
+    # shellcheck disable=SC2046
+    gcc -Wall -Werror -o program program.c \
+        $(PKG_CONFIG_PATH=$BUILD/meson-uninstalled pkg-config --cflags --libs cofre-attest) -I"$TOP"
+    LD_LIBRARY_PATH=$BUILD/attest run -0 ./program quote collateral "$PKI/root.pem"
+    [ "$output" = "verified simulation" ]
+    run -0 nm -D --defined-only "$BUILD/attest/libcofre-attest.so"
+    ! grep -vE ' (attest_|COFRE_ATTEST)' <<<"$output"
+}
