@@ -59,6 +59,20 @@ struct fs_context *fs_context_copy(const struct fs_context *from)
     return fs;
 }
 
+int fs_unshare(void)
+{
+    struct process *process = process_self();
+    struct fs_context *fs = process->fs, *copy;
+    if (fs->refcount == 1)
+        return 0;
+    copy = fs_context_copy(fs);
+    if (!copy)
+        return -ENOMEM;
+    process->fs = copy;
+    fs_context_put(fs);
+    return 0;
+}
+
 static void replace(struct dentry **place, struct dentry *dentry)
 {
     dentry_put(*place);

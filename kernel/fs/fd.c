@@ -179,9 +179,8 @@ int fd_install_at(struct file *file, int fd, bool cloexec)
     return fd;
 }
 
-int fd_close(int fd)
+static int table_close(struct fd_table *table, int fd)
 {
-    struct fd_table *table = process_self()->files;
     if (fd < 0 || (unsigned)fd >= table->capacity || !table->files[fd])
         return -EBADF;
     struct file *file = table->files[fd];
@@ -193,12 +192,30 @@ int fd_close(int fd)
     return 0;
 }
 
-void fd_close_on_exec(void)
+int fd_close(int fd)
 {
-    struct fd_table *table = process_self()->files;
+    return table_close(process_self()->files, fd);
+}
+
+void fd_close_on_exec(struct fd_table *table)
+{
     for (unsigned word = 0; word < table->capacity / 64; word++)
         while (table->cloexec[word])
-            fd_close(word * 64 + __builtin_ctzll(table->cloexec[word]));
+            table_close(table, (int)(word * 64) + __builtin_ctzll(table->cloexec[word]));
+}
+
+int fd_unshare(void)
+{
+    struct process *process = process_self();
+    struct fd_table *table = process->files, *copy;
+    if (table->refcount == 1)
+        return 0;
+    copy = fd_table_copy(table);
+    if (!copy)
+        return -ENOMEM;
+    process->files = copy;
+    fd_table_put(table);
+    return 0;
 }
 
 int fd_for_each(struct fd_table *table, int (*fn)(int fd, struct file *file, void *arg), void *arg)
@@ -294,13 +311,9 @@ SYSCALL_DEFINE3(close_range, unsigned, first, unsigned, last, unsigned, flags)
     if ((flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) || first > last)
         return -EINVAL;
     /* CLOSE_RANGE_UNSHARE: every task of the process shares this one table, as the C libraries' threads do. */
-    if ((flags & CLOSE_RANGE_UNSHARE) && table->refcount > 1) {
-        struct fd_table *copy = fd_table_copy(table);
-        if (!copy)
-            return -ENOMEM;
-        fd_table_put(table);
-        process_self()->files = table = copy;
-    }
+    if ((flags & CLOSE_RANGE_UNSHARE) && fd_unshare() < 0)
+        return -ENOMEM;
+    table = process_self()->files;
     for (unsigned fd = first; fd <= last && fd < table->capacity; fd++) {
         if (!table->files[fd])
             continue;

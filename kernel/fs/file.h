@@ -90,7 +90,9 @@ int fd_install(struct file *file, int min, bool cloexec);
 int fd_install_at(struct file *file, int fd, bool cloexec);
 int fd_close(int fd);
 int fd_get_flags(int fd); /* FD_CLOEXEC or 0, -EBADF */
-void fd_close_on_exec(void);
+void fd_close_on_exec(struct fd_table *table);
+/* The current process gets a table that it shares with nobody. 0 or -ENOMEM. */
+must_check int fd_unshare(void);
 /* Calls fn for each open descriptor, ascending; stops when it returns non-zero, which is returned. */
 int fd_for_each(struct fd_table *table, int (*fn)(int fd, struct file *file, void *arg), void *arg);
 

@@ -18,6 +18,8 @@ struct fs_context *fs_context_new(void) must_check;
 struct fs_context *fs_context_get(struct fs_context *fs);
 void fs_context_put(struct fs_context *fs);
 struct fs_context *fs_context_copy(const struct fs_context *fs) must_check;
+/* The current process gets one that it shares with nobody. 0 or -ENOMEM. */
+must_check int fs_unshare(void);
 /* The current process's; the boot context before there is one. */
 struct fs_context *fs_current(void);
 /* As chdir(2). */

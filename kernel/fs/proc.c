@@ -70,35 +70,51 @@ static int show_meminfo(struct seq *seq, const struct pseudo_ctx *ctx)
 
 unsigned proc_running_count(void)
 {
+    const struct process *process;
     const struct task *task;
     unsigned count = 0;
 
-    TAILQ_FOREACH (task, &process_self()->threads, thread_link)
-        count += task->state == TASK_RUNNING || task->state == TASK_RUNNABLE;
+    TAILQ_FOREACH (process, &process_list, table_link)
+        TAILQ_FOREACH (task, &process->threads, thread_link)
+            count += task->state == TASK_RUNNING || task->state == TASK_RUNNABLE;
     return count;
+}
+
+static uint64_t busy_ns(void)
+{
+    struct process_usage usage;
+    size_t threads;
+
+    container_usage(&usage, &threads);
+    return usage.user_ns + usage.system_ns;
 }
 
 static int show_stat(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    uint64_t user_ns, system_ns, uptime = time_boot_ns();
+    struct process_usage usage;
+    size_t threads;
+    uint64_t uptime = time_boot_ns();
     unsigned count = vcpu_count();
-    uint64_t busy = process_cpu_ns(process_self(), &user_ns, &system_ns);
+
+    container_usage(&usage, &threads);
+    uint64_t busy = usage.user_ns + usage.system_ns;
     uint64_t idle = uptime * count > busy ? uptime * count - busy : 0;
-    unsigned long user = user_ns / NS_PER_TICK, system = system_ns / NS_PER_TICK, idle_ticks = idle / NS_PER_TICK;
+    unsigned long user = usage.user_ns / NS_PER_TICK, system = usage.system_ns / NS_PER_TICK,
+                  idle_ticks = idle / NS_PER_TICK;
 
     seq_printf(seq, "cpu  %lu 0 %lu %lu 0 0 0 0 0 0\n", user, system, idle_ticks);
     /* Time is counted by thread, not by CPU. */
     for (unsigned i = 0; i < count; i++)
         seq_printf(seq, "cpu%u %lu 0 %lu %lu 0 0 0 0 0 0\n", i, user / count, system / count, idle_ticks / count);
-    seq_printf(seq, "intr 0\nctxt 0\nbtime %lu\nprocesses 1\nprocs_running %u\nprocs_blocked 0\n",
-               (unsigned long)((time_realtime_ns() - uptime) / 1000000000), proc_running_count());
+    seq_printf(seq, "intr 0\nctxt 0\nbtime %lu\nprocesses %lu\nprocs_running %u\nprocs_blocked 0\n",
+               (unsigned long)((time_realtime_ns() - uptime) / 1000000000), (unsigned long)process_made_count(),
+               proc_running_count());
     return 0;
 }
 
 static int show_uptime(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    uint64_t up = time_boot_ns() / 10000000, user_ns, system_ns;
-    uint64_t busy = process_cpu_ns(process_self(), &user_ns, &system_ns) / 10000000;
+    uint64_t up = time_boot_ns() / 10000000, busy = busy_ns() / 10000000;
     uint64_t all = up * vcpu_count(), idle = all > busy ? all - busy : 0;
 
     seq_printf(seq, "%lu.%02lu %lu.%02lu\n", (unsigned long)(up / 100), (unsigned long)(up % 100),
@@ -111,8 +127,9 @@ static int show_loadavg(struct seq *seq, const struct pseudo_ctx *ctx)
 {
     static uint64_t last_ns, last_busy, loads[3]; /* thousandths */
     static const uint64_t periods[3] = {60, 300, 900};
-    uint64_t now = time_monotonic_ns(), user_ns, system_ns;
-    uint64_t busy = process_cpu_ns(process_self(), &user_ns, &system_ns);
+    uint64_t now = time_monotonic_ns(), busy = busy_ns();
+    struct process_usage usage;
+    size_t threads;
 
     if (now - last_ns >= 1000000000) {
         uint64_t elapsed = (now - last_ns) / 1000000000, load = (busy - last_busy) * 1000 / (now - last_ns);
@@ -127,8 +144,8 @@ static int show_loadavg(struct seq *seq, const struct pseudo_ctx *ctx)
     }
     for (size_t i = 0; i < ARRAY_COUNT(loads); i++)
         seq_printf(seq, "%lu.%02lu ", (unsigned long)(loads[i] / 1000), (unsigned long)(loads[i] % 1000 / 10));
-    seq_printf(seq, "%u/%lu %d\n", proc_running_count(), (unsigned long)process_self()->thread_count,
-               task_current()->tid);
+    container_usage(&usage, &threads);
+    seq_printf(seq, "%u/%lu %d\n", proc_running_count(), (unsigned long)threads, tid_last());
     return 0;
 }
 

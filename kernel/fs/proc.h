@@ -3,7 +3,7 @@
 #define COFRE_KERNEL_FS_PROC_H
 
 #include "kernel/fs/pseudofs.h"
-#include "kernel/process/process.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 
 /* Numbers of system calls count time in these. */
@@ -20,7 +20,7 @@ int proc_show_smaps_rollup(struct seq *seq, const struct pseudo_ctx *ctx);
 struct proc_memory {
     uint64_t total, locked, resident, anonymous, file, data, stack, text, library;
 };
-void proc_memory(struct proc_memory *ret);
+void proc_memory(const struct process *process, struct proc_memory *ret);
 /* kernel/fs/proc_fd.c */
 extern const struct pseudo_numbered proc_fds, proc_fdinfos;
 /* kernel/fs/proc_status.c */
@@ -36,10 +36,18 @@ int proc_show_cpuinfo(struct seq *seq, const struct pseudo_ctx *ctx);
 /* kernel/fs/proc_sys.c, kernel/fs/proc_net.c */
 extern const struct pseudo_entry proc_sys_entries[], proc_net_entries[];
 
-/* The thread a context means; NULL if it has ended. */
+/* The process a context means; NULL if there is none. */
+struct process *proc_process(const struct pseudo_ctx *ctx);
+/* The thread of this enclave it means; NULL if that has ended or is elsewhere. */
 struct task *proc_task(const struct pseudo_ctx *ctx);
-/* R, S or D, as ps shows it. */
-char proc_task_state(const struct task *task);
+/* The process, if the reader may look into it: 0, -ESRCH, -EACCES. */
+must_check int proc_inspect(const struct pseudo_ctx *ctx, struct process **ret_process);
+/* Does the process live, on the memory of this enclave? */
+bool proc_memory_here(const struct process *process);
+/* Text that only a process's own enclave has; 0 with nothing if it does not say. */
+int proc_show_elsewhere(struct process *process, const struct pseudo_ctx *ctx, const char *name, struct seq *seq);
+/* R, S, D, T or Z, as ps shows it. task may be NULL. */
+char proc_state(const struct process *process, const struct task *task);
 /* Tasks that run or could. */
 unsigned proc_running_count(void);
 

@@ -19,12 +19,16 @@ static int at_or_above(int fd, struct file *file, void *arg)
 
 static bool next_fd(const struct pseudo_ctx *dir, uint64_t *number)
 {
-    return fd_for_each(process_self()->files, at_or_above, number) == 1;
+    const struct process *process = proc_process(dir);
+
+    return process && process->files && fd_for_each(process->files, at_or_above, number) == 1;
 }
 
 static struct file *file_of(const struct pseudo_ctx *ctx, bool *ret_cloexec)
 {
-    return fd_table_file(process_self()->files, (int)ctx->number, ret_cloexec);
+    const struct process *process = proc_process(ctx);
+
+    return process && process->files ? fd_table_file(process->files, (int)ctx->number, ret_cloexec) : NULL;
 }
 
 static uint32_t fd_mode(const struct pseudo_ctx *ctx)
@@ -48,10 +52,15 @@ static uint32_t fd_mode(const struct pseudo_ctx *ctx)
 
 static ssize_t fd_link(const struct pseudo_ctx *ctx, char *buf, size_t size)
 {
+    struct process *process;
+    ssize_t r = proc_inspect(ctx, &process);
+
+    if (r < 0)
+        return r;
     struct file *file = file_of(ctx, NULL);
     char *text = page_alloc();
-    ssize_t r = -ENOENT;
 
+    r = -ENOENT;
     if (file && text) {
         const char *path = file_path(file, text, PAGE_SIZE);
 
@@ -68,6 +77,11 @@ static ssize_t fd_link(const struct pseudo_ctx *ctx, char *buf, size_t size)
 
 static int fd_place(const struct pseudo_ctx *ctx, struct dentry **ret_dentry)
 {
+    struct process *process;
+    int r = proc_inspect(ctx, &process);
+
+    if (r < 0)
+        return r;
     struct file *file = file_of(ctx, NULL);
 
     if (!file)

@@ -53,8 +53,23 @@ static int show_each(struct seq *seq, void (*more)(struct seq *seq, const struct
     return 0;
 }
 
+/* 1: it is here, go on. */
+static int reach(struct seq *seq, const struct pseudo_ctx *ctx, const char *name, struct process **ret_process)
+{
+    int r = proc_inspect(ctx, ret_process);
+
+    if (r < 0)
+        return r;
+    return proc_memory_here(*ret_process) ? 1 : proc_show_elsewhere(*ret_process, ctx, name, seq);
+}
+
 int proc_show_maps(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    struct process *process;
+    int r = reach(seq, ctx, "maps", &process);
+
+    if (r <= 0)
+        return r;
     return show_each(seq, NULL);
 }
 
@@ -111,18 +126,23 @@ int proc_show_smaps_rollup(struct seq *seq, const struct pseudo_ctx *ctx)
 {
     struct vma *first = vma_first(), *last = RB_MAX(vma_tree, &mm_self()->vmas);
     struct proc_memory memory;
+    struct process *process;
+    int r = reach(seq, ctx, "smaps_rollup", &process);
 
-    if (!first)
-        return 0;
-    proc_memory(&memory);
+    if (r <= 0 || !first)
+        return r < 0 ? r : 0;
+    proc_memory(process, &memory);
     seq_printf(seq, "%08lx-%08lx ---p 00000000 00:00 0 %*s[rollup]\n", (unsigned long)first->start,
                (unsigned long)last->end, 23, "");
     show_sizes(seq, memory.resident * 4, memory.anonymous * 4, memory.locked * 4);
     return 0;
 }
 
-void proc_memory(struct proc_memory *ret)
+void proc_memory(const struct process *process, struct proc_memory *ret)
 {
+    *ret = (struct proc_memory){0};
+    if (!proc_memory_here(process))
+        return;
     *ret = (struct proc_memory){.locked = mm_self()->locked_pages};
     for (struct vma *vma = vma_first(); vma; vma = vma_next(vma)) {
         uint64_t pages = (vma->end - vma->start) / PAGE_SIZE;

@@ -9,10 +9,55 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/process/inspect.h"
+#include "kernel/process/remote_ops.h"
+
+struct process *proc_process(const struct pseudo_ctx *ctx)
+{
+    return process_of(ctx->pid);
+}
 
 struct task *proc_task(const struct pseudo_ctx *ctx)
 {
-    return thread_find(ctx->tid ? ctx->tid : ctx->pid);
+    struct process *process = proc_process(ctx);
+    struct task *task = task_find(ctx->tid ? ctx->tid : ctx->pid);
+
+    if (!process || (task && task->process != process))
+        return NULL;
+    return task || ctx->tid ? task : process->leader;
+}
+
+int proc_inspect(const struct pseudo_ctx *ctx, struct process **ret_process)
+{
+    *ret_process = proc_process(ctx);
+    if (!*ret_process)
+        return -ESRCH;
+    return process_inspect_permission(*ret_process) < 0 ? -EACCES : 0;
+}
+
+bool proc_memory_here(const struct process *process)
+{
+    return !process->remote && !process->ended;
+}
+
+int proc_show_elsewhere(struct process *process, const struct pseudo_ctx *ctx, const char *name, struct seq *seq)
+{
+    if (!process->remote || process->ended || !remote_ops->proc_show)
+        return 0;
+    return remote_ops->proc_show(process, ctx->tid, name, seq);
+}
+
+char proc_state(const struct process *process, const struct task *task)
+{
+    if (process->zombie)
+        return 'Z';
+    if (!task)
+        return process->stopped ? 'T' : 'S';
+    if (task->state == TASK_RUNNING || task->state == TASK_RUNNABLE)
+        return 'R';
+    if (process->stopped)
+        return 'T';
+    return task->interruptible && !task->killable ? 'S' : 'D';
 }
 
 /* ---- memory of the process as text ---- */
@@ -35,8 +80,13 @@ static int show_user_memory(struct seq *seq, uaddr_t start, uaddr_t end)
 static int show_cmdline(struct seq *seq, const struct pseudo_ctx *ctx)
 {
     const struct mm *mm = mm_self();
+    struct process *process = proc_process(ctx);
     char last;
 
+    if (!process)
+        return -ESRCH;
+    if (!proc_memory_here(process))
+        return proc_show_elsewhere(process, ctx, "cmdline", seq);
     if (!mm->arg_end)
         return 0;
     /* Programs that rename themselves overwrite the NUL at the end and go on into the environment. */
@@ -50,13 +100,26 @@ static int show_cmdline(struct seq *seq, const struct pseudo_ctx *ctx)
 
 static int show_environ(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    struct process *process;
+    int r = proc_inspect(ctx, &process);
+
+    if (r < 0)
+        return r;
+    if (!proc_memory_here(process))
+        return proc_show_elsewhere(process, ctx, "environ", seq);
     return show_user_memory(seq, mm_self()->env_start, mm_self()->env_end);
 }
 
 static int show_auxv(struct seq *seq, const struct pseudo_ctx *ctx)
 {
     const struct mm *mm = mm_self();
+    struct process *process;
+    int r = proc_inspect(ctx, &process);
 
+    if (r < 0)
+        return r;
+    if (!proc_memory_here(process))
+        return proc_show_elsewhere(process, ctx, "auxv", seq);
     seq_write(seq, mm->auxv, mm->auxv_count * sizeof *mm->auxv);
     return 0;
 }
@@ -65,11 +128,12 @@ static int show_auxv(struct seq *seq, const struct pseudo_ctx *ctx)
 
 static int show_comm(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    const struct process *process = proc_process(ctx);
     const struct task *task = proc_task(ctx);
 
-    if (!task)
+    if (!process)
         return -ESRCH;
-    seq_printf(seq, "%s\n", task->comm);
+    seq_printf(seq, "%s\n", task ? task->comm : process->comm);
     return 0;
 }
 
@@ -79,6 +143,8 @@ static int store_comm(const struct pseudo_ctx *ctx, const char *text, size_t siz
 
     if (!task)
         return -ESRCH;
+    if (task->process != process_self())
+        return -EINVAL;
     if (size && text[size - 1] == '\n')
         size--;
     size = MIN(size, sizeof task->comm - 1);
@@ -103,47 +169,60 @@ static ssize_t link_dentry(struct dentry *dentry, char *buf, size_t size)
     return r;
 }
 
-static ssize_t link_cwd(const struct pseudo_ctx *ctx, char *buf, size_t size)
+/* The directories of a process and its program: of one that has ended there are none. */
+static int place_of(const struct pseudo_ctx *ctx, struct dentry *(*get)(struct process *process),
+                    struct dentry **ret_dentry)
 {
-    return link_dentry(process_self()->fs->cwd, buf, size);
+    struct process *process;
+    int r = proc_inspect(ctx, &process);
+
+    if (r < 0)
+        return r == -ESRCH ? -ENOENT : r;
+    *ret_dentry = get(process);
+    return *ret_dentry ? 0 : -ENOENT;
 }
 
-static int place_cwd(const struct pseudo_ctx *ctx, struct dentry **ret_dentry)
+static struct dentry *get_cwd(struct process *process)
 {
-    *ret_dentry = dentry_get(process_self()->fs->cwd);
-    return 0;
+    return process->fs ? dentry_get(process->fs->cwd) : NULL;
 }
 
-static ssize_t link_root(const struct pseudo_ctx *ctx, char *buf, size_t size)
+static struct dentry *get_root(struct process *process)
 {
-    return link_dentry(process_self()->fs->root, buf, size);
+    return process->fs ? dentry_get(process->fs->root) : NULL;
 }
 
-static int place_root(const struct pseudo_ctx *ctx, struct dentry **ret_dentry)
+static struct dentry *get_exe(struct process *process)
 {
-    *ret_dentry = dentry_get(process_self()->fs->root);
-    return 0;
+    return process->exe ? file_dentry_get(process->exe) : NULL;
 }
 
-static int place_exe(const struct pseudo_ctx *ctx, struct dentry **ret_dentry)
+static ssize_t link_place(int r, struct dentry *dentry, char *buf, size_t size)
 {
-    if (!process_self()->exe)
-        return -ENOENT;
-    *ret_dentry = file_dentry_get(process_self()->exe);
-    return *ret_dentry ? 0 : -ENOMEM;
-}
-
-static ssize_t link_exe(const struct pseudo_ctx *ctx, char *buf, size_t size)
-{
-    struct dentry *dentry;
-    ssize_t r = place_exe(ctx, &dentry);
+    ssize_t length;
 
     if (r < 0)
         return r;
-    r = link_dentry(dentry, buf, size);
+    length = link_dentry(dentry, buf, size);
     dentry_put(dentry);
-    return r;
+    return length;
 }
+
+#define PLACE(name)                                                                                                    \
+    static int place_##name(const struct pseudo_ctx *ctx, struct dentry **ret_dentry)                                  \
+    {                                                                                                                  \
+        return place_of(ctx, get_##name, ret_dentry);                                                                  \
+    }                                                                                                                  \
+    static ssize_t link_##name(const struct pseudo_ctx *ctx, char *buf, size_t size)                                   \
+    {                                                                                                                  \
+        struct dentry *dentry;                                                                                         \
+        int r = place_of(ctx, get_##name, &dentry);                                                                    \
+                                                                                                                       \
+        return link_place(r, dentry, buf, size);                                                                       \
+    }
+PLACE(cwd)
+PLACE(exe)
+PLACE(root)
 
 /* Namespaces are those of the container; their names do not change. */
 static ssize_t link_namespace(const struct pseudo_ctx *ctx, char *buf, size_t size, const char *name, unsigned number)
@@ -200,9 +279,13 @@ static void limit_text(char text[24], uint64_t value)
 
 static int show_limits(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    const struct process *process = proc_process(ctx);
+
+    if (!process)
+        return -ESRCH;
     seq_printf(seq, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
     for (size_t i = 0; i < ARRAY_COUNT(limit_names); i++) {
-        const struct rlimit64 *limit = &process_self()->limits[limit_names[i].resource];
+        const struct rlimit64 *limit = &process->limits[limit_names[i].resource];
         char soft[24], hard[24];
 
         limit_text(soft, limit->rlim_cur);
@@ -217,7 +300,11 @@ static int show_limits(struct seq *seq, const struct pseudo_ctx *ctx)
 
 static int show_oom_score_adj(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    seq_printf(seq, "%d\n", process_self()->oom_score_adj);
+    const struct process *process = proc_process(ctx);
+
+    if (!process)
+        return -ESRCH;
+    seq_printf(seq, "%d\n", process->oom_score_adj);
     return 0;
 }
 
@@ -242,24 +329,30 @@ static int parse_int(const char *text, size_t size, int *ret)
 /* Lowering one's own score needs CAP_SYS_RESOURCE (24). */
 static int store_oom_score_adj(const struct pseudo_ctx *ctx, const char *text, size_t size)
 {
+    struct process *process = proc_process(ctx);
     int value, r = parse_int(text, size, &value);
 
     if (r < 0)
         return r;
+    if (!process)
+        return -ESRCH;
     if (value < OOM_SCORE_ADJ_MIN || value > OOM_SCORE_ADJ_MAX)
         return -EINVAL;
-    if (value < process_self()->oom_score_adj && !process_capable(24))
+    if (value < process->oom_score_adj && !process_capable(24))
         return -EACCES;
-    process_self()->oom_score_adj = value;
+    process->oom_score_adj = value;
     return 0;
 }
 
 static int show_oom_score(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    const struct process *process = proc_process(ctx);
     const struct mm *mm = mm_self();
     int64_t score = (int64_t)(mm->committed_pages * 1000 / MAX(mm->limit_pages, (uint64_t)1));
 
-    score += process_self()->oom_score_adj;
+    if (!process)
+        return -ESRCH;
+    score += process->oom_score_adj;
     /* As Linux scales it: 666 is an average. */
     seq_printf(seq, "%ld\n", (long)(MAX(score, (int64_t)0) * 2 / 3 + 666 * (score >= 0)));
     return 0;
@@ -273,7 +366,12 @@ static int show_id_map(struct seq *seq, const struct pseudo_ctx *ctx)
 
 static int show_personality(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    seq_printf(seq, "%08x\n", process_self()->personality);
+    struct process *process;
+    int r = proc_inspect(ctx, &process);
+
+    if (r < 0)
+        return r;
+    seq_printf(seq, "%08x\n", process->personality);
     return 0;
 }
 
@@ -324,9 +422,19 @@ static const struct pseudo_entry task_entry = {.mode = S_IFDIR | 0555, .owned = 
 
 static bool next_task(const struct pseudo_ctx *dir, uint64_t *number)
 {
+    const struct process *process = proc_process(dir);
     const struct task *task, *best = NULL;
 
-    TAILQ_FOREACH (task, &process_self()->threads, thread_link)
+    if (!process)
+        return false;
+    /* Of those elsewhere and of zombies only the first thread is known. */
+    if (TAILQ_EMPTY(&process->threads)) {
+        bool found = (uint64_t)process->pid >= *number;
+
+        *number = (uint64_t)process->pid;
+        return found;
+    }
+    TAILQ_FOREACH (task, &process->threads, thread_link)
         if ((uint64_t)task->tid >= *number && (!best || task->tid < best->tid))
             best = task;
     if (best)
@@ -347,9 +455,9 @@ static const struct pseudo_entry process_entry = {.mode = S_IFDIR | 0555, .owned
 
 static bool next_process(const struct pseudo_ctx *dir, uint64_t *number)
 {
-    const struct process *process = process_self();
+    const struct process *process = process_next((int)*number - 1);
 
-    if (!process || (uint64_t)process->pid < *number)
+    if (*number > INT32_MAX || !process)
         return false;
     *number = (uint64_t)process->pid;
     return true;
@@ -358,7 +466,7 @@ static bool next_process(const struct pseudo_ctx *dir, uint64_t *number)
 /* /proc/TID is there, but not listed. */
 static bool is_thread(const struct pseudo_ctx *dir, uint64_t number)
 {
-    return process_self() && thread_find((int)number) != NULL;
+    return number <= INT32_MAX && process_of((int)number) != NULL;
 }
 
 static void bind_process(struct pseudo_ctx *child, uint64_t number)

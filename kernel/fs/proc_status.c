@@ -1,6 +1,7 @@
 /* /proc/PID/status, stat and statm. */
 #include <asm-generic/errno.h>
 #include <linux/capability.h>
+#include <linux/signal.h>
 
 #include "kernel/fs/fs_context.h"
 #include "kernel/fs/proc.h"
@@ -9,15 +10,6 @@
 #include "kernel/process/signal.h"
 #include "kernel/sched/time.h"
 
-char proc_task_state(const struct task *task)
-{
-    if (task->state == TASK_RUNNING || task->state == TASK_RUNNABLE)
-        return 'R';
-    if (process_self()->stopped)
-        return 'T';
-    return task->interruptible ? 'S' : 'D';
-}
-
 static const char *state_name(char state)
 {
     switch (state) {
@@ -25,6 +17,8 @@ static const char *state_name(char state)
         return "running";
     case 'T':
         return "stopped";
+    case 'Z':
+        return "zombie";
     case 'S':
         return "sleeping";
     default:
@@ -33,11 +27,11 @@ static const char *state_name(char state)
 }
 
 /* Signals with handlers, and ignored ones. */
-static void signal_sets(sigset64_t *ret_ignored, sigset64_t *ret_caught)
+static void signal_sets(const struct process *process, sigset64_t *ret_ignored, sigset64_t *ret_caught)
 {
     *ret_ignored = *ret_caught = 0;
     for (int i = 0; i < SIGNAL_MAX; i++) {
-        uint64_t handler = process_self()->actions[i].handler;
+        uint64_t handler = process->actions[i].handler;
 
         if (handler == 1)
             *ret_ignored |= 1ULL << i;
@@ -46,13 +40,11 @@ static void signal_sets(sigset64_t *ret_ignored, sigset64_t *ret_caught)
     }
 }
 
-static void show_ids(struct seq *seq, const struct task *task)
+static void show_ids(struct seq *seq, const struct process *process, int tid)
 {
-    const struct process *process = task->process;
     const struct credentials *c = &process->credentials;
 
-    seq_printf(seq, "Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", process->pid, task->tid,
-               process->ppid);
+    seq_printf(seq, "Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", process->pid, tid, process->ppid);
     seq_printf(seq, "Uid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid, c->fsuid);
     seq_printf(seq, "Gid:\t%u\t%u\t%u\t%u\n", c->gid, c->egid, c->sgid, c->fsgid);
     seq_printf(seq, "FDSize:\t%u\nGroups:\t", 64u);
@@ -60,17 +52,17 @@ static void show_ids(struct seq *seq, const struct task *task)
         seq_printf(seq, "%u ", c->groups[i]);
     if (!c->group_count)
         seq_printf(seq, " ");
-    seq_printf(seq, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", process->pid, task->tid, process->pgid,
+    seq_printf(seq, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", process->pid, tid, process->pgid,
                process->sid);
 }
 
-static void show_memory(struct seq *seq)
+static void show_memory(struct seq *seq, const struct process *process)
 {
     struct proc_memory memory;
     unsigned long peak;
 
-    proc_memory(&memory);
-    peak = mm_self()->committed_pages_max;
+    proc_memory(process, &memory);
+    peak = proc_memory_here(process) ? mm_self()->committed_pages_max : process->resident_max;
     const struct {
         const char *name;
         unsigned long pages;
@@ -97,17 +89,21 @@ static void show_memory(struct seq *seq)
         seq_printf(seq, "%s:\t%8lu kB\n", rows[i].name, rows[i].pages * 4);
 }
 
-static void show_signals(struct seq *seq, const struct task *task)
+static unsigned long thread_count(const struct process *process)
 {
-    const struct process *process = task->process;
+    return process->remote ? 1 : process->thread_count;
+}
+
+static void show_signals(struct seq *seq, const struct process *process, const struct task *task)
+{
     sigset64_t ignored, caught;
 
-    signal_sets(&ignored, &caught);
-    seq_printf(seq, "Threads:\t%lu\nSigQ:\t%lu/%lu\n", (unsigned long)process->thread_count,
-               (unsigned long)process->queued_count, (unsigned long)process->limits[RLIMIT_SIGPENDING].rlim_cur);
+    signal_sets(process, &ignored, &caught);
+    seq_printf(seq, "Threads:\t%lu\nSigQ:\t%lu/%lu\n", thread_count(process), (unsigned long)process->queued_count,
+               (unsigned long)process->limits[RLIMIT_SIGPENDING].rlim_cur);
     seq_printf(seq, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
-               (unsigned long)task->signals.pending.set, (unsigned long)process->pending.set,
-               (unsigned long)task->signals.blocked, (unsigned long)ignored, (unsigned long)caught);
+               (unsigned long)(task ? task->signals.pending.set : 0), (unsigned long)process->pending.set,
+               (unsigned long)(task ? task->signals.blocked : 0), (unsigned long)ignored, (unsigned long)caught);
 }
 
 static void show_cpus(struct seq *seq)
@@ -122,39 +118,46 @@ static void show_cpus(struct seq *seq)
 
 int proc_show_status(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    const struct process *process = proc_process(ctx);
     const struct task *task = proc_task(ctx);
-    const struct credentials *c = &process_self()->credentials;
     char state;
 
-    if (!task)
+    if (!process || (ctx->tid && !task))
         return -ESRCH;
-    state = proc_task_state(task);
-    seq_printf(seq, "Name:\t%s\nUmask:\t%04o\nState:\t%c (%s)\n", task->comm, task->process->fs->umask, state,
-               state_name(state));
-    show_ids(seq, task);
-    show_memory(seq);
-    seq_printf(seq, "CoreDumping:\t0\nTHP_enabled:\t0\n");
-    show_signals(seq, task);
+    const struct credentials *c = &process->credentials;
+    state = proc_state(process, task);
+    seq_printf(seq, "Name:\t%s\n", task ? task->comm : process->comm);
+    if (process->fs)
+        seq_printf(seq, "Umask:\t%04o\n", process->fs->umask);
+    seq_printf(seq, "State:\t%c (%s)\n", state, state_name(state));
+    show_ids(seq, process, task ? task->tid : process->pid);
+    if (!process->zombie) {
+        show_memory(seq, process);
+        seq_printf(seq, "CoreDumping:\t0\nTHP_enabled:\t0\n");
+    }
+    show_signals(seq, process, task);
     seq_printf(seq, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n",
                (unsigned long)c->cap_inheritable, (unsigned long)c->cap_permitted, (unsigned long)c->cap_effective,
                (unsigned long)c->cap_bounding, (unsigned long)c->cap_ambient);
-    seq_printf(seq, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", task->process->no_new_privs);
+    seq_printf(seq, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", process->no_new_privs);
     show_cpus(seq);
     seq_printf(seq, "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
     return 0;
 }
 
 /* Of a thread, or of the whole process. */
-static void cpu_ticks(const struct pseudo_ctx *ctx, const struct task *task, unsigned long *ret_user,
+static void cpu_ticks(const struct process *process, const struct task *thread, unsigned long *ret_user,
                       unsigned long *ret_system)
 {
     uint64_t user_ns, system_ns;
 
-    if (ctx->tid) {
-        user_ns = task->user_ns;
-        system_ns = task->system_ns;
+    if (thread) {
+        uint64_t all = thread_cpu_ns(thread);
+
+        system_ns = MIN(thread->system_ns, all);
+        user_ns = all - system_ns;
     } else {
-        process_cpu_ns(task->process, &user_ns, &system_ns);
+        process_cpu_ns(process, &user_ns, &system_ns);
     }
     *ret_user = user_ns / NS_PER_TICK;
     *ret_system = system_ns / NS_PER_TICK;
@@ -162,39 +165,48 @@ static void cpu_ticks(const struct pseudo_ctx *ctx, const struct task *task, uns
 
 int proc_show_stat(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    static const struct mm none;
+    const struct process *process = proc_process(ctx);
     const struct task *task = proc_task(ctx);
-    const struct mm *mm = mm_self();
-    const struct tty *tty = tty_controlling();
-    const struct process *process;
     struct proc_memory memory;
     unsigned long user, system;
     sigset64_t ignored, caught;
 
-    if (!task)
+    if (!process || (ctx->tid && !task))
         return -ESRCH;
-    process = task->process;
-    proc_memory(&memory);
-    signal_sets(&ignored, &caught);
-    cpu_ticks(ctx, task, &user, &system);
-    seq_printf(seq, "%d (%s) %c %d %d %d %d %d 4194560 0 0 0 0 %lu %lu 0 0 20 %d %lu 0 %lu ", task->tid, task->comm,
-               proc_task_state(task), process->ppid, process->pgid, process->sid, tty ? (int)tty->rdev : 0,
-               tty ? tty->foreground : -1, user, system, task->nice, (unsigned long)process->thread_count,
-               (unsigned long)(process->start_ns / NS_PER_TICK));
-    seq_printf(seq, "%lu %lu %lu 0 0 %lu 0 0 %lu %lu %lu %lu 0 0 0 17 0 0 0 0 0 0 0 0 %lu %lu %lu %lu %lu 0\n",
+    const struct mm *mm = proc_memory_here(process) ? mm_self() : &none;
+    const struct tty *tty = process->tty;
+    const struct process_usage *children = &process->children_usage;
+    proc_memory(process, &memory);
+    signal_sets(process, &ignored, &caught);
+    cpu_ticks(process, ctx->tid ? task : NULL, &user, &system);
+    seq_printf(seq, "%d (%s) %c %d %d %d %d %d 4194560 0 0 0 0 %lu %lu %lu %lu 20 %d %lu 0 %lu ",
+               task ? task->tid : process->pid, task ? task->comm : process->comm, proc_state(process, task),
+               process->ppid, process->pgid, process->sid, tty ? (int)tty->rdev : 0, tty ? tty->foreground : -1, user,
+               system, (unsigned long)(children->user_ns / NS_PER_TICK),
+               (unsigned long)(children->system_ns / NS_PER_TICK), task ? task->nice : process->nice,
+               thread_count(process), (unsigned long)(process->start_ns / NS_PER_TICK));
+    seq_printf(seq, "%lu %lu %lu 0 0 %lu 0 0 %lu %lu %lu %lu 0 0 0 %d 0 0 0 0 0 0 0 0 %lu %lu %lu %lu %lu %d\n",
                (unsigned long)(memory.total * PAGE_SIZE), (unsigned long)memory.resident,
                (unsigned long)process->limits[RLIMIT_RSS].rlim_cur, (unsigned long)mm->start_stack,
-               (unsigned long)(task->signals.pending.set & 0x7fffffff),
-               (unsigned long)(task->signals.blocked & 0x7fffffff), (unsigned long)(ignored & 0x7fffffff),
-               (unsigned long)(caught & 0x7fffffff), (unsigned long)mm->brk_start, (unsigned long)mm->arg_start,
-               (unsigned long)mm->arg_end, (unsigned long)mm->env_start, (unsigned long)mm->env_end);
+               (unsigned long)(task ? task->signals.pending.set & 0x7fffffff : 0),
+               (unsigned long)(task ? task->signals.blocked & 0x7fffffff : 0), (unsigned long)(ignored & 0x7fffffff),
+               (unsigned long)(caught & 0x7fffffff), process->parent ? process->exit_signal : SIGCHLD,
+               (unsigned long)mm->brk_start, (unsigned long)mm->arg_start, (unsigned long)mm->arg_end,
+               (unsigned long)mm->env_start, (unsigned long)mm->env_end, process->zombie ? process->exit_status : 0);
     return 0;
 }
 
 int proc_show_statm(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    struct process *process = proc_process(ctx);
     struct proc_memory memory;
 
-    proc_memory(&memory);
+    if (!process)
+        return -ESRCH;
+    if (process->remote && !process->ended)
+        return proc_show_elsewhere(process, ctx, "statm", seq);
+    proc_memory(process, &memory);
     seq_printf(seq, "%lu %lu %lu %lu 0 %lu 0\n", (unsigned long)memory.total, (unsigned long)memory.resident,
                (unsigned long)memory.file, (unsigned long)memory.text, (unsigned long)(memory.data + memory.stack));
     return 0;

@@ -20,13 +20,13 @@
 
 static int show_hostname(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    seq_printf(seq, "%s\n", process_self()->hostname);
+    seq_printf(seq, "%s\n", container_hostname);
     return 0;
 }
 
 static int show_domainname(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    seq_printf(seq, "%s\n", process_self()->domainname[0] ? process_self()->domainname : "(none)");
+    seq_printf(seq, "(none)\n");
     return 0;
 }
 

@@ -8,7 +8,7 @@
 
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
-#include "kernel/process/process.h"
+#include "kernel/process/table.h"
 
 struct pseudo_inode {
     struct inode inode;
@@ -98,9 +98,11 @@ static struct inode *inode_make(struct super_block *sb, const struct pseudo_entr
     inode_init(inode, sb, &file_inode_ops, entry->mode_of ? entry->mode_of(ctx) : entry->mode);
     inode->ino = inode_number(sb, entry, ctx);
     inode->uid = inode->gid = 0;
-    if (entry->owned && process_self()) {
-        inode->uid = process_self()->credentials.euid;
-        inode->gid = process_self()->credentials.egid;
+    const struct process *owner = ctx->pid ? process_of(ctx->pid) : process_self();
+
+    if (entry->owned && owner) {
+        inode->uid = owner->credentials.euid;
+        inode->gid = owner->credentials.egid;
     }
     switch (inode->mode & S_IFMT) {
     case S_IFDIR:

@@ -54,7 +54,7 @@ struct pseudo_entry {
     /* devices */
     uint64_t rdev;
     bool rdev_numbered; /* ctx->number is added */
-    /* owned by the process's user, as files of /proc/PID */
+    /* owned by the user of ctx->pid's process (0: the reader's), as files of /proc/PID */
     bool owned;
     /* may not be looked at by all: 0 or -errno */
     uint32_t (*mode_of)(const struct pseudo_ctx *ctx);

@@ -5,7 +5,7 @@
 #include "kernel/boot/boot.h"
 #include "kernel/fs/pseudofs.h"
 #include "kernel/mm/mm.h"
-#include "kernel/process/process.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 
 #define VALUE(n, t)                                                                                                    \
@@ -264,22 +264,33 @@ static int show_memory_peak(struct seq *seq, const struct pseudo_ctx *ctx)
 
 static int show_procs(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    seq_printf(seq, "%d\n", process_self()->pid);
+    const struct process *process = NULL;
+
+    while ((process = process_next(process ? process->pid : 0)) != NULL)
+        if (!process->zombie)
+            seq_printf(seq, "%d\n", process->pid);
     return 0;
 }
 
 static int show_pids_current(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    seq_printf(seq, "%lu\n", (unsigned long)process_self()->thread_count);
+    struct process_usage usage;
+    size_t threads;
+
+    container_usage(&usage, &threads);
+    seq_printf(seq, "%lu\n", (unsigned long)threads);
     return 0;
 }
 
 static int show_cpu_stat(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    uint64_t user_ns, system_ns, all = process_cpu_ns(process_self(), &user_ns, &system_ns);
+    struct process_usage usage;
+    size_t threads;
 
-    seq_printf(seq, "usage_usec %lu\nuser_usec %lu\nsystem_usec %lu\n", (unsigned long)(all / 1000),
-               (unsigned long)(user_ns / 1000), (unsigned long)(system_ns / 1000));
+    container_usage(&usage, &threads);
+    seq_printf(seq, "usage_usec %lu\nuser_usec %lu\nsystem_usec %lu\n",
+               (unsigned long)((usage.user_ns + usage.system_ns) / 1000), (unsigned long)(usage.user_ns / 1000),
+               (unsigned long)(usage.system_ns / 1000));
     return 0;
 }
 

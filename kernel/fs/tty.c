@@ -1,4 +1,4 @@
-/* Terminals as files: reading, writing, ioctls, sessions. */
+/* Terminals as files: reading, writing, ioctls. Sessions are in tty_session.c. */
 #include "kernel/fs/tty.h"
 
 #include <asm-generic/errno.h>
@@ -12,9 +12,6 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
-#include "kernel/process/process.h"
-#include "kernel/process/signal.h"
-#include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 
 static const struct termios2 default_termios = {
@@ -39,9 +36,6 @@ static const struct termios2 default_termios = {
     .c_ispeed = 38400,
     .c_ospeed = 38400,
 };
-
-/* The controlling terminal of the one session there is. */
-static struct tty *controlling;
 
 struct tty *tty_new(const struct tty_driver *driver, void *private, uint64_t rdev)
 {
@@ -71,42 +65,15 @@ void tty_put(struct tty *tty)
         kfree(tty);
 }
 
-struct tty *tty_controlling(void)
-{
-    const struct process *process = process_self();
-
-    return controlling && process && controlling->session == process->sid ? controlling : NULL;
-}
-
-static void set_controlling(struct tty *tty)
-{
-    const struct process *process = process_self();
-
-    if (controlling)
-        tty_put(controlling);
-    controlling = tty_get(tty);
-    tty->session = process->sid;
-    tty->foreground = process->pgid;
-}
-
-static void drop_controlling(struct tty *tty)
-{
-    tty->session = tty->foreground = 0;
-    controlling = NULL;
-    tty_put(tty);
-}
-
 int tty_open(struct tty *tty, struct file *file)
 {
-    const struct process *process = process_self();
-
     if (tty->hung_up)
         return -EIO;
     file->private = tty_get(tty);
     tty->slaves++;
     tty->opened = true;
-    if (!(file->flags & O_NOCTTY) && process && process->pid == process->sid && !tty_controlling() && !tty->session)
-        set_controlling(tty);
+    if (!(file->flags & O_NOCTTY))
+        tty_acquire(tty);
     return 0;
 }
 
@@ -121,20 +88,10 @@ static void tty_release(struct file *file)
 
 void tty_hangup(struct tty *tty)
 {
-    const struct process *process = process_self();
-
     if (tty->hung_up)
         return;
     tty->hung_up = true;
-    if (tty->session && process && process->sid == tty->session) {
-        struct signal_source source = {.signal = SIGHUP, .code = SI_KERNEL};
-
-        signal_send_process(process_self(), &source);
-        source.signal = SIGCONT;
-        signal_send_process(process_self(), &source);
-    }
-    if (tty == controlling)
-        drop_controlling(tty);
+    tty_session_hangup(tty);
     wake_up_all(&tty->read_wait, EPOLLIN | EPOLLHUP);
     wake_up_all(&tty->write_wait, EPOLLOUT | EPOLLHUP);
 }
@@ -241,26 +198,11 @@ static ssize_t read_raw(struct tty *tty, struct file *file, struct iov_iter *to)
     }
 }
 
-/* Reading in the background stops a job; who cannot be stopped gets an error. */
-static int check_background(struct tty *tty, int signal)
-{
-    struct process *process = process_self();
-    struct signal_source source = {.signal = signal, .code = SI_KERNEL};
-
-    if (tty != tty_controlling() || !tty->foreground || tty->foreground == process->pgid)
-        return 0;
-    if (process->actions[signal - 1].handler == 1 /* SIG_IGN */ ||
-        (task_current()->signals.blocked & SIGNAL_BIT(signal)))
-        return signal == SIGTTIN ? -EIO : 0;
-    signal_send_process(process, &source);
-    return -ERESTARTSYS;
-}
-
 static ssize_t tty_read(struct file *file, struct iov_iter *to, file_off_t *pos)
 {
     struct tty *tty = file->private;
     ssize_t done;
-    int r = check_background(tty, SIGTTIN);
+    int r = tty_check_background(tty, SIGTTIN);
 
     if (r < 0)
         return r;
@@ -320,7 +262,7 @@ static ssize_t tty_write(struct file *file, struct iov_iter *from, file_off_t *p
 {
     struct tty *tty = file->private;
     ssize_t done = 0;
-    int r = tty->termios.c_lflag & TOSTOP ? check_background(tty, SIGTTOU) : 0;
+    int r = tty->termios.c_lflag & TOSTOP ? tty_check_background(tty, SIGTTOU) : 0;
 
     while (r == 0 && from->count) {
         uint8_t chunk[128];
@@ -381,7 +323,10 @@ static void set_termios(struct tty *tty, const struct termios2 *termios)
 static int64_t ioctl_set_termios(struct tty *tty, uint64_t arg, size_t size, bool flush)
 {
     struct termios2 termios = tty->termios;
+    int r = tty_check_background(tty, SIGTTOU);
 
+    if (r < 0)
+        return r;
     if (copy_from_user(&termios, arg, size) < 0)
         return -EFAULT;
     if (flush)
@@ -436,41 +381,6 @@ int64_t tty_ioctl_common(struct tty *tty, unsigned command, uint64_t arg)
     }
 }
 
-static int64_t ioctl_session(struct tty *tty, unsigned command, uint64_t arg)
-{
-    const struct process *process = process_self();
-    uint32_t value;
-
-    if (command == TIOCSCTTY) {
-        if (tty->session == process->sid)
-            return 0;
-        if (process->pid != process->sid || tty_controlling() || tty->session)
-            return -EPERM;
-        set_controlling(tty);
-        return 0;
-    }
-    if (tty != tty_controlling())
-        return -ENOTTY;
-    switch (command) {
-    case TIOCGPGRP:
-        return put_user32(arg, (uint32_t)tty->foreground);
-    case TIOCGSID:
-        return put_user32(arg, (uint32_t)tty->session);
-    case TIOCSPGRP:
-        if (get_user32(&value, arg) < 0)
-            return -EFAULT;
-        if ((int)value < 0)
-            return -EINVAL;
-        if ((int)value != process->pgid)
-            return -ESRCH;
-        tty->foreground = (int)value;
-        return 0;
-    default: /* TIOCNOTTY */
-        drop_controlling(tty);
-        return 0;
-    }
-}
-
 static uint32_t bytes_readable(const struct tty *tty)
 {
     uint32_t bytes = 0;
@@ -482,6 +392,10 @@ static uint32_t bytes_readable(const struct tty *tty)
 
 static int64_t ioctl_flush(struct tty *tty, uint64_t what)
 {
+    int r = tty_check_background(tty, SIGTTOU);
+
+    if (r < 0)
+        return r;
     if (what > TCIOFLUSH)
         return -EINVAL;
     if (what != TCOFLUSH)
@@ -491,6 +405,10 @@ static int64_t ioctl_flush(struct tty *tty, uint64_t what)
 
 static int64_t ioctl_flow(struct tty *tty, uint64_t what)
 {
+    int r = tty_check_background(tty, SIGTTOU);
+
+    if (r < 0)
+        return r;
     switch (what) {
     case TCOOFF:
         tty->stopped = true;
@@ -519,7 +437,7 @@ static int64_t tty_ioctl(struct file *file, unsigned command, uint64_t arg)
     case TIOCGPGRP:
     case TIOCSPGRP:
     case TIOCGSID:
-        return ioctl_session(tty, command, arg);
+        return tty_session_ioctl(tty, command, arg);
     case FIONREAD:
         return put_user32(arg, bytes_readable(tty));
     case TIOCOUTQ:

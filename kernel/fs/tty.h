@@ -64,6 +64,22 @@ void tty_set_winsize(struct tty *tty, uint16_t rows, uint16_t columns, uint16_t 
 int tty_open(struct tty *tty, struct file *file);
 /* The current process's controlling terminal, or NULL (borrowed). */
 struct tty *tty_controlling(void);
+
+/* kernel/fs/tty_session.c */
+struct process;
+/* The process has no terminal any more. */
+void tty_forget(struct process *process);
+/* Opening: a session leader without a terminal gets this one, if it is nobody's. */
+void tty_acquire(struct tty *tty);
+/* The far side is gone: its session loses it, the leader is told. */
+void tty_session_hangup(struct tty *tty);
+/* A session leader ends: its terminal is nobody's then, the foreground group is told. */
+void tty_session_ends(struct process *leader);
+/* Reading (SIGTTIN), and writing and settings (SIGTTOU), from the background: 0 = go on, -ERESTARTSYS = its group was
+ * told to stop, -EIO = it cannot be. */
+must_check int tty_check_background(struct tty *tty, int signal);
+/* TIOCSCTTY, TIOCNOTTY, TIOCGPGRP, TIOCSPGRP, TIOCGSID. */
+int64_t tty_session_ioctl(struct tty *tty, unsigned command, uint64_t arg);
 /* ioctls that masters share with slaves: -ENOTTY if unknown. */
 int64_t tty_ioctl_common(struct tty *tty, unsigned command, uint64_t arg);
 

@@ -248,15 +248,6 @@ static bool edit(struct tty *tty, uint8_t c)
 
 /* ---- in ---- */
 
-void tty_signal(struct tty *tty, int signal)
-{
-    struct process *process = process_self();
-    struct signal_source source = {.signal = signal, .code = SI_KERNEL};
-
-    if (process && tty->foreground && tty->foreground == process->pgid)
-        signal_send_process(process, &source);
-}
-
 static bool signal_char(struct tty *tty, uint8_t c)
 {
     int signal;

@@ -1,10 +1,11 @@
-/* process_vm_readv and process_vm_writev, of the one process there is. */
+/* process_vm_readv and process_vm_writev, of processes on the memory of this enclave. */
 #include <asm-generic/errno.h>
 
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/mm/uio.h"
-#include "kernel/process/process.h"
+#include "kernel/process/inspect.h"
+#include "kernel/process/table.h"
 #include "kernel/syscalls/syscall.h"
 
 /* Move bytes between two iterators through a page of the kernel's. */
@@ -21,6 +22,15 @@ static size_t move_bytes(struct iov_iter *from, struct iov_iter *to, void *buf)
         if (put == 0 || put < wanted)
             return done;
     }
+}
+
+static int may_reach(int pid)
+{
+    const struct process *process = process_of(pid);
+
+    if (!process || process->exiting)
+        return -ESRCH;
+    return process->remote ? -EPERM : process_inspect_permission(process);
 }
 
 static int64_t process_vm(int pid, uaddr_t local, size_t local_count, uaddr_t remote, size_t remote_count,
@@ -40,7 +50,7 @@ static int64_t process_vm(int pid, uaddr_t local, size_t local_count, uaddr_t re
     r = iov_import(remote, remote_count, fast_remote, &remote_segments);
     if (r < 0)
         goto release_local;
-    r = pid == process_self()->pid ? 0 : -ESRCH;
+    r = may_reach(pid);
     buf = r == 0 ? page_alloc() : NULL;
     if (r == 0 && !buf)
         r = -ENOMEM;

@@ -9,6 +9,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/credentials.h"
+#include "kernel/process/table.h"
 #include "kernel/syscalls/syscall.h"
 
 /* Words of data for a header version; 0 if unknown, in which case the header gets the preferred version. */
@@ -31,9 +32,9 @@ static int header_read(uaddr_t user_header, struct __user_cap_header_struct *ret
     }
 }
 
-static bool is_self(int pid)
+static struct process *process_named(int pid)
 {
-    return pid == 0 || pid == process_self()->pid || thread_find(pid) != NULL;
+    return pid == 0 ? process_self() : process_of(pid);
 }
 
 SYSCALL_DEFINE2(capget, uaddr_t, user_header, uaddr_t, user_data)
@@ -47,11 +48,12 @@ SYSCALL_DEFINE2(capget, uaddr_t, user_header, uaddr_t, user_data)
         return r;
     if (header.pid < 0)
         return -EINVAL;
-    if (!is_self(header.pid))
+    const struct process *process = process_named(header.pid);
+    if (!process)
         return -ESRCH;
     if (!user_data)
         return 0;
-    const struct credentials *c = &process_self()->credentials;
+    const struct credentials *c = &process->credentials;
     struct __user_cap_data_struct data[2];
     for (unsigned i = 0; i < 2; i++) {
         data[i].effective = (uint32_t)(c->cap_effective >> (32 * i));
@@ -69,7 +71,7 @@ SYSCALL_DEFINE2(capset, uaddr_t, user_header, uaddr_t, user_data)
     int r = header_read(user_header, &header, &words);
     if (r < 0)
         return r;
-    if (!is_self(header.pid))
+    if (process_named(header.pid) != process_self())
         return -EPERM;
     if (copy_from_user(data, user_data, words * sizeof data[0]) < 0)
         return -EFAULT;

@@ -7,6 +7,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/clock.h"
 #include "kernel/process/process.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
@@ -79,34 +80,53 @@ uint64_t clock_deadline_at(int clock, uint64_t ns)
     return ns <= now ? monotonic : clock_deadline_after(ns - now);
 }
 
-static int cpu_clock_read(int clock, uint64_t *ret_ns)
+static int thread_clock_read(const struct task *task, int kind, uint64_t *ret_ns)
 {
-    int id = ~(clock >> 3);
-    int kind = clock & CPUCLOCK_KIND;
-    struct process *process = process_self();
-    if (kind > CPUCLOCK_SCHED)
+    if (!task)
         return -EINVAL;
-    if (clock & CPUCLOCK_PER_THREAD) {
-        struct task *task = id == 0 ? task_current() : thread_find(id);
-        if (!task)
-            return -EINVAL;
-        *ret_ns = kind == CPUCLOCK_VIRT ? task->user_ns : thread_cpu_ns(task);
-        return 0;
-    }
-    if (id != 0 && id != process->pid)
-        return -EINVAL;
+    uint64_t all = thread_cpu_ns(task);
+    *ret_ns = kind == CPUCLOCK_VIRT ? all - MIN(task->system_ns, all) : all;
+    return 0;
+}
+
+static int process_clock_read(const struct process *process, int kind, uint64_t *ret_ns)
+{
     uint64_t user, system;
+    if (!process)
+        return -EINVAL;
     uint64_t all = process_cpu_ns(process, &user, &system);
     *ret_ns = kind == CPUCLOCK_VIRT ? user : all;
     return 0;
 }
 
+/* Anybody's process clock can be read, but only one's own threads'. */
+static int cpu_clock_read(int clock, uint64_t *ret_ns)
+{
+    int id = ~(clock >> 3), kind = clock & CPUCLOCK_KIND;
+    if (kind > CPUCLOCK_SCHED)
+        return -EINVAL;
+    if (clock & CPUCLOCK_PER_THREAD)
+        return thread_clock_read(id == 0 ? task_current() : thread_find(id), kind, ret_ns);
+    return process_clock_read(id == 0 ? process_self() : process_find(id), kind, ret_ns);
+}
+
+int clock_read_bound(int clock, uint64_t *ret_ns)
+{
+    int id = ~(clock >> 3), kind = clock & CPUCLOCK_KIND;
+    if (clock >= 0)
+        return clock_read(clock, ret_ns);
+    return clock & CPUCLOCK_PER_THREAD ? thread_clock_read(task_find(id), kind, ret_ns)
+                                       : process_clock_read(process_find(id), kind, ret_ns);
+}
+
 int clock_bind(int clock)
 {
     bool own = clock < 0 && ~(clock >> 3) == 0;
+    int kind = own ? clock & CPUCLOCK_KIND : CPUCLOCK_SCHED;
     if (clock == CLOCK_THREAD_CPUTIME_ID || (own && (clock & CPUCLOCK_PER_THREAD)))
-        return (int)(~(unsigned)task_current()->tid << 3) | CPUCLOCK_PER_THREAD |
-               (own ? clock & CPUCLOCK_KIND : CPUCLOCK_SCHED);
+        return (int)(~(unsigned)task_current()->tid << 3) | CPUCLOCK_PER_THREAD | kind;
+    if (clock == CLOCK_PROCESS_CPUTIME_ID || own)
+        return (int)(~(unsigned)process_self()->pid << 3) | kind;
     return clock;
 }
 
@@ -128,14 +148,10 @@ int clock_read(int clock, uint64_t *ret_ns)
     case CLOCK_BOOTTIME_ALARM:
         *ret_ns = time_boot_ns();
         return 0;
-    case CLOCK_PROCESS_CPUTIME_ID: {
-        uint64_t user, system;
-        *ret_ns = process_cpu_ns(process_self(), &user, &system);
-        return 0;
-    }
+    case CLOCK_PROCESS_CPUTIME_ID:
+        return process_clock_read(process_self(), CPUCLOCK_SCHED, ret_ns);
     case CLOCK_THREAD_CPUTIME_ID:
-        *ret_ns = thread_cpu_ns(task_current());
-        return 0;
+        return thread_clock_read(task_current(), CPUCLOCK_SCHED, ret_ns);
     default:
         return clock < 0 ? cpu_clock_read(clock, ret_ns) : -EINVAL;
     }

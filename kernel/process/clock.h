@@ -29,6 +29,8 @@ bool clock_is_wall(int clock);
 bool clock_is_timeline(int clock); /* realtime or monotonic family */
 /* A CPU clock of the caller as one that names it, so that it means the same from anywhere; others stay. */
 int clock_bind(int clock);
+/* As clock_read(), of a clock that clock_bind() returned, in whatever context. */
+must_check int clock_read_bound(int clock, uint64_t *ret_ns);
 /* Time on any clock, CPU clocks included: 0 or -EINVAL. */
 must_check int clock_read(int clock, uint64_t *ret_ns);
 

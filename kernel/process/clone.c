@@ -1,12 +1,14 @@
-/* clone and clone3: threads of this process. Other processes are kernel/process/fork.c's. */
+/* clone and clone3, and fork and vfork by them: checks, and new threads. Processes are kernel/process/fork.c's. */
 #include <linux/errno.h>
 #include <linux/sched.h>
+#include <linux/signal.h>
 
 #include "kernel/lib/string.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/fork.h"
-#include "kernel/process/process.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -28,9 +30,28 @@ static int check_flags(uint64_t flags)
         return -EINVAL;
     if ((flags & CLONE_THREAD) && (flags & (CLONE_NEWUSER | CLONE_NEWPID | CLONE_PIDFD)))
         return -EINVAL;
+    if ((flags & CLONE_PIDFD) && (flags & CLONE_DETACHED))
+        return -EINVAL;
     if (flags & CLONE_NAMESPACES)
         return -EPERM;
     return 0;
+}
+
+static int check_args(const struct clone_args *args)
+{
+    int r = check_flags(args->flags);
+    if (r < 0)
+        return r;
+    const struct process *process = task_current()->process;
+    /* PID 1 has no sisters. */
+    if ((args->flags & CLONE_PARENT) && process->unkillable)
+        return -EINVAL;
+    if ((args->flags & CLONE_PIDFD) && (args->flags & CLONE_PARENT_SETTID) && args->pidfd == args->parent_tid)
+        return -EINVAL;
+    /* The stack and TLS pointers go into registers: what would fault there is refused here. */
+    if ((args->flags & CLONE_SETTLS) && args->tls >= (1ULL << 47))
+        return -EPERM;
+    return process->exiting || task_current()->exiting ? -ERESTARTNOINTR : 0;
 }
 
 /* Threads with descriptors or working directory of their own are not offered: refuse rather than share silently. */
@@ -48,25 +69,16 @@ static void inherit(struct task *child, const struct task *parent, uint64_t flag
     pending_signals_init(&child->signals.pending);
     child->signals.blocked = parent->signals.blocked;
     child->signals.altstack_flags = 2 /* SS_DISABLE */;
-    if (flags & CLONE_CHILD_CLEARTID)
-        child->clear_child_tid = 0;
+    /* Who shares memory has a stack of its own, except a vfork child. */
+    if ((flags & (CLONE_VM | CLONE_VFORK)) != CLONE_VM) {
+        child->signals.altstack_base = parent->signals.altstack_base;
+        child->signals.altstack_size = parent->signals.altstack_size;
+        child->signals.altstack_flags = parent->signals.altstack_flags;
+    }
 }
 
-static int64_t thread_new(const struct clone_args *args, const struct trap_frame *frame)
+struct task *clone_task(struct process *process, const struct clone_args *args, const struct trap_frame *frame, int tid)
 {
-    struct task *parent = task_current();
-    struct process *process = parent->process;
-    uint64_t flags = args->flags;
-    if (!shares_enough(flags))
-        return -ENOSYS;
-    if (process->exiting || parent->exiting)
-        return -ERESTARTNOINTR;
-    if (process->thread_count >= process->limits[RLIMIT_NPROC].rlim_cur && !process_capable(21 /* CAP_SYS_ADMIN */))
-        return -EAGAIN;
-    /* The stack and TLS pointers go into registers: what would fault there is refused here. */
-    if ((flags & CLONE_SETTLS) && args->tls >= (1ULL << 47))
-        return -EPERM;
-
     struct trap_frame f = *frame;
     f.rax = 0;
     f.orig_rax = -1;
@@ -74,26 +86,49 @@ static int64_t thread_new(const struct clone_args *args, const struct trap_frame
         f.rsp = args->stack + args->stack_size;
     struct task *child = task_new(process, &f, true);
     if (!child)
-        return -ENOMEM;
-    child->tid = tid_alloc();
-    inherit(child, parent, flags);
-    child->fs_base = flags & CLONE_SETTLS ? args->tls : fs_base_get();
-    if (flags & CLONE_CHILD_CLEARTID)
+        return NULL;
+    child->tid = tid;
+    inherit(child, task_current(), args->flags);
+    child->fs_base = args->flags & CLONE_SETTLS ? args->tls : fs_base_get();
+    if (args->flags & CLONE_CHILD_CLEARTID)
         child->clear_child_tid = args->child_tid;
+    return child;
+}
+
+void clone_store_tids(const struct clone_args *args, int tid)
+{
+    if ((args->flags & CLONE_PARENT_SETTID) && put_user32(args->parent_tid, (uint32_t)tid) < 0)
+        (void)0;
+    if ((args->flags & CLONE_CHILD_SETTID) && put_user32(args->child_tid, (uint32_t)tid) < 0)
+        (void)0;
+}
+
+static int64_t thread_new(const struct clone_args *args, const struct trap_frame *frame)
+{
+    struct process *process = task_current()->process;
+    if (!shares_enough(args->flags))
+        return -ENOSYS;
+    int r = process_check_limit(process);
+    if (r < 0)
+        return r;
+    int tid = thread_id_new(process);
+    if (tid < 0)
+        return tid;
+    struct task *child = clone_task(process, args, frame, tid);
+    if (!child) {
+        if (member_ops)
+            member_ops->tid_put(process, tid);
+        return -ENOMEM;
+    }
     thread_add(process, child);
-    int tid = child->tid;
-    /* As Linux, a bad address here is not an error. Parent and child share memory, so both words are written now. */
-    if ((flags & CLONE_PARENT_SETTID) && put_user32(args->parent_tid, (uint32_t)tid) < 0)
-        (void)0;
-    if ((flags & CLONE_CHILD_SETTID) && put_user32(args->child_tid, (uint32_t)tid) < 0)
-        (void)0;
+    clone_store_tids(args, tid);
     task_start(child);
     return tid;
 }
 
 static int64_t clone_common(const struct clone_args *args)
 {
-    int r = check_flags(args->flags);
+    int r = check_args(args);
     if (r < 0)
         return r;
     const struct trap_frame *frame = task_current()->frame;
@@ -113,6 +148,18 @@ SYSCALL_DEFINE5(clone, uint64_t, flags, uaddr_t, stack, uaddr_t, parent_tid, uad
         .stack = stack,
         .tls = tls,
     };
+    return clone_common(&args);
+}
+
+SYSCALL_DEFINE0(fork)
+{
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    return clone_common(&args);
+}
+
+SYSCALL_DEFINE0(vfork)
+{
+    struct clone_args args = {.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGCHLD};
     return clone_common(&args);
 }
 
@@ -141,7 +188,13 @@ SYSCALL_DEFINE2(clone3, uaddr_t, user_args, size_t, size)
         return -EINVAL;
     if (args.stack && !user_range_ok(args.stack, args.stack_size))
         return -EINVAL;
-    if (args.set_tid || args.set_tid_size || (args.flags & (CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND)))
+    if ((args.flags & (CLONE_SIGHAND | CLONE_CLEAR_SIGHAND)) == (CLONE_SIGHAND | CLONE_CLEAR_SIGHAND))
+        return -EINVAL;
+    if (args.exit_signal > SIGNAL_MAX)
+        return -EINVAL;
+    if (args.set_tid || args.set_tid_size) /* CAP_CHECKPOINT_RESTORE */
+        return !args.set_tid || !args.set_tid_size || (args.flags & CLONE_THREAD) ? -EINVAL : -EPERM;
+    if (args.flags & CLONE_INTO_CGROUP)
         return args.flags & CLONE_THREAD ? -EINVAL : -ENOSYS;
     return clone_common(&args);
 }

@@ -17,7 +17,9 @@
 #include "kernel/process/elf.h"
 #include "kernel/process/futex.h"
 #include "kernel/process/posix_timer.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/siginfo.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/vdso.h"
 #include "kernel/syscalls/syscall.h"
@@ -170,48 +172,68 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* What /proc and prctl say about the program. */
-static void describe(const struct exec *exec)
+/* What /proc says about the program. */
+static void describe(struct process *process, struct file *program, const char *command_line, size_t size)
 {
-    struct process *process = process_self();
-    struct task *task = task_current();
     if (process->exe) {
         process->exe->inode->deny_write--;
         file_put(process->exe);
     }
-    process->exe = file_get(exec->file);
-    process->exe->inode->deny_write++;
+    process->exe = program ? file_get(program) : NULL;
+    if (program)
+        program->inode->deny_write++;
 
     kfree(process->exe_path);
     process->exe_path = NULL;
-    char *page = page_alloc();
+    char *page = program && program->dentry ? page_alloc() : NULL;
     if (page) {
-        char *path = exec->file->dentry ? dentry_path(exec->file->dentry, page, PAGE_SIZE) : NULL;
-        process->exe_path = kstrdup(path ? path : exec->name);
+        char *path = dentry_path(program->dentry, page, PAGE_SIZE);
+        process->exe_path = path ? kstrdup(path) : NULL;
         page_free(page);
     }
     kfree(process->command_line);
-    process->command_line = kmalloc(exec->argv.size + 1);
-    process->command_line_size = process->command_line ? exec->argv.size : 0;
+    process->command_line = kmalloc(size + 1);
+    process->command_line_size = process->command_line ? size : 0;
     if (process->command_line)
-        memcpy(process->command_line, exec->argv.text, exec->argv.size);
-    const char *comm = base_name(exec->name);
-    if (exec->nameless && exec->file->dentry)
-        comm = dentry_name(exec->file->dentry);
-    string_copy(task->comm, comm, sizeof task->comm);
+        memcpy(process->command_line, command_line, size);
 }
 
-static void forget_old_program(struct task *task)
+static const char *comm_of(const struct exec *exec)
 {
-    struct process *process = process_self();
-    task->robust_list = 0;
+    return exec->nameless && exec->file->dentry ? dentry_name(exec->file->dentry) : base_name(exec->name);
+}
+
+static void forget_old_program(struct process *process)
+{
+    posix_timers_delete(process);
+    if (process->files)
+        fd_close_on_exec(process->files);
+    signal_reset_actions(process);
+    process->dumpable = 1;
+    process->did_exec = true;
+    process->exit_signal = SIGCHLD;
+}
+
+static void task_forget_old_program(struct task *task)
+{
+    futex_exit_robust(task);
+    futex_exit_pi(task);
     task->clear_child_tid = 0;
     task->set_child_tid = 0;
     task->restart_fn = NULL;
-    posix_timers_delete_all();
-    fd_close_on_exec();
-    signal_reset_for_exec(process);
-    process->dumpable = 1;
+    task->signals.altstack_base = 0;
+    task->signals.altstack_size = 0;
+    task->signals.altstack_flags = SS_DISABLE;
+}
+
+void process_did_exec(struct process *process, struct file *program, const char *comm, const char *command_line,
+                      size_t size)
+{
+    forget_old_program(process);
+    describe(process, program, command_line, size);
+    string_copy(process->comm, comm, sizeof process->comm);
+    process->borrows_memory = false;
+    process_vfork_done(process);
 }
 
 int exec_commit(struct exec *exec, struct trap_frame *frame)
@@ -231,33 +253,66 @@ int exec_commit(struct exec *exec, struct trap_frame *frame)
     int64_t sp = exec_stack_fill(exec, &layout);
     if (sp < 0)
         return (int)sp;
-    describe(exec);
+    describe(process, exec->file, exec->argv.text, exec->argv.size);
+    string_copy(task_current()->comm, comm_of(exec), sizeof task_current()->comm);
     if (secure || exec->unreadable)
         process->dumpable = 0;
+    if (secure)
+        process->pdeath_signal = 0;
     if (!user_range_ok(entry, 1))
         return -EFAULT; /* as a jump there would be */
     *frame = (struct trap_frame){.rip = entry, .rsp = (uint64_t)sp, .rflags = RFLAGS_START, .orig_rax = -1};
     return 0;
 }
 
-static int64_t exec_run(struct exec *exec, int dfd, const char *path, unsigned lookup_flags)
+/* Nobody else may still run on the memory that is about to go: not the children that vfork made of other threads. */
+static int wait_for_borrowers(void)
+{
+    struct wait_entry entry;
+    int r = 0;
+    wait_entry_init(&entry, NULL);
+    wait_queue_add(task_end_wait(), &entry);
+    for (;;) {
+        task_prepare_sleep_killable();
+        if (task_count() == 1 || r < 0) {
+            task_cancel_sleep();
+            break;
+        }
+        r = task_sleep(NO_DEADLINE);
+    }
+    wait_queue_remove(&entry);
+    return r < 0 && task_count() > 1 ? -EAGAIN : 0;
+}
+
+/* The program is found; the old one ends. A child of vfork leaves its parent's enclave, everybody else stays. */
+static int64_t exec_replace(struct exec *exec)
 {
     struct task *task = task_current();
-    int r = exec_open(exec, dfd, path, lookup_flags);
-    if (r < 0)
-        return r;
+    struct process *process = task->process;
     if (threads_end_others() < 0)
         return -EAGAIN;
+    if (process->borrows_memory) {
+        int r = process_exec_elsewhere(exec);
+        if (r < 0)
+            return r;
+        exec_free(exec);
+        kfree(exec);
+        thread_left();
+    }
+    if (wait_for_borrowers() < 0)
+        return -EAGAIN;
+    int r = fd_unshare();
+    if (r < 0)
+        return r;
 
     /* No way back from here. */
-    futex_exit_robust(task);
-    futex_exit_pi(task);
-    forget_old_program(task);
+    task_forget_old_program(task);
+    forget_old_program(process);
     if (exec_commit(exec, task->frame) < 0) {
-        struct process *process = process_self();
         process->unkillable = false;
         printk(LOG_WARNING, "exec of %s failed after the old program was gone\n", exec->name);
         exec_free(exec);
+        kfree(exec);
         process_exit(SIGSEGV);
     }
     fs_base_set(0);
@@ -298,8 +353,10 @@ static int64_t exec_user(int dfd, uaddr_t user_path, uaddr_t argv, uaddr_t envp,
     if (r == 0 && exec->argv.count == 0)
         r = exec_add(exec, &exec->argv, "");
     if (r == 0)
-        r = exec_run(exec, dfd, path, lookup);
+        r = exec_open(exec, dfd, path, lookup);
     kfree(path);
+    if (r == 0)
+        r = exec_replace(exec);
     exec_free(exec);
     kfree(exec);
     return r;

@@ -3,7 +3,8 @@
 #include <linux/futex.h>
 
 #include "kernel/mm/uaccess.h"
-#include "kernel/process/process.h"
+#include "kernel/process/inspect.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -36,9 +37,11 @@ SYSCALL_DEFINE2(set_robust_list, uaddr_t, head, size_t, size)
 
 SYSCALL_DEFINE3(get_robust_list, int, tid, uaddr_t, user_head, uaddr_t, user_size)
 {
-    const struct task *task = tid == 0 ? task_current() : thread_find(tid);
+    const struct task *task = tid == 0 ? task_current() : task_find(tid);
     if (!task)
         return -ESRCH;
+    if (process_inspect_permission(task->process) < 0)
+        return -EPERM;
     if (put_user64(user_size, sizeof(struct robust_list_head)) < 0)
         return -EFAULT;
     return put_user64(user_head, task->robust_list);

@@ -7,7 +7,7 @@
 
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/futex.h"
-#include "kernel/process/process.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/wait.h"
 
@@ -96,7 +96,7 @@ static int pi_acquire(uaddr_t addr, bool try, int *ret_owner)
         } else {
             if (try)
                 return -EAGAIN;
-            if (!thread_find((int)owner))
+            if (!task_find((int)owner))
                 return -ESRCH;
             new = value | FUTEX_WAITERS;
         }
@@ -115,7 +115,7 @@ static bool pi_deadlock(int owner)
 {
     const struct task *self = task_current();
     for (int depth = 0; depth < 1024; depth++) {
-        const struct task *task = thread_find(owner);
+        const struct task *task = task_find(owner);
         if (!task)
             return false;
         if (task == self)
@@ -172,18 +172,27 @@ int64_t futex_unlock_pi(uaddr_t addr)
     return pi_hand_over(addr, 0);
 }
 
+static const struct pi_waiter *waiter_for(int owner)
+{
+    const struct process *process;
+    const struct task *task;
+    TAILQ_FOREACH (process, &process_list, table_link) {
+        TAILQ_FOREACH (task, &process->threads, thread_link) {
+            const struct pi_waiter *w = task->pi_blocked;
+            if (w && w->waiter.queued && w->owner == owner)
+                return w;
+        }
+    }
+    return NULL;
+}
+
 void futex_exit_pi(struct task *task)
 {
     /* Rare: look through the waiters of all threads for those that wait for this one. */
-    struct task *other;
-again:
-    TAILQ_FOREACH (other, &task->process->threads, thread_link) {
-        struct pi_waiter *w = other->pi_blocked;
-        if (!w || !w->waiter.queued || w->owner != task->tid)
-            continue;
+    const struct pi_waiter *w;
+    while ((w = waiter_for(task->tid)) != NULL) {
         uaddr_t addr = w->waiter.addr;
         if (pi_hand_over(addr, FUTEX_OWNER_DIED) < 0)
             pi_set_owner(addr, 0);
-        goto again;
     }
 }

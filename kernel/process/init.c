@@ -22,6 +22,7 @@
 #include "kernel/process/limits.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
+#include "kernel/process/table.h"
 #include "kernel/process/userdb.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
@@ -99,28 +100,28 @@ static char *host_text(const struct boot_blob *blob, size_t max, size_t *ret_siz
 }
 
 /* Host names travel in a fixed field, and in /etc/hostname. */
-static void set_hostname(struct process *process)
+static void set_hostname(void)
 {
     size_t size;
     const char *name = policy()->hostname_offset ? policy_string_at(policy()->hostname_offset) : "cofre";
     char *host = NULL;
     if (policy_allows(POLICY_HOST_NAME) && boot_params()->hostname.size) {
-        host = host_text(&boot_params()->hostname, sizeof process->hostname - 1, &size);
+        host = host_text(&boot_params()->hostname, sizeof container_hostname - 1, &size);
         for (char *p = host; *p; p++) {
             if ((unsigned char)*p <= ' ' || *p == 0x7f || *p == '/')
                 refuse(STATUS_REFUSED, "the host's host name has characters that no host name has");
         }
         name = host;
     }
-    string_copy(process->hostname, name, sizeof process->hostname);
+    string_copy(container_hostname, name, sizeof container_hostname);
     kfree(host);
 }
 
-static void write_host_files(const struct process *process)
+static void write_host_files(void)
 {
-    char line[sizeof process->hostname + 1];
+    char line[sizeof container_hostname + 1];
     size_t size;
-    int n = snprintf(line, sizeof line, "%s\n", process->hostname);
+    int n = snprintf(line, sizeof line, "%s\n", container_hostname);
     write_text("/etc/hostname", line, (size_t)n);
     if (policy_allows(POLICY_HOST_HOSTS) && boot_params()->hosts.size) {
         char *text = host_text(&boot_params()->hosts, HOST_TEXT_MAX, &size);
@@ -130,7 +131,7 @@ static void write_host_files(const struct process *process)
         char hosts[256];
         n = snprintf(hosts, sizeof hosts,
                      "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t%s\n",
-                     process->hostname);
+                     container_hostname);
         write_text("/etc/hosts", hosts, (size_t)n);
     }
     if (policy_allows(POLICY_HOST_RESOLV_CONF) && boot_params()->resolv_conf.size) {
@@ -195,7 +196,7 @@ static void add_default_env(struct exec *exec, const char *name, const char *val
 }
 
 /* Policy first, then the host's where they do not name the same; then what docker always sets. */
-static void build_env(struct exec *exec, const struct process *process, const char *home)
+static void build_env(struct exec *exec, const char *home)
 {
     size_t size;
     char *host = host_text(&boot_params()->env, HOST_ARGS_MAX, &size);
@@ -214,7 +215,7 @@ static void build_env(struct exec *exec, const struct process *process, const ch
         must_add(exec, &exec->envp, p);
     kfree(host);
     add_default_env(exec, "PATH", PATH_DEFAULT);
-    add_default_env(exec, "HOSTNAME", process->hostname);
+    add_default_env(exec, "HOSTNAME", container_hostname);
     if (boot_params()->flags & BOOT_TTY)
         add_default_env(exec, "TERM", "xterm");
     add_default_env(exec, "HOME", home);
@@ -380,17 +381,15 @@ static void open_command(struct exec *exec)
 
 static void process_setup(struct process *process)
 {
-    process->pid = 1;
-    process->pgid = 1;
-    process->sid = 1;
+    process_struct_init(process);
+    int pid = tid_alloc();
+    ASSERT(pid == 1);
+    process_table_add(process, pid);
+    process->pgid = pid;
+    process->sid = pid;
+    process->session_leader = true;
     process->unkillable = true;
     process->dumpable = 1;
-    process->start_ns = time_monotonic_ns();
-    TAILQ_INIT(&process->threads);
-    pending_signals_init(&process->pending);
-    wait_queue_init(&process->child_wait);
-    wait_queue_init(&process->thread_wait);
-    wait_queue_init(&process->stop_wait);
     limits_init(process);
     credentials_init(&process->credentials, 0, 0);
     process->files = fd_table_new();
@@ -405,20 +404,18 @@ static void start_thread(struct process *process, const struct trap_frame *frame
     struct task *task = task_new(process, frame, false);
     if (!task)
         no_memory();
-    task->tid = tid_alloc();
-    ASSERT(task->tid == process->pid);
+    task->tid = process->pid;
     task->timer_slack_ns = TIMER_SLACK_NS;
     task->signals.altstack_flags = SS_DISABLE;
     pending_signals_init(&task->signals.pending);
     string_copy(task->comm, comm, sizeof task->comm);
-    process->leader = task;
     thread_add(process, task);
     task_start(task);
 }
 
 void process_init(void)
 {
-    struct process *process = process_self();
+    struct process *process = process_first();
     struct exec *exec = kmalloc(sizeof *exec);
     char home[256], *workdir;
     if (!exec)
@@ -427,14 +424,14 @@ void process_init(void)
     exec_init(exec);
 
     /* Files first, as root; then everything as the user. */
-    set_hostname(process);
-    write_host_files(process);
+    set_hostname();
+    write_host_files();
     fs_init_done();
     make_workdir(&workdir);
     if (console_open_std() < 0)
         no_memory();
     set_user(process, home);
-    build_env(exec, process, home);
+    build_env(exec, home);
     build_args(exec);
     process->fs->umask = policy()->umask ? policy()->umask : 022;
     int r = fs_chdir(workdir);

@@ -1,7 +1,10 @@
 /* The three interval timers of a process (setitimer) and alarm. */
+#include "kernel/process/itimer.h"
+
 #include <linux/errno.h>
 #include <linux/time.h>
 
+#include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/clock.h"
 #include "kernel/process/siginfo.h"
@@ -12,32 +15,47 @@
 
 struct itimer {
     struct timer timer;
+    struct process *process;
     int which;
     uint64_t expires; /* on its clock; 0 = disarmed */
     uint64_t interval;
 };
 
-static const int itimer_signals[3] = {SIGALRM, SIGVTALRM, SIGPROF};
-static void itimer_fire(struct timer *timer);
-static struct itimer itimers[3];
+#define ITIMER_COUNT 3
 
+static const int itimer_signals[ITIMER_COUNT] = {SIGALRM, SIGVTALRM, SIGPROF};
+static void itimer_fire(struct timer *timer);
+
+/* NULL: out of memory. */
 static struct itimer *itimer_get(int which)
 {
-    struct itimer *it = &itimers[which];
-    if (!it->timer.fn) {
-        timer_init(&it->timer, itimer_fire);
-        it->which = which;
+    struct process *process = process_self();
+    if (!process->itimers) {
+        process->itimers = kzalloc(ITIMER_COUNT * sizeof *process->itimers);
+        for (int i = 0; process->itimers && i < ITIMER_COUNT; i++) {
+            timer_init(&process->itimers[i].timer, itimer_fire);
+            process->itimers[i].process = process;
+            process->itimers[i].which = i;
+        }
     }
-    return it;
+    return process->itimers ? &process->itimers[which] : NULL;
 }
 
-static uint64_t itimer_now(int which)
+void itimers_delete(struct process *process)
 {
-    if (which == ITIMER_REAL)
+    for (int i = 0; process->itimers && i < ITIMER_COUNT; i++)
+        timer_cancel(&process->itimers[i].timer);
+    kfree(process->itimers);
+    process->itimers = NULL;
+}
+
+static uint64_t itimer_now(const struct itimer *it)
+{
+    if (it->which == ITIMER_REAL)
         return time_monotonic_ns();
     uint64_t user, system;
-    uint64_t all = process_cpu_ns(process_self(), &user, &system);
-    return which == ITIMER_VIRTUAL ? user : all;
+    uint64_t all = process_cpu_ns(it->process, &user, &system);
+    return it->which == ITIMER_VIRTUAL ? user : all;
 }
 
 static void itimer_rearm(struct itimer *it)
@@ -47,7 +65,7 @@ static void itimer_rearm(struct itimer *it)
         return;
     }
     /* CPU time runs at most vcpu_count() times as fast as the clock: look again when it could have come. */
-    uint64_t now = itimer_now(it->which);
+    uint64_t now = itimer_now(it);
     uint64_t left = it->expires > now ? it->expires - now : 0;
     timer_arm(&it->timer, clock_deadline_after(MAX(left / vcpu_count(), CPU_TIMER_STEP_NS)));
 }
@@ -55,12 +73,12 @@ static void itimer_rearm(struct itimer *it)
 static void itimer_fire(struct timer *timer)
 {
     struct itimer *it = container_of(timer, struct itimer, timer);
-    uint64_t now = itimer_now(it->which);
+    uint64_t now = itimer_now(it);
     if (it->expires == 0)
         return;
     if (now >= it->expires) {
         struct signal_source source = {.signal = itimer_signals[it->which], .code = SI_KERNEL};
-        signal_send_process(process_self(), &source);
+        signal_send_process(it->process, &source);
         if (it->interval == 0) {
             it->expires = 0;
             return;
@@ -74,7 +92,7 @@ static uint64_t itimer_left(const struct itimer *it)
 {
     if (it->expires == 0)
         return 0;
-    uint64_t now = itimer_now(it->which);
+    uint64_t now = itimer_now(it);
     return it->expires > now ? it->expires - now : 1;
 }
 
@@ -82,7 +100,7 @@ static void itimer_set(struct itimer *it, uint64_t value, uint64_t interval)
 {
     timer_cancel(&it->timer);
     it->interval = interval;
-    it->expires = value ? itimer_now(it->which) + MIN(value, NS_MAX / 2) : 0;
+    it->expires = value ? itimer_now(it) + MIN(value, NS_MAX / 2) : 0;
     if (it->expires)
         itimer_rearm(it);
 }
@@ -109,7 +127,8 @@ SYSCALL_DEFINE2(getitimer, int, which, uaddr_t, user_value)
 {
     if (which < ITIMER_REAL || which > ITIMER_PROF)
         return -EINVAL;
-    return itimerval_to_user(user_value, itimer_get(which));
+    const struct itimer *it = itimer_get(which);
+    return it ? itimerval_to_user(user_value, it) : -ENOMEM;
 }
 
 SYSCALL_DEFINE3(setitimer, int, which, uaddr_t, user_new, uaddr_t, user_old)
@@ -122,6 +141,8 @@ SYSCALL_DEFINE3(setitimer, int, which, uaddr_t, user_new, uaddr_t, user_old)
         timeval_to_ns(&value, tv + 2) < 0)
         return -EINVAL;
     struct itimer *it = itimer_get(which);
+    if (!it)
+        return -ENOMEM;
     struct itimer old = *it;
     if (user_old && itimerval_to_user(user_old, &old) < 0)
         return -EFAULT;
@@ -132,6 +153,8 @@ SYSCALL_DEFINE3(setitimer, int, which, uaddr_t, user_new, uaddr_t, user_old)
 SYSCALL_DEFINE1(alarm, uint32_t, seconds)
 {
     struct itimer *it = itimer_get(ITIMER_REAL);
+    if (!it)
+        return 0;
     uint64_t left = itimer_left(it);
     itimer_set(it, seconds * NS_PER_SEC, 0);
     /* As Linux: rounded to the nearest second, but an armed alarm is never 0. */

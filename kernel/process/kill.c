@@ -1,14 +1,14 @@
-/* Sending signals by system call: kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo. */
+/* Sending signals by system call: kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo; and who may. */
+#include "kernel/process/kill.h"
+
+#include <linux/capability.h>
 #include <linux/errno.h>
 
 #include "kernel/mm/uaccess.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/siginfo.h"
+#include "kernel/process/table.h"
 #include "kernel/syscalls/syscall.h"
-
-static bool signal_or_probe_valid(int signal)
-{
-    return signal >= 0 && signal <= SIGNAL_MAX;
-}
 
 static struct signal_source from_here(int signal, int code)
 {
@@ -16,68 +16,113 @@ static struct signal_source from_here(int signal, int code)
     return (struct signal_source){.signal = signal, .code = code, .pid = process->pid, .uid = process->credentials.uid};
 }
 
-/* Does `pid`, as kill(2) takes it, name this process? */
-static bool names_this_process(int pid)
+int signal_permission(const struct process *target, int signal)
 {
-    const struct process *process = process_self();
-    if (pid > 0)
-        return pid == process->pid || thread_find(pid) != NULL;
-    if (pid == 0)
-        return true;
-    /* -1 is everybody except PID 1 and the caller: nobody. */
-    return pid != -1 && pid == -process->pgid;
+    const struct process *self = process_self();
+    const struct credentials *mine = &self->credentials, *theirs = &target->credentials;
+    if (signal < 0 || signal > SIGNAL_MAX)
+        return -EINVAL;
+    if (target == self || mine->euid == theirs->suid || mine->euid == theirs->uid || mine->uid == theirs->suid ||
+        mine->uid == theirs->uid || process_capable(CAP_KILL))
+        return 0;
+    return signal == SIGCONT && target->sid == self->sid ? 0 : -EPERM;
+}
+
+int signal_send_checked(struct process *target, const struct signal_source *source)
+{
+    int r = signal_permission(target, source->signal);
+    if (r < 0 || source->signal == 0 || target->zombie)
+        return r;
+    return signal_send_process(target, source);
+}
+
+static int kill_group(int pgid, const struct signal_source *source)
+{
+    struct process *process, *next;
+    int r = -ESRCH;
+    bool sent = false;
+    TAILQ_FOREACH_SAFE (process, &process_list, table_link, next) {
+        if (process->pgid != pgid)
+            continue;
+        r = signal_send_checked(process, source);
+        sent |= r == 0;
+    }
+    return sent ? 0 : r;
+}
+
+/* Everybody except PID 1 and the caller. */
+static int kill_all(const struct signal_source *source)
+{
+    struct process *process, *next;
+    const struct process *self = process_self();
+    int r = 0;
+    bool any = false;
+    TAILQ_FOREACH_SAFE (process, &process_list, table_link, next) {
+        if (process->pid == 1 || process == self)
+            continue;
+        any = true;
+        int one = signal_send_checked(process, source);
+        if (one != -EPERM)
+            r = one;
+    }
+    return any ? r : -ESRCH;
 }
 
 SYSCALL_DEFINE2(kill, int, pid, int, signal)
 {
-    if (!signal_or_probe_valid(signal))
-        return -EINVAL;
-    if (pid == INT32_MIN || !names_this_process(pid))
+    if (pid == INT32_MIN)
         return -ESRCH;
-    if (signal == 0)
-        return 0;
     struct signal_source source = from_here(signal, SI_USER);
-    return signal_send_process(process_self(), &source);
+    if (pid == -1)
+        return kill_all(&source);
+    if (pid <= 0)
+        return kill_group(pid == 0 ? process_self()->pgid : -pid, &source);
+    struct process *target = process_of(pid);
+    return target ? signal_send_checked(target, &source) : -ESRCH;
 }
 
-static int64_t send_to_thread(int tid, int signal, const struct signal_source *source)
+/* pid 0: of whatever process. */
+static int64_t send_to_thread(int pid, int tid, const struct signal_source *source)
 {
-    struct task *task = thread_find(tid);
-    if (!task)
+    struct task *task = task_find(tid);
+    struct process *process = process_of(tid);
+    if (!process || (pid && process->pid != pid))
         return -ESRCH;
-    if (signal == 0)
-        return 0;
-    return signal_send_task(task, source);
+    int r = signal_permission(process, source->signal);
+    if (r < 0 || source->signal == 0 || process->zombie)
+        return r;
+    if (process->remote)
+        return remote_ops->signal(process, tid, source);
+    /* The first thread has ended, others have not. */
+    return task ? signal_send_task(task, source) : 0;
 }
 
 SYSCALL_DEFINE2(tkill, int, tid, int, signal)
 {
-    if (tid <= 0 || !signal_or_probe_valid(signal))
+    if (tid <= 0)
         return -EINVAL;
     struct signal_source source = from_here(signal, SI_TKILL);
-    return send_to_thread(tid, signal, &source);
+    return send_to_thread(0, tid, &source);
 }
 
 SYSCALL_DEFINE3(tgkill, int, pid, int, tid, int, signal)
 {
-    if (pid <= 0 || tid <= 0 || !signal_or_probe_valid(signal))
+    if (pid <= 0 || tid <= 0)
         return -EINVAL;
-    if (pid != process_self()->pid)
-        return -ESRCH;
     struct signal_source source = from_here(signal, SI_TKILL);
-    return send_to_thread(tid, signal, &source);
+    return send_to_thread(pid, tid, &source);
 }
 
 /* The caller's own siginfo. Codes that only the kernel may use go only to oneself, as on Linux. */
-static int siginfo_from_user(struct signal_source *ret_source, int signal, uaddr_t user_info)
+int signal_source_from_user(struct signal_source *ret_source, int signal, uaddr_t user_info, int target_id)
 {
     siginfo_t info;
-    if (!signal_or_probe_valid(signal))
-        return -EINVAL;
     if (copy_from_user(&info, user_info, sizeof info) < 0)
         return -EFAULT;
     siginfo_parse(ret_source, &info);
     ret_source->signal = signal;
+    if ((ret_source->code >= 0 || ret_source->code == SI_TKILL) && target_id != task_current()->tid)
+        return -EPERM;
     /* The timer form would be taken for one of the kernel's own timers. */
     if (ret_source->code == SI_TIMER)
         ret_source->code = SI_QUEUE;
@@ -87,12 +132,13 @@ static int siginfo_from_user(struct signal_source *ret_source, int signal, uaddr
 SYSCALL_DEFINE3(rt_sigqueueinfo, int, pid, int, signal, uaddr_t, user_info)
 {
     struct signal_source source;
-    int r = siginfo_from_user(&source, signal, user_info);
+    int r = signal_source_from_user(&source, signal, user_info, pid);
     if (r < 0)
         return r;
-    if (pid <= 0 || !names_this_process(pid))
+    struct process *target = pid > 0 ? process_of(pid) : NULL;
+    if (!target)
         return -ESRCH;
-    return signal == 0 ? 0 : signal_send_process(process_self(), &source);
+    return signal_send_checked(target, &source);
 }
 
 SYSCALL_DEFINE4(rt_tgsigqueueinfo, int, pid, int, tid, int, signal, uaddr_t, user_info)
@@ -100,10 +146,6 @@ SYSCALL_DEFINE4(rt_tgsigqueueinfo, int, pid, int, tid, int, signal, uaddr_t, use
     struct signal_source source;
     if (pid <= 0 || tid <= 0)
         return -EINVAL;
-    int r = siginfo_from_user(&source, signal, user_info);
-    if (r < 0)
-        return r;
-    if (pid != process_self()->pid)
-        return -ESRCH;
-    return send_to_thread(tid, signal, &source);
+    int r = signal_source_from_user(&source, signal, user_info, tid);
+    return r < 0 ? r : send_to_thread(pid, tid, &source);
 }

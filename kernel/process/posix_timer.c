@@ -11,6 +11,7 @@
 #include "kernel/process/clock.h"
 #include "kernel/process/posix_timer.h"
 #include "kernel/process/siginfo.h"
+#include "kernel/process/table.h"
 #include "kernel/syscalls/syscall.h"
 
 #define TIMER_COUNT_MAX 4096
@@ -22,6 +23,7 @@
 
 struct posix_timer {
     struct timer timer;
+    struct process *process;
     int id, clock;
     int notify, signal, tid; /* SIGEV_*; tid of the thread to tell, or 0 */
     uint64_t value;
@@ -32,11 +34,18 @@ struct posix_timer {
     bool queued;
 };
 
-static struct posix_timer *timers[TIMER_COUNT_MAX];
+struct posix_timers {
+    struct posix_timer *of[TIMER_COUNT_MAX];
+};
+
+static struct posix_timer *timer_of(const struct process *process, int id)
+{
+    return id >= 0 && id < TIMER_COUNT_MAX && process->posix_timers ? process->posix_timers->of[id] : NULL;
+}
 
 static struct posix_timer *timer_find(int id)
 {
-    return id >= 0 && id < TIMER_COUNT_MAX ? timers[id] : NULL;
+    return timer_of(process_self(), id);
 }
 
 static bool on_cpu_clock(const struct posix_timer *t)
@@ -47,7 +56,7 @@ static bool on_cpu_clock(const struct posix_timer *t)
 static uint64_t timer_now(const struct posix_timer *t)
 {
     uint64_t ns;
-    return clock_read(t->clock, &ns) < 0 ? 0 : ns;
+    return clock_read_bound(t->clock, &ns) < 0 ? 0 : ns;
 }
 
 static void timer_rearm(struct posix_timer *t)
@@ -87,12 +96,12 @@ static void timer_fire(struct timer *timer)
         return;
     }
     struct signal_source source = {.signal = t->signal, .code = SI_TIMER, .pid = t->id, .value = t->value};
-    struct task *task = t->tid ? thread_find(t->tid) : NULL;
-    if (t->tid && !task)
+    struct task *task = t->tid ? task_find(t->tid) : NULL;
+    if (t->tid && (!task || task->process != t->process))
         return;
     t->overrun = 0;
     t->queued = true;
-    int r = signal_queue(process_self(), task, &source, SIGNAL_SEND_TIMER);
+    int r = signal_queue(t->process, task, &source, SIGNAL_SEND_TIMER);
     if (r == 0)
         return;
     t->queued = false;
@@ -106,9 +115,9 @@ static void timer_fire(struct timer *timer)
     }
 }
 
-void posix_timer_dequeued(struct signal_source *source)
+void posix_timer_dequeued(struct process *process, struct signal_source *source)
 {
-    struct posix_timer *t = timer_find(source->pid);
+    struct posix_timer *t = timer_of(process, source->pid);
     source->uid = 0;
     if (!t || !t->queued)
         return;
@@ -158,12 +167,17 @@ SYSCALL_DEFINE3(timer_create, int, clock, uaddr_t, user_event, uaddr_t, user_id)
     sigevent_t event;
     if (user_event && copy_from_user(&event, user_event, sizeof event) < 0)
         return -EFAULT;
+    struct process *process = process_self();
+    if (!process->posix_timers && !(process->posix_timers = kzalloc(sizeof *process->posix_timers)))
+        return -EAGAIN;
+    struct posix_timer **timers = process->posix_timers->of;
     int id = 0;
     while (id < TIMER_COUNT_MAX && timers[id])
         id++;
     struct posix_timer *t = id < TIMER_COUNT_MAX ? kzalloc(sizeof *t) : NULL;
     if (!t)
         return -EAGAIN;
+    t->process = process;
     t->id = id;
     t->clock = clock_bind(clock);
     t->notify = SIGEV_SIGNAL;
@@ -246,7 +260,7 @@ SYSCALL_DEFINE1(timer_getoverrun, int, id)
 static void timer_delete_one(struct posix_timer *t)
 {
     timer_cancel(&t->timer);
-    timers[t->id] = NULL;
+    t->process->posix_timers->of[t->id] = NULL;
     kfree(t);
 }
 
@@ -259,10 +273,12 @@ SYSCALL_DEFINE1(timer_delete, int, id)
     return 0;
 }
 
-void posix_timers_delete_all(void)
+void posix_timers_delete(struct process *process)
 {
-    for (int i = 0; i < TIMER_COUNT_MAX; i++) {
-        if (timers[i])
-            timer_delete_one(timers[i]);
+    for (int i = 0; process->posix_timers && i < TIMER_COUNT_MAX; i++) {
+        if (process->posix_timers->of[i])
+            timer_delete_one(process->posix_timers->of[i]);
     }
+    kfree(process->posix_timers);
+    process->posix_timers = NULL;
 }

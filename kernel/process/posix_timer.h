@@ -1,6 +1,7 @@
-/* POSIX timers across exec. */
+/* POSIX timers of a process as a whole. */
 #ifndef COFRE_KERNEL_PROCESS_POSIX_TIMER_H
 #define COFRE_KERNEL_PROCESS_POSIX_TIMER_H
-/* exec: every timer of the process is gone. */
-void posix_timers_delete_all(void);
+struct process;
+/* exec and exit: they are gone. */
+void posix_timers_delete(struct process *process);
 #endif

@@ -51,10 +51,10 @@ static int64_t thread_option(int option, const uint64_t a[4])
     case PR_SET_PDEATHSIG:
         if (a[0] > SIGNAL_MAX)
             return -EINVAL;
-        task->pdeath_signal = (int)a[0];
+        process_self()->pdeath_signal = (int)a[0];
         return 0;
     case PR_GET_PDEATHSIG:
-        return put_user32(a[0], (uint32_t)task->pdeath_signal);
+        return put_user32(a[0], (uint32_t)process_self()->pdeath_signal);
     case PR_SET_TIMERSLACK:
         task->timer_slack_ns = (int64_t)a[0] > 0 ? a[0] : TIMER_SLACK_DEFAULT_NS;
         return 0;

@@ -5,6 +5,8 @@
 #include <linux/errno.h>
 #include <linux/sched.h>
 
+#include "kernel/fs/file.h"
+#include "kernel/fs/fs_context.h"
 #include "kernel/process/process.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -38,7 +40,10 @@ REFUSED(setns)
 REFUSED(userfaultfd)
 REFUSED(vhangup)
 
-/* A process with one thread shares its descriptors and directories with nobody already. */
+/*
+ * Threads of a process share its descriptors and directories, and that stays so; a process with one thread may share
+ * them with another process (clone with CLONE_FILES, CLONE_FS).
+ */
 SYSCALL_DEFINE1(unshare, uint64_t, flags)
 {
     const uint64_t own = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM, together = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
@@ -48,7 +53,8 @@ SYSCALL_DEFINE1(unshare, uint64_t, flags)
         return -EINVAL;
     if (flags & namespaces)
         return -EPERM;
-    if (process_self()->thread_count == 1)
-        return 0;
-    return flags & together ? -EINVAL : flags & own ? -ENOSYS : 0;
+    if (process_self()->thread_count > 1)
+        return flags & together ? -EINVAL : flags & own ? -ENOSYS : 0;
+    int r = flags & CLONE_FILES ? fd_unshare() : 0;
+    return r < 0 || !(flags & CLONE_FS) ? r : fs_unshare();
 }

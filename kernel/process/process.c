@@ -1,24 +1,39 @@
-/* The process: its threads, how they end, and how it ends with them. */
+/* The threads of a process, how they end, and how it ends with them. */
 #include "kernel/process/process.h"
 
-#include <linux/capability.h>
 #include <linux/errno.h>
+#include <linux/signal.h>
 
 #include "kernel/arch/hostcall.h"
 #include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/mm.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/futex.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 
-#define TID_MAX 4194304
+char container_hostname[65];
+static struct process first;
+static struct wait_queue task_ends = {TAILQ_HEAD_INITIALIZER(task_ends.entries)};
 
-static struct process the_process;
+struct process *process_first(void)
+{
+    return &first;
+}
 
 struct process *process_self(void)
 {
-    return &the_process;
+    struct process *process = task_current()->process;
+    return likely(process) ? process : &first;
+}
+
+struct wait_queue *task_end_wait(void)
+{
+    return &task_ends;
 }
 
 bool credentials_in_group(const struct credentials *c, uint32_t gid)
@@ -34,36 +49,67 @@ bool credentials_in_group(const struct credentials *c, uint32_t gid)
 
 bool process_capable(int capability)
 {
-    return (the_process.credentials.cap_effective >> capability) & 1;
+    return (process_self()->credentials.cap_effective >> capability) & 1;
 }
+
+/* ---- threads ---- */
 
 struct task *thread_find(int tid)
 {
-    struct task *task = task_current();
-    if (task->tid == tid && task->process)
-        return task;
-    TAILQ_FOREACH (task, &the_process.threads, thread_link) {
-        if (task->tid == tid)
-            return task;
-    }
-    return NULL;
+    struct task *task = task_find(tid);
+    return task && task->process == process_self() ? task : NULL;
 }
 
-int tid_alloc(void)
+int thread_id_new(struct process *process)
 {
-    static int last;
-    do {
-        last = last >= TID_MAX ? 2 : last + 1;
-    } while (thread_find(last) != NULL || (last == the_process.pid && the_process.thread_count > 0));
-    return last;
+    return member_ops ? member_ops->tid_get(process) : tid_alloc();
 }
 
 void thread_add(struct process *process, struct task *task)
 {
     task->process = process;
+    if (task->tid == process->pid)
+        tid_set_task(&process->tid, task);
+    else
+        tid_add(&task->tid_entry, task->tid, process, task);
     TAILQ_INSERT_TAIL(&process->threads, task, thread_link);
     process->thread_count++;
+    if (!process->leader)
+        process->leader = task;
 }
+
+static void tid_drop(struct task *task)
+{
+    struct process *process = task->process;
+    if (process->tid.task == task) {
+        tid_set_task(&process->tid, NULL);
+        return;
+    }
+    tid_remove(&task->tid_entry);
+    if (member_ops)
+        member_ops->tid_put(process, task->tid);
+}
+
+/* Out of the process: what it used is added up. */
+static void thread_remove(struct task *task)
+{
+    struct process *process = task->process;
+    tid_drop(task);
+    TAILQ_REMOVE(&process->threads, task, thread_link);
+    process->thread_count--;
+    uint64_t all = thread_cpu_ns(task), in_kernel = MIN(task->system_ns, all);
+    process->dead_system_ns += in_kernel;
+    process->dead_user_ns += all - in_kernel;
+    signal_flush(process, &task->signals.pending, ~0ULL);
+    if (task->tid == process->pid)
+        memcpy(process->comm, task->comm, sizeof process->comm);
+    if (process->leader == task)
+        process->leader = TAILQ_FIRST(&process->threads);
+    wake_up_all(&process->thread_wait, 0);
+    wake_up_all(&task_ends, 0);
+}
+
+/* ---- use ---- */
 
 uint64_t thread_cpu_ns(const struct task *task)
 {
@@ -75,21 +121,37 @@ uint64_t thread_cpu_ns(const struct task *task)
     return ns;
 }
 
-uint64_t process_cpu_ns(const struct process *process, uint64_t *ret_user_ns, uint64_t *ret_system_ns)
+void process_usage(const struct process *process, struct process_usage *ret)
 {
-    uint64_t user = process->dead_user_ns, system = process->dead_system_ns;
+    *ret = (struct process_usage){process->dead_user_ns, process->dead_system_ns, process->resident_max};
+    if (process->ended)
+        return;
+    if (process->remote) {
+        if (remote_ops->usage)
+            remote_ops->usage(process, ret);
+        return;
+    }
     const struct task *task;
     TAILQ_FOREACH (task, &process->threads, thread_link) {
         uint64_t all = thread_cpu_ns(task), in_kernel = MIN(task->system_ns, all);
-        system += in_kernel;
-        user += all - in_kernel;
+        ret->system_ns += in_kernel;
+        ret->user_ns += all - in_kernel;
     }
-    *ret_user_ns = user;
-    *ret_system_ns = system;
-    return user + system;
+    ret->resident_max = mm_self()->committed_pages_max;
 }
 
-/* The container ends: as docker reports it, by exit code or by signal. */
+uint64_t process_cpu_ns(const struct process *process, uint64_t *ret_user_ns, uint64_t *ret_system_ns)
+{
+    struct process_usage usage;
+    process_usage(process, &usage);
+    *ret_user_ns = usage.user_ns;
+    *ret_system_ns = usage.system_ns;
+    return usage.user_ns + usage.system_ns;
+}
+
+/* ---- ends ---- */
+
+/* Nothing outlives PID 1: the enclave goes, with all its threads. As docker reports it, by exit code or by signal. */
 static noreturn_fn void end_container(int wait_status)
 {
     int signal = wait_status & 0x7f;
@@ -108,44 +170,89 @@ static void tell_others(struct process *process)
     }
 }
 
+void process_kill(struct process *process, int wait_status)
+{
+    if (process->exiting)
+        return;
+    if (process->remote) {
+        struct signal_source source = {.signal = SIGKILL, .code = SI_KERNEL};
+        remote_ops->signal(process, 0, &source);
+        return;
+    }
+    process->exiting = true;
+    process->exit_status = wait_status;
+    tell_others(process);
+    wake_up_all(&process->stop_wait, 0);
+}
+
 void process_exit(int status)
 {
-    struct process *process = &the_process;
-    if (!process->exiting) {
-        process->exiting = true;
-        process->exit_status = status;
+    struct process *process = task_current()->process;
+    process_kill(process, status);
+    if (process->pid == 1)
+        end_container(process->exit_status);
+    thread_exit(0);
+}
+
+/* The last thread is gone from the list. */
+static void last_thread_ended(struct process *process)
+{
+    struct process_usage usage;
+    process->exiting = true;
+    if (process->pid == 1)
+        end_container(process->exit_status);
+    process_usage(process, &usage);
+    if (member_ops) {
+        member_ops->exited(process, process->exit_status, &usage);
+        process_vfork_done(process);
+        process_forget(process);
+        return;
     }
-    /* Nothing outlives PID 1: the enclave goes, with all its threads. */
-    end_container(process->exit_status);
+    process_get(process);
+    process_exited(process, process->exit_status, &usage);
+    process_vfork_done(process);
+    process_put(process);
 }
 
 void thread_exit(int code)
 {
     struct task *task = task_current();
     struct process *process = task->process;
-    if (process->exiting)
+    if (process->exiting && process->pid == 1)
         end_container(process->exit_status);
 
     task->exiting = true;
     futex_exit_robust(task);
     futex_exit_pi(task);
-    if (task->clear_child_tid && process->thread_count > 1) {
+    if (task->clear_child_tid && task_count() > 1) {
         if (put_user32(task->clear_child_tid, 0) == 0)
             futex_wake_address(task->clear_child_tid, 1);
         task->clear_child_tid = 0;
     }
-
-    TAILQ_REMOVE(&process->threads, task, thread_link);
-    process->thread_count--;
-    uint64_t all = thread_cpu_ns(task), in_kernel = MIN(task->system_ns, all);
-    process->dead_system_ns += in_kernel;
-    process->dead_user_ns += all - in_kernel;
-    signal_flush(process, &task->signals.pending, ~0ULL);
+    /* The status of a process whose threads end one by one is its last one's. */
+    if (!process->exiting && process->thread_count == 1)
+        process->exit_status = (code & 0xff) << 8;
+    int tid = task->tid;
+    thread_remove(task);
+    process_thread_ended(process, tid);
     if (process->thread_count == 0)
-        process_exit((code & 0xff) << 8);
-    if (process->leader == task)
-        process->leader = TAILQ_FIRST(&process->threads);
-    wake_up_all(&process->thread_wait, 0);
+        last_thread_ended(process);
+    else
+        signal_stop_check(process);
+    task->process = NULL; /* and may be gone */
+    task_exit();
+}
+
+void thread_left(void)
+{
+    struct task *task = task_current();
+    struct process *process = task->process;
+    thread_remove(task);
+    ASSERT(process->thread_count == 0);
+    process_vfork_done(process);
+    if (member_ops)
+        process_forget(process);
+    task->process = NULL;
     task_exit();
 }
 
@@ -171,6 +278,10 @@ int threads_end_others(void)
     }
     wait_queue_remove(&entry);
     process->leader = task;
-    task->tid = process->pid;
+    if (task->tid != process->pid) {
+        tid_drop(task);
+        task->tid = process->pid;
+        tid_set_task(&process->tid, task);
+    }
     return 0;
 }

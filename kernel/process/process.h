@@ -18,7 +18,7 @@ struct file;
 struct fd_table;
 struct fs_context; /* root, working directory, umask: kernel/fs/fs_context.h */
 struct itimer;
-struct posix_timer;
+struct posix_timers;
 struct process;
 struct remote_process; /* kernel/remote */
 struct tty;
@@ -49,75 +49,97 @@ struct process_usage {
 TAILQ_HEAD(process_list, process);
 
 struct process {
+    /* identity */
     int pid, ppid, pgid, sid;
+    struct tid tid; /* of pid */
     unsigned refcount;
-    struct tid tid; /* its pid */
-    /* NULL: its tasks run in this enclave. Else `threads` is empty, and actions, pending and personality are no more
-     * than what its own kernel has told: SIGCHLD's, SIGTTIN's and SIGTTOU's actions always. */
+    TAILQ_ENTRY(process) table_link;
+    uint64_t start_ns;
+    /* NULL: its tasks run in this enclave. Else `threads` is empty, and comm, actions, pending and personality are what
+     * its own kernel told: the actions of SIGCHLD, SIGTTIN and SIGTTOU always. */
     struct remote_process *remote;
+    bool borrows_memory; /* its tasks run on the memory of another process: made by vfork */
+
+    /* family */
     struct process *parent; /* NULL: PID 1 */
     int parent_tid;         /* the thread that made it */
     struct process_list children;
     TAILQ_ENTRY(process) sibling;
-    int exit_signal; /* to the parent; 0: none */
-    bool zombie;
-    bool did_exec;                       /* since it was made */
-    bool session_leader;                 /* and always will be */
-    struct tty *tty;                     /* controlling, referenced; NULL: none */
-    int tty_old_group;                   /* foreground group of a terminal that hung up, of a session leader */
-    struct vfork_wait *vfork;            /* the thread that sleeps until exec or exit */
-    struct process_usage children_usage; /* of those waited for */
-    int pdeath_signal;                   /* PR_SET_PDEATHSIG */
-    char comm[16];                       /* of the first thread, if that is not here (any more) */
-    TAILQ_HEAD(agent_list, task) agents; /* tasks that act for it */
-    struct itimer *itimers;              /* three; NULL: never used */
-    struct posix_timer **posix_timers;
-    struct wait_queue exit_wait; /* pidfds */
+    int exit_signal;          /* to the parent; 0: none */
+    int pdeath_signal;        /* PR_SET_PDEATHSIG */
+    struct vfork_wait *vfork; /* a thread sleeps until exec or exit */
+    bool did_exec;            /* since it was made */
+    bool child_subreaper;
+    bool session_leader; /* and always will be */
+    struct tty *tty;     /* controlling, referenced; NULL: none */
+    int tty_old_group;   /* of a session leader whose terminal hung up: that one's foreground group */
+
+    /* threads */
     TAILQ_HEAD(thread_list, task) threads;
     size_t thread_count;
-    struct task *leader;
+    struct task *leader;                 /* any one: the first if it lives */
+    char comm[16];                       /* of the first thread once it is gone or elsewhere */
+    TAILQ_HEAD(agent_list, task) agents; /* tasks that act for it */
+    struct wait_queue thread_wait;       /* woken whenever a thread ends */
+
+    /* stopping and ending */
+    bool stopped;
+    bool stop_complete; /* all threads sleep */
+    size_t stopped_threads;
+    int stop_signal;
+    bool stop_unreported, continue_unreported; /* to wait(2) */
+    bool exiting;                              /* exit_group or fatal signal: every thread ends */
+    bool ended;                                /* process_exited() */
+    bool closing;                              /* its descriptors are being closed */
+    bool zombie;
+    int exit_status;              /* wait status */
+    struct wait_queue stop_wait;  /* threads of a stopped process sleep here */
+    struct wait_queue child_wait; /* woken when a child changes state */
+    struct wait_queue exit_wait;  /* woken when this one has ended: pidfds */
+
+    /* use */
+    uint64_t dead_user_ns, dead_system_ns; /* of threads that have ended; elsewhere: of all, at the end */
+    uint64_t resident_max;                 /* pages, at the end */
+    struct process_usage children_usage;   /* of those waited for */
+
+    /* files */
     struct fd_table *files;
     struct fs_context *fs;
-    struct credentials credentials;
-    struct signal_action actions[64]; /* [signal - 1] */
-    struct pending_signals pending;
-    struct rlimit64 limits[RLIM_NLIMITS];
+    struct file *exe; /* referenced; its inode denies writing */
     char *exe_path;
     char *command_line; /* NUL-separated, as exec set it up */
     size_t command_line_size;
-    bool exiting;    /* exit_group or fatal signal: every thread ends */
-    int exit_status; /* wait status */
-    uint64_t start_ns;
+
+    /* signals and timers */
+    struct signal_action actions[64]; /* [signal - 1] */
+    struct pending_signals pending;
+    bool unkillable;        /* PID 1: signals without a handler do nothing, unless a fault forces them */
+    size_t queued_count;    /* siginfos queued, bounded by RLIMIT_SIGPENDING */
+    struct itimer *itimers; /* three; NULL: never used */
+    struct posix_timers *posix_timers;
+
+    /* rights and limits */
+    struct credentials credentials;
+    struct rlimit64 limits[RLIM_NLIMITS];
     int dumpable, no_new_privs;
     uint32_t personality;
-    struct wait_queue child_wait;
-    struct wait_queue thread_wait; /* woken whenever a thread ends */
-    struct wait_queue stop_wait;   /* threads of a stopped process sleep here */
-    bool stopped;
-    size_t stopped_threads;                    /* of them so many sleep already */
-    int stop_signal;                           /* that stopped it */
-    bool stop_unreported, continue_unreported; /* to wait(2) */
-    bool unkillable;                       /* PID 1: signals without a handler do nothing, unless a fault forces them */
-    size_t queued_count;                   /* siginfos queued, bounded by RLIMIT_SIGPENDING */
-    uint64_t dead_user_ns, dead_system_ns; /* of threads that have ended */
-    struct file *exe;                      /* referenced; its inode denies writing */
-    char hostname[65], domainname[65];
-    bool child_subreaper;
     int oom_score_adj;
+    int nice; /* elsewhere */
 };
 
 /* The Linux whose interface this is (uname, /proc/version). */
 #define KERNEL_RELEASE "6.1.0-cofre"
 #define KERNEL_VERSION "#1 SMP PREEMPT_DYNAMIC Cofre"
 
+/* The current task's; PID 1's (or its struct before it is) in kernel threads and timers. Never NULL. */
 struct process *process_self(void);
+/* PID 1; in a member enclave, the process that kernel threads stand in for. */
+struct process *process_first(void);
 bool credentials_in_group(const struct credentials *c, uint32_t gid);
 bool process_capable(int capability); /* CAP_* effective */
 
-/* A live thread of this process by its tid, or NULL. */
+/* A live thread of the current process by its tid, or NULL. Those of others: task_find(). */
 struct task *thread_find(int tid);
-/* A tid no thread has. */
-int tid_alloc(void);
 /* Adds a task to the process's threads; its tid is set. */
 void thread_add(struct process *process, struct task *task);
 /* The current thread ends; with the last one the process does. code: exit code (0..255). */
@@ -132,6 +154,11 @@ uint64_t process_cpu_ns(const struct process *process, uint64_t *ret_user_ns, ui
 
 /* Ends every thread; the status is a wait status (exit code << 8, or signal). */
 noreturn_fn void process_exit(int status);
+
+/* Woken whenever a task of this enclave ends. */
+struct wait_queue *task_end_wait(void);
+/* uname's nodename, which all processes share. */
+extern char container_hostname[65];
 
 /* Boot: build PID 1 from the policy and boot parameters and start it. */
 void process_init(void);

@@ -45,6 +45,8 @@ struct member_ops {
     /* All threads of a process of this enclave stopped, went on, or are gone: see process_stopped() and its kin. */
     void (*stopped)(struct process *process, int signal);
     void (*continued)(struct process *process);
+    /* Is its process group orphaned (group_orphaned() in the init enclave)? Sleeps. */
+    bool (*group_orphaned)(struct process *process);
     void (*exited)(struct process *process, int wait_status, const struct process_usage *usage);
 };
 void member_ops_set(const struct member_ops *ops);
@@ -79,8 +81,12 @@ void process_stopped(struct process *process, int signal);
 void process_continued(struct process *process);
 /* Its agents are cancelled; when the last has left, its descriptors are closed (which may sleep) and it is a zombie. */
 void process_exited(struct process *process, int wait_status, const struct process_usage *usage);
-/* exec went through: close-on-exec descriptors, dispositions, exec_file (may be NULL) and names, the vfork parent. */
-void process_did_exec(struct process *process, struct file *exec_file, const char *command_line, size_t size);
+/*
+ * exec went through: close-on-exec descriptors go, dispositions are reset, the program's file (may be NULL), comm and
+ * command line are remembered, the vfork parent wakes. Credentials are the caller's affair (credentials_exec()).
+ */
+void process_did_exec(struct process *process, struct file *program, const char *comm, const char *command_line,
+                      size_t size);
 /* A thread id of a process elsewhere: found by kill and tgkill. */
 int tid_reserve(struct process *process);
 void tid_release(int tid);

@@ -19,7 +19,7 @@ void siginfo_fill(siginfo_t *info, const struct signal_source *source)
     info->si_code = source->code;
     if (is_fault(source)) {
         info->si_addr = (void *)source->value;
-    } else if (source->signal == SIGCHLD && source->code > SI_USER && source->code < SI_KERNEL) {
+    } else if (source->from_child) {
         info->si_pid = source->pid;
         info->si_uid = source->uid;
         info->si_status = source->status;

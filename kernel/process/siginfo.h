@@ -42,6 +42,6 @@ must_check int sigframe_pop(struct trap_frame *frame);
 size_t sigframe_size_max(void);
 
 /* A signal of a POSIX timer left the queue: *source gets its overrun count, the timer goes on. */
-void posix_timer_dequeued(struct signal_source *source);
+void posix_timer_dequeued(struct process *process, struct signal_source *source);
 
 #endif

@@ -4,7 +4,9 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/siginfo.h"
+#include "kernel/process/table.h"
 
 /* Faults come before anything asynchronous, as on Linux, so that si_addr and RIP belong together. */
 #define SIGNAL_SYNCHRONOUS                                                                                             \
@@ -45,7 +47,7 @@ enum signal_default signal_default_of(int signal)
 
 static bool ignored(const struct process *process, const struct task *task, int signal, bool force)
 {
-    if (task->signals.blocked & SIGNAL_BIT(signal))
+    if (task && task->signals.blocked & SIGNAL_BIT(signal))
         return false;
     uint64_t handler = process->actions[signal - 1].handler;
     if (handler == (uint64_t)SIG_DFL) {
@@ -92,7 +94,7 @@ static void tell(struct task *task)
 /* The thread that will take a signal sent to the process: the leader if it will, else any. */
 static struct task *choose(struct process *process, int signal)
 {
-    if (wants(process->leader, signal))
+    if (process->leader && wants(process->leader, signal))
         return process->leader;
     struct task *task;
     TAILQ_FOREACH (task, &process->threads, thread_link) {
@@ -122,6 +124,32 @@ static int enqueue(struct process *process, struct pending_signals *pending, con
     return 0;
 }
 
+void signal_stop_check(struct process *process)
+{
+    if (!process->stopped || process->stop_complete || process->stopped_threads < process->thread_count)
+        return;
+    process->stop_complete = true;
+    if (member_ops)
+        member_ops->stopped(process, process->stop_signal);
+    else
+        process_stopped(process, process->stop_signal);
+}
+
+static void go_on(struct process *process)
+{
+    bool complete = process->stop_complete;
+    if (!process->stopped)
+        return;
+    process->stopped = process->stop_complete = false;
+    wake_up_all(&process->stop_wait, 0);
+    if (!complete)
+        return;
+    if (member_ops)
+        member_ops->continued(process);
+    else
+        process_continued(process);
+}
+
 int signal_queue(struct process *process, struct task *task, const struct signal_source *source, unsigned how)
 {
     int signal = source->signal;
@@ -129,15 +157,16 @@ int signal_queue(struct process *process, struct task *task, const struct signal
         return 0;
     if (signal == SIGCONT) {
         flush_everywhere(process, SIGNAL_STOP_SET);
-        if (process->stopped) {
-            process->stopped = false;
-            wake_up_all(&process->stop_wait, 0);
-        }
+        go_on(process);
     } else if (SIGNAL_BIT(signal) & SIGNAL_STOP_SET) {
         flush_everywhere(process, SIGNAL_BIT(SIGCONT));
     }
     if (ignored(process, task ? task : process->leader, signal, how & SIGNAL_SEND_FORCE))
         return SIGNAL_IGNORED;
+    if (signal == SIGKILL) {
+        process_kill(process, SIGKILL);
+        return 0;
+    }
 
     int r = enqueue(process, task ? &task->signals.pending : &process->pending, source, how);
     if (r < 0)
@@ -151,12 +180,16 @@ int signal_queue(struct process *process, struct task *task, const struct signal
 
 int signal_send_task(struct task *task, const struct signal_source *source)
 {
+    if (task->agent)
+        return remote_ops->signal(task->process, task->tid, source);
     int r = signal_queue(task->process, task, source, 0);
     return r < 0 ? r : 0;
 }
 
 int signal_send_process(struct process *process, const struct signal_source *source)
 {
+    if (process->remote)
+        return process->ended ? 0 : remote_ops->signal(process, 0, source);
     int r = signal_queue(process, NULL, source, 0);
     return r < 0 ? r : 0;
 }
@@ -183,7 +216,7 @@ void signal_from_host(int signal)
     if (signal < 1 || signal > SIGNAL_MAX || signal == SIGKILL || signal == SIGSTOP)
         return;
     struct signal_source source = {.signal = signal, .code = SI_USER};
-    struct process *process = process_self();
+    struct process *process = process_first();
     if (process->leader)
         signal_send_process(process, &source);
 }
@@ -193,9 +226,29 @@ bool signal_pending(const struct task *task)
     const struct process *process = task->process;
     if (!process)
         return false;
+    if (task->agent)
+        return task->agent_cancelled;
     if (task->exiting || process->exiting || process->stopped)
         return true;
     return ((task->signals.pending.set | process->pending.set) & ~task->signals.blocked) != 0;
+}
+
+bool signal_fatal_pending(const struct task *task)
+{
+    const struct process *process = task->process;
+    if (!process)
+        return false;
+    if (task->agent)
+        return task->agent_cancelled;
+    if (task->exiting || process->exiting)
+        return true;
+    sigset64_t set = (task->signals.pending.set | process->pending.set) & ~task->signals.blocked;
+    for (; set && !process->unkillable; set &= set - 1) {
+        int signal = __builtin_ctzll(set) + 1;
+        if (process->actions[signal - 1].handler == (uint64_t)SIG_DFL && signal_default_of(signal) == SIGNAL_TERMINATE)
+            return true;
+    }
+    return false;
 }
 
 void signal_set_blocked(sigset64_t mask)
@@ -204,6 +257,8 @@ void signal_set_blocked(sigset64_t mask)
     struct process *process = task->process;
     sigset64_t newly = mask & ~task->signals.blocked & process->pending.set;
     task->signals.blocked = mask & ~SIGNAL_UNBLOCKABLE;
+    if (task->agent)
+        return;
     if (newly) {
         /* Somebody else may be able to take what this thread was chosen for. */
         struct task *other;
@@ -266,7 +321,7 @@ static int take(struct process *process, struct pending_signals *pending, sigset
     if (!more)
         pending->set &= ~SIGNAL_BIT(signal);
     if (ret->code == SI_TIMER)
-        posix_timer_dequeued(ret);
+        posix_timer_dequeued(process, ret);
     return signal;
 }
 
@@ -276,15 +331,11 @@ int signal_dequeue(struct task *task, sigset64_t set, struct signal_source *ret_
     return signal ? signal : take(task->process, &task->process->pending, set, ret_source);
 }
 
-void signal_reset_for_exec(struct process *process)
+void signal_reset_actions(struct process *process)
 {
     for (int i = 0; i < SIGNAL_MAX; i++) {
         struct signal_action *action = &process->actions[i];
         uint64_t handler = action->handler == (uint64_t)SIG_IGN ? (uint64_t)SIG_IGN : (uint64_t)SIG_DFL;
         *action = (struct signal_action){.handler = handler};
     }
-    struct task_signals *signals = &task_current()->signals;
-    signals->altstack_base = 0;
-    signals->altstack_size = 0;
-    signals->altstack_flags = SS_DISABLE;
 }

@@ -13,9 +13,10 @@ struct signal_source {
     int signal, code, error;
     int pid;
     uint32_t uid;
-    uint64_t value; /* sigval, si_addr, or si_timerid/overrun packed by the timer code */
+    uint64_t value;  /* sigval, si_addr, or si_timerid/overrun packed by the timer code */
+    bool from_child; /* status and times count */
     int status;
-    uint64_t utime, stime;
+    uint64_t utime, stime;          /* ns */
     int trap_no;                    /* si_addr signals */
     uint64_t trap_error, trap_addr; /* ucontext: err, cr2 */
 };
@@ -28,8 +29,12 @@ int signal_send_task(struct task *task, const struct signal_source *source);
 int signal_send_process(struct process *process, const struct signal_source *source);
 /* A synchronous fault of the current task: cannot be ignored or blocked; kills if it is. */
 void signal_force(const struct signal_source *source);
-/* Unblocked signal waiting for this task? */
+/* Unblocked signal waiting for this task? Of an agent: has its call been cancelled? */
 bool signal_pending(const struct task *task);
+/* Only what will end the process: it is ending, or a signal waits whose default action that is. */
+bool signal_fatal_pending(const struct task *task);
+/* A thread of a process that is to stop has stopped or ended: was it the last one to? */
+void signal_stop_check(struct process *process);
 /* Called by the return path with work_pending set: deliver signals, handle restarts, stop or end the task. */
 void signal_deliver(struct trap_frame *frame);
 
@@ -48,8 +53,8 @@ void signal_from_host(int signal);
 
 /* The mask of blocked signals of the current task; KILL and STOP stay out. Others are told of what is now blocked. */
 void signal_set_blocked(sigset64_t mask);
-/* exec: caught signals go back to their defaults, ignored ones stay, the alternate stack is forgotten. */
-void signal_reset_for_exec(struct process *process);
+/* exec: caught signals go back to their defaults, ignored ones stay. */
+void signal_reset_actions(struct process *process);
 void pending_signals_init(struct pending_signals *pending);
 /* Drops what is queued in *pending and in `set`. */
 void signal_flush(struct process *process, struct pending_signals *pending, sigset64_t set);

@@ -4,7 +4,9 @@
 
 #include "kernel/arch/rewrite.h"
 #include "kernel/lib/printk.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/siginfo.h"
+#include "kernel/process/table.h"
 
 static bool is_restart_code(int64_t rax)
 {
@@ -71,6 +73,8 @@ static void stop_here(struct process *process)
     struct wait_entry entry;
     wait_entry_init(&entry, NULL);
     wait_queue_add(&process->stop_wait, &entry);
+    process->stopped_threads++;
+    signal_stop_check(process);
     for (;;) {
         task_prepare_sleep(false);
         if (!process->stopped || process->exiting || task_current()->exiting) {
@@ -81,11 +85,14 @@ static void stop_here(struct process *process)
             continue;
     }
     wait_queue_remove(&entry);
+    process->stopped_threads--;
 }
 
-static void begin_stop(struct process *process)
+static void begin_stop(struct process *process, int signal)
 {
     process->stopped = true;
+    process->stop_complete = false;
+    process->stop_signal = signal;
     struct task *task;
     TAILQ_FOREACH (task, &process->threads, thread_link) {
         task->work_pending = true;
@@ -93,6 +100,14 @@ static void begin_stop(struct process *process)
             task_notify(task);
     }
     stop_here(process);
+}
+
+/* The terminal's stop signals do nothing where nobody could make the process go on. */
+static bool stops(struct process *process, int signal)
+{
+    if (signal == SIGSTOP)
+        return true;
+    return !(member_ops ? member_ops->group_orphaned(process) : group_orphaned(process->pgid));
 }
 
 /* One signal off the queue. Returns true once a handler has been entered or a forced signal waits. */
@@ -109,9 +124,9 @@ static bool deliver_one(struct trap_frame *frame, const struct signal_source *so
     enum signal_default what = signal_default_of(source->signal);
     if (what == SIGNAL_IGNORE || what == SIGNAL_CONTINUE || process->unkillable)
         return false;
-    if (what == SIGNAL_STOP)
-        begin_stop(process);
-    else
+    if (what == SIGNAL_STOP && stops(process, source->signal))
+        begin_stop(process, source->signal);
+    else if (what == SIGNAL_TERMINATE)
         process_exit(source->signal);
     return false;
 }

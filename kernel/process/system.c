@@ -13,22 +13,22 @@
 #include "kernel/mm/mm.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/clock.h"
-#include "kernel/process/process.h"
+#include "kernel/process/inspect.h"
 #include "kernel/process/signal.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
 SYSCALL_DEFINE1(uname, uaddr_t, user_name)
 {
-    const struct process *process = process_self();
     struct new_utsname name;
     memset(&name, 0, sizeof name);
     string_copy(name.sysname, "Linux", sizeof name.sysname);
-    string_copy(name.nodename, process->hostname, sizeof name.nodename);
+    string_copy(name.nodename, container_hostname, sizeof name.nodename);
     string_copy(name.release, KERNEL_RELEASE, sizeof name.release);
     string_copy(name.version, KERNEL_VERSION, sizeof name.version);
     string_copy(name.machine, "x86_64", sizeof name.machine);
-    string_copy(name.domainname, process->domainname[0] ? process->domainname : "(none)", sizeof name.domainname);
+    string_copy(name.domainname, "(none)", sizeof name.domainname);
     return copy_to_user(user_name, &name, sizeof name);
 }
 
@@ -50,7 +50,7 @@ SYSCALL_DEFINE1(sysinfo, uaddr_t, user_info)
     info.uptime = (long)(time_boot_ns() / NS_PER_SEC);
     info.totalram = mm->limit_pages * PAGE_SIZE;
     info.freeram = mm_free_bytes();
-    info.procs = (uint16_t)MIN(process_self()->thread_count, 65535UL);
+    info.procs = (uint16_t)MIN(task_count(), 65535UL);
     info.mem_unit = 1;
     return copy_to_user(user_info, &info, sizeof info);
 }
@@ -86,21 +86,46 @@ SYSCALL_DEFINE3(getrandom, uaddr_t, user_buf, size_t, size, unsigned, flags)
     return done > 0 || size == 0 ? (int64_t)done : -EFAULT;
 }
 
-/* All threads of one process share everything but their open files, which are compared one by one. */
+static int64_t compare(const void *a, const void *b)
+{
+    return a == b ? 0 : a < b ? 1 : 2;
+}
+
+static int64_t compare_files(const struct process *one, const struct process *two, int fd1, int fd2)
+{
+    struct file *a = one->files ? fd_table_file(one->files, fd1, NULL) : NULL;
+    struct file *b = two->files ? fd_table_file(two->files, fd2, NULL) : NULL;
+    int64_t r = !a || !b ? -EBADF : compare(a, b);
+    if (a)
+        file_put(a);
+    if (b)
+        file_put(b);
+    return r;
+}
+
 SYSCALL_DEFINE5(kcmp, int, pid1, int, pid2, int, type, uint64_t, index1, uint64_t, index2)
 {
-    if (!thread_find(pid1) || !thread_find(pid2))
+    const struct process *one = process_of(pid1), *two = process_of(pid2);
+    if (!one || !two)
         return -ESRCH;
-    if (type == KCMP_FILE) {
-        struct file *a = fd_get((int)index1), *b = fd_get((int)index2);
-        int64_t r = !a || !b ? -EBADF : a == b ? 0 : a < b ? 1 : 2;
-        if (a)
-            file_put(a);
-        if (b)
-            file_put(b);
-        return r;
+    if (process_inspect_permission(one) < 0 || process_inspect_permission(two) < 0)
+        return -EPERM;
+    switch (type) {
+    case KCMP_FILE:
+        return compare_files(one, two, (int)index1, (int)index2);
+    case KCMP_VM: /* one enclave, one memory */
+        return one->remote || two->remote ? compare(one, two) : 0;
+    case KCMP_FILES:
+        return compare(one->files, two->files);
+    case KCMP_FS:
+        return compare(one->fs, two->fs);
+    case KCMP_SIGHAND:
+    case KCMP_IO:
+    case KCMP_SYSVSEM:
+        return compare(one, two);
+    default:
+        return -EOPNOTSUPP;
     }
-    return type >= KCMP_VM && type <= KCMP_SYSVSEM ? 0 : -EOPNOTSUPP;
 }
 
 SYSCALL_DEFINE3(syslog, int, type, uaddr_t, user_buf, int, size)

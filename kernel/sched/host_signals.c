@@ -12,8 +12,8 @@
 void host_signals_poll(void)
 {
     host_ptr word = host_ptr_add(vcpu_at(0)->shared, offsetof(struct vcpu_shared, signals));
-    struct process *process = process_self();
-    if (likely(untrusted_load32(word) == 0) || !process)
+    struct process *process = process_first();
+    if (likely(untrusted_load32(word) == 0) || !process->leader)
         return;
     uint32_t bits = untrusted_exchange32(word, 0);
     for (int signal = 1; signal <= 31; signal++) {

@@ -16,6 +16,5 @@ extern struct run_queue run_queue;
 
 bool run_queue_has_work(const struct vcpu *vcpu); /* a task that may run there */
 void schedule(void);
-void task_free(struct task *task);
 
 #endif

@@ -124,8 +124,15 @@ void task_prepare_sleep(bool interruptible)
 {
     struct task *task = task_current();
     task->interruptible = interruptible;
+    task->killable = false;
     task->woken = false;
     task->state = TASK_SLEEPING;
+}
+
+void task_prepare_sleep_killable(void)
+{
+    task_prepare_sleep(true);
+    task_current()->killable = true;
 }
 
 void task_cancel_sleep(void)
@@ -135,7 +142,9 @@ void task_cancel_sleep(void)
 
 static bool task_interrupted(const struct task *task)
 {
-    return task->interruptible && (signal_pending(task) || task->exiting || (task->process && task->process->exiting));
+    if (!task->interruptible)
+        return false;
+    return task->killable ? signal_fatal_pending(task) : signal_pending(task);
 }
 
 struct sleep_timer {

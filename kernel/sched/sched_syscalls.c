@@ -1,4 +1,5 @@
 /* sched_*, getcpu. Policies other than SCHED_OTHER and its kin are refused as Linux refuses them without privilege. */
+#include <linux/capability.h>
 #include <linux/errno.h>
 #include <linux/resource.h>
 #include <linux/sched.h>
@@ -7,7 +8,7 @@
 #include "kernel/arch/vcpu.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/uaccess.h"
-#include "kernel/process/process.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/sched.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -15,13 +16,14 @@
 
 static struct task *find_thread(int tid)
 {
-    struct task *task;
-    if (tid == 0)
-        return task_current();
-    TAILQ_FOREACH (task, &process_self()->threads, thread_link)
-        if (task->tid == tid)
-            return task;
-    return NULL;
+    return tid == 0 ? task_current() : task_find(tid);
+}
+
+/* Another user's thread: not without CAP_SYS_NICE. */
+static bool may_change(const struct task *task)
+{
+    const struct credentials *mine = &process_self()->credentials, *theirs = &task->process->credentials;
+    return mine->euid == theirs->euid || mine->euid == theirs->uid || process_capable(CAP_SYS_NICE);
 }
 
 SYSCALL_DEFINE0(sched_yield)
@@ -49,6 +51,8 @@ SYSCALL_DEFINE3(sched_setaffinity, int, tid, unsigned, size, uaddr_t, user_mask)
         return -EFAULT;
     if (!task)
         return -ESRCH;
+    if (!may_change(task))
+        return -EPERM;
     mask &= all;
     if (mask == 0)
         return -EINVAL;
@@ -75,6 +79,8 @@ static int policy_set(int tid, int policy, int priority)
         return -EINVAL;
     if (!task)
         return -ESRCH;
+    if (!may_change(task))
+        return -EPERM;
     if (policy_plain(policy)) {
         if (priority != 0)
             return -EINVAL;

@@ -58,8 +58,7 @@ struct task {
     uaddr_t clear_child_tid, set_child_tid;
     uaddr_t robust_list;
     size_t robust_list_size;
-    bool exiting;      /* it must end (or is ending): exec by another thread, exit_group, fatal signal */
-    int pdeath_signal; /* PR_SET_PDEATHSIG */
+    bool exiting; /* it must end (or is ending): exec by another thread, exit_group, fatal signal */
     uint64_t timer_slack_ns;
     struct pi_waiter *pi_blocked; /* the PI futex it waits for, kernel/process/futex_pi.c */
 
@@ -88,6 +87,7 @@ static inline struct task *task_current(void)
  */
 struct task *task_new(struct process *process, const struct trap_frame *frame, bool clone_vector) must_check;
 void task_start(struct task *task);
+void task_free(struct task *task); /* one that was never started; the scheduler frees the dead */
 /* A kernel thread: runs fn(arg) and ends when it returns. Not part of any process. */
 struct task *kernel_thread_start(const char *name, void (*fn)(void *), void *arg) must_check;
 /* The current task ends here; its struct is freed once off its stack. */

@@ -45,6 +45,7 @@ void wake_up_all(struct wait_queue *queue, uint32_t events);
  * -ETIMEDOUT once CLOCK_MONOTONIC reaches deadline_ns. The kernel lock is released while asleep.
  */
 void task_prepare_sleep(bool interruptible);
+void task_prepare_sleep_killable(void); /* interruptible by nothing but what ends the process; may wake for no reason */
 must_check int task_sleep(uint64_t deadline_ns);
 void task_cancel_sleep(void); /* the condition came true after prepare: stay running */
 

@@ -1,4 +1,4 @@
-/* The first thread ends first: the process lives on until the last one, and reports the first one's status. */
+/* The first thread ends first: the process lives on until the last one, and reports that one's status. */
 #include "show.h"
 #include <pthread.h>
 #include <sys/syscall.h>
