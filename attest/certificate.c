@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "attest/certificate_cache.h"
 #include "image/error.h"
 
 static const struct {
@@ -179,41 +180,64 @@ static const struct certificate *find_known(const struct certificate_chain *know
     return NULL;
 }
 
-/* Parses and checks the certificates in turn; is_known says which need no verification. */
-static int chain_parse(const struct pem_list *list, const enum certificate_role *roles,
-                       const struct certificate_chain *known, struct certificate_chain *chain, bool *is_known,
-                       char **ret_error)
+struct chain_inputs {
+    const struct pem_list *list;
+    const enum certificate_role *roles;
+    const struct certificate_chain *known;
+    struct certificate_cache *cache;
+};
+
+/* A certificate of the chain: a copy of one verified before (is_known), or parsed. */
+static int take(const struct chain_inputs *inputs, size_t place, struct certificate *certificate, bool *ret_is_known,
+                char **ret_error)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        const struct certificate *twin = find_known(known, &list->items[i]);
-        struct certificate *certificate = &chain->certificates[i];
-        is_known[i] = twin != NULL;
-        if (twin && !certificate_copy(twin, certificate))
-            return error_set(ret_error, "out of memory");
-        if (!twin && certificate_parse(list->items[i].der, list->items[i].size, certificate, ret_error) < 0)
-            return error_wrap(ret_error, "%s", roles_table[roles[i]].title);
-        chain->count = i + 1;
-        if (certificate_check_role(certificate, roles[i], ret_error) < 0)
+    const struct pem_item *item = &inputs->list->items[place];
+    const struct certificate *twin = find_known(inputs->known, item);
+    *ret_is_known = true;
+    if (twin)
+        return certificate_copy(twin, certificate) ? 0 : error_set(ret_error, "out of memory");
+    if (place == 0 && inputs->cache && certificate_cache_get(inputs->cache, item, certificate))
+        return 0;
+    *ret_is_known = false;
+    if (certificate_parse(item->der, item->size, certificate, ret_error) < 0)
+        return error_wrap(ret_error, "%s", roles_table[inputs->roles[place]].title);
+    return 0;
+}
+
+static int verify_parsed(const struct chain_inputs *inputs, struct certificate_chain *chain, const bool *is_known,
+                         char **ret_error)
+{
+    for (size_t i = chain->count; i-- > 0;) {
+        size_t issuer = i + 1 < chain->count ? i + 1 : i;
+        /* Known ones were verified under the very issuer: a known certificate stands over known ones only. */
+        if (is_known[i] && is_known[issuer])
+            continue;
+        if (certificate_check_issued(&chain->certificates[i], &chain->certificates[issuer], ret_error) < 0)
             return -1;
     }
+    if (inputs->cache && chain->count > 1 && !is_known[0] && is_known[1])
+        certificate_cache_put(inputs->cache, &chain->certificates[0]);
     return 0;
 }
 
 int certificate_chain_verify(const struct pem_list *list, const enum certificate_role *roles, size_t count,
-                             const struct certificate_chain *known, struct certificate_chain *ret_chain,
-                             char **ret_error)
+                             const struct certificate_chain *known, struct certificate_cache *cache,
+                             struct certificate_chain *ret_chain, char **ret_error)
 {
+    const struct chain_inputs inputs = {list, roles, known, cache};
     struct certificate_chain chain = {0};
     bool is_known[CERTIFICATE_COUNT_MAX] = {false};
-    if (list->count != count)
-        return error_set(ret_error, "the chain has %zu certificates, not %zu", list->count, count);
-    int result = chain_parse(list, roles, known, &chain, is_known, ret_error);
-    for (size_t i = count; result == 0 && i-- > 0;) {
-        const struct certificate *issuer = &chain.certificates[i + 1 < count ? i + 1 : i];
-        /* Known ones were verified under the very issuer: a known certificate stands over known ones only. */
-        if (!is_known[i] || !is_known[i + 1 < count ? i + 1 : i])
-            result = certificate_check_issued(&chain.certificates[i], issuer, ret_error);
+    int result =
+        list->count == count ? 0 : error_set(ret_error, "the chain has %zu certificates, not %zu", list->count, count);
+    while (result == 0 && chain.count < count) {
+        result = take(&inputs, chain.count, &chain.certificates[chain.count], &is_known[chain.count], ret_error);
+        if (result == 0) {
+            chain.count++;
+            result = certificate_check_role(&chain.certificates[chain.count - 1], roles[chain.count - 1], ret_error);
+        }
     }
+    if (result == 0)
+        result = verify_parsed(&inputs, &chain, is_known, ret_error);
     if (result < 0) {
         certificate_chain_free(&chain);
         return -1;

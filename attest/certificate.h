@@ -30,6 +30,8 @@ struct certificate {
     struct attest_validity validity;
 };
 
+struct certificate_cache;
+
 struct certificate_chain {
     size_t count;
     struct certificate certificates[CERTIFICATE_COUNT_MAX]; /* leaf first */
@@ -69,10 +71,12 @@ void certificate_chain_free(struct certificate_chain *chain);
 /*
  * Parses a chain of certificates for the roles (count of them, the last CERTIFICATE_ROOT) and verifies it up to the
  * root's own signature. known (may be NULL) is of certificates verified before: those equal to one of them byte for
- * byte are not verified again. Whether the root is trusted is not asked. 0, or -1 with *ret_error.
+ * byte are not verified again; nor is the leaf, if it is in the cache (may be NULL), where it comes once it is verified
+ * under a known CA. A cache belongs to one known chain. Whether the root is trusted is not asked. 0, or -1 with
+ * *ret_error.
  */
 int certificate_chain_verify(const struct pem_list *list, const enum certificate_role *roles, size_t count,
-                             const struct certificate_chain *known, struct certificate_chain *ret_chain,
-                             char **ret_error);
+                             const struct certificate_chain *known, struct certificate_cache *cache,
+                             struct certificate_chain *ret_chain, char **ret_error);
 
 #endif

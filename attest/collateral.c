@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "attest/bundle.h"
+#include "attest/certificate_cache.h"
 #include "attest/collateral_parts.h"
 #include "attest/crl.h"
 #include "attest/p256.h"
@@ -52,7 +53,7 @@ static int load_chain(struct attest_collateral *collateral, const struct attest_
         return error_set(ret_error, "the issuers' chain is too long");
     if (pem_split(text->data, text->size, &list, ret_error) < 0)
         return error_wrap(ret_error, "the issuers' chain");
-    int result = certificate_chain_verify(&list, roles, 2, NULL, ret_chain, ret_error);
+    int result = certificate_chain_verify(&list, roles, 2, NULL, NULL, ret_chain, ret_error);
     pem_list_free(&list);
     if (result < 0)
         return error_wrap(ret_error, "the issuers' chain");
@@ -192,6 +193,7 @@ struct attest_collateral *attest_collateral_new(const struct attest_documents *d
     struct attest_collateral *collateral = calloc(1, sizeof(*collateral));
     if (!collateral)
         return NULL;
+    collateral->pck_cache = certificate_cache_new(); /* without it nothing is remembered */
     if (roots)
         collateral->roots = *roots;
     else
@@ -242,6 +244,7 @@ void attest_collateral_free(struct attest_collateral *collateral)
     tcb_info_free(&collateral->tcb_info);
     qe_identity_free(&collateral->qe_identity);
     pem_list_free(&collateral->pck_list);
+    certificate_cache_free(collateral->pck_cache);
     free(collateral);
 }
 

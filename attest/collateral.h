@@ -1,6 +1,7 @@
 /*
  * Collateral: what Intel says, signed, about one kind of platform, and what revokes. It is parsed once and its
- * signatures are checked once; then it verifies any number of quotes, from any number of threads: it never changes.
+ * signatures are checked once; then it verifies any number of quotes, from any number of threads. It remembers which
+ * PCK certificates it has seen verified, and changes in nothing else.
  */
 #ifndef COFRE_ATTEST_COLLATERAL_H
 #define COFRE_ATTEST_COLLATERAL_H

@@ -29,6 +29,8 @@ struct attest_collateral {
     bool has_validity[ATTEST_DATED_COUNT];
     struct attest_validity validity[ATTEST_DATED_COUNT]; /* of all but the PCK certificate and its CA's */
 
+    struct certificate_cache *pck_cache; /* PCK certificates that ca_chain's CA was seen to have issued */
+
     struct pem_list pck_list; /* the PCK certificate alone or with its chain; empty if none was given */
     struct collateral_failure pck_failure;
 };

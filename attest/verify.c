@@ -213,7 +213,8 @@ static int check_pck_chain(struct verification *v)
     char *error = NULL;
     if (find_pck(v) < 0 || complete_chain(v) < 0)
         return -1;
-    if (certificate_chain_verify(&v->pck_list, roles, 3, known, &v->chain, &error) < 0)
+    struct certificate_cache *cache = v->collateral ? v->collateral->pck_cache : NULL;
+    if (certificate_chain_verify(&v->pck_list, roles, 3, known, cache, &v->chain, &error) < 0)
         return fail_with(result, ATTEST_CHECK_PCK_CHAIN, error);
     set_validity(result, ATTEST_DATED_PCK_CERT, &v->chain.certificates[0]);
     set_validity(result, ATTEST_DATED_PCK_CA, &v->chain.certificates[1]);

@@ -1,6 +1,6 @@
 /*
  * Revocation lists in DER, PEM and hex: read, and compared with an issuer that no signature of theirs is of.
- * fuzz-sources: attest/certificate.c attest/crl.c attest/encode.c attest/pem.c image/error.c
+ * fuzz-sources: attest/certificate.c attest/certificate_cache.c attest/crl.c attest/encode.c attest/pem.c image/error.c
  * fuzz-flags: -lcrypto
  */
 #include <openssl/ec.h>

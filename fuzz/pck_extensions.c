@@ -1,6 +1,6 @@
 /*
  * The SGX extensions of PCK certificates; the first byte says whether the rest is their DER alone or a certificate's.
- * fuzz-sources: attest/certificate.c attest/encode.c attest/pck.c attest/pem.c image/error.c
+ * fuzz-sources: attest/certificate.c attest/certificate_cache.c attest/encode.c attest/pck.c attest/pem.c image/error.c
  * fuzz-flags: -lcrypto
  */
 #include <stdint.h>
