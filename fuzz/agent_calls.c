@@ -1,0 +1,186 @@
+/*
+ * What a member says of a system call (kernel/remote/message.h): the input is its CALL, DATA and the call's own
+ * accesses. Whatever it says, the agent reads only what was sent, and its replies are well formed and bring each byte
+ * that was written once.
+ *
+ * fuzz-sources: kernel/remote/agent_memory.c tests/unit/hosted_libc.c
+ * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
+ */
+#include <linux/errno.h>
+#include <stdlib.h>
+
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/remote/agent.h"
+#include "kernel/sched/task.h"
+#include "tests/unit/hosted_libc.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct task task;
+static struct agent agent;
+static struct link link_there;
+static uint64_t written, stored;
+static unsigned replies;
+
+struct task *task_current(void)
+{
+    return &task;
+}
+
+void *kmalloc(size_t size)
+{
+    return malloc(size);
+}
+
+void kfree(void *p)
+{
+    free(p);
+}
+
+void panic_at(const char *file, int line, const char *format, ...)
+{
+    abort();
+}
+
+void task_prepare_sleep(bool interruptible)
+{
+}
+
+/* The answer to a FETCH: some bytes, or none. */
+int task_sleep(uint64_t deadline_ns)
+{
+    size_t size = agent_fetch_count % 3 * 100;
+    struct record *record = malloc(sizeof(*record) + sizeof(struct message) + size);
+    if (!record)
+        abort();
+    record->size = sizeof(struct message) + size;
+    memset(record->data, 7, record->size);
+    agent_fetched(&agent, record);
+    return 0;
+}
+
+void task_cancel_sleep(void)
+{
+}
+
+void task_wake(struct task *woken)
+{
+}
+
+void task_yield(void)
+{
+}
+
+int link_wait(struct link *link)
+{
+    return 0;
+}
+
+/* As the member reads it. */
+int link_send(struct link *link, const void *message, size_t size)
+{
+    const struct message *m = message;
+    if (m->type == MESSAGE_FETCH)
+        return size == sizeof(*m) + sizeof(struct window) ? 0 : (abort(), 0);
+    replies += m->type == MESSAGE_REPLY;
+    size_t left = size - sizeof(*m) - sizeof(struct reply_head);
+    const uint8_t *at = (const uint8_t *)(m + 1) + sizeof(struct reply_head);
+    if (size > LINK_MESSAGE_MAX || size % 8 != 0)
+        abort();
+    while (left > 0) {
+        const struct store *store = (const struct store *)at;
+        if (left < sizeof(*store) || store->size == 0 || store->size > left - sizeof(*store))
+            abort();
+        stored += store->size;
+        at += sizeof(*store) + ALIGN_UP(store->size, 8UL);
+        left -= sizeof(*store) + ALIGN_UP(store->size, 8UL);
+    }
+    return 0;
+}
+
+struct input {
+    const uint8_t *at;
+    size_t left;
+};
+
+static uint64_t number(struct input *in, size_t bytes)
+{
+    uint64_t value = 0;
+    bytes = MIN(bytes, in->left);
+    memcpy(&value, in->at, bytes);
+    in->at += bytes;
+    in->left -= bytes;
+    return value;
+}
+
+static struct record *record_of(struct input *in, size_t size)
+{
+    size = MIN(size, in->left);
+    struct record *record = malloc(sizeof(*record) + sizeof(struct message) + size);
+    if (!record)
+        abort();
+    record->size = sizeof(struct message) + size;
+    memset(record->data, 0, sizeof(struct message));
+    memcpy(record->data + sizeof(struct message), in->at, size);
+    in->at += size;
+    in->left -= size;
+    return record;
+}
+
+/* One access of the call: near a window of its, or anywhere. */
+static void access_memory(struct input *in)
+{
+    static uint8_t buffer[100000];
+    unsigned op = (unsigned)number(in, 1), which = (unsigned)number(in, 1);
+    uint64_t addr = number(in, 2);
+    size_t size = number(in, 2) % sizeof(buffer), n;
+    void *room;
+    if (agent.head->window_count > 0)
+        addr += agent.windows[which % agent.head->window_count].addr - 16;
+    switch (op % 5) {
+    case 0:
+        agent_copy_in(buffer, addr, size);
+        break;
+    case 1:
+        written += agent_copy_out(addr, buffer, size);
+        break;
+    case 2:
+        written += agent_clear_out(addr, size);
+        break;
+    case 3:
+        if (agent_string_in((char *)buffer, addr, MIN(size, 5000UL)) >= 0 && !memchr(buffer, 0, 5000))
+            abort();
+        break;
+    default:
+        if ((n = agent_out_room(addr, size, &room)) > 0)
+            memset(room, 1, n);
+        written += n;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input in = {data, size};
+    memset(&agent, 0, sizeof(agent));
+    TAILQ_INIT(&agent.data);
+    task.agent = &agent;
+    agent.task = &task;
+    agent.link = &link_there;
+    agent_fetch_count = written = stored = replies = 0;
+    for (unsigned i = (unsigned)number(&in, 1) % 3; i > 0; i--) {
+        struct record *record = record_of(&in, number(&in, 1));
+        TAILQ_INSERT_TAIL(&agent.data, record, entry);
+        agent.data_count++;
+    }
+    agent.call = record_of(&in, number(&in, 2));
+    int r = agent_decode(&agent);
+    while (r == 0 && in.left > 0)
+        access_memory(&in);
+    agent_reply(&agent, r, 0);
+    if (written != stored || replies != 1)
+        abort();
+    agent_memory_free(&agent);
+    return 0;
+}
