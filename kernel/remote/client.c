@@ -84,6 +84,11 @@ int client_send(struct message *message, size_t size)
     return send(message, size);
 }
 
+void client_drain(void)
+{
+    (void)!link_wait(&init_link);
+}
+
 static void pending_add(struct pending *p)
 {
     if (++last_request == 0)

@@ -25,6 +25,8 @@ must_check int client_send(struct message *message, size_t size);
 must_check int client_post(struct message *message, size_t size);
 /* Send one and wait, not interruptibly, for the record that answers it (same request); kfree() that. */
 must_check int client_request(struct message *message, size_t size, struct record **ret_answer);
+/* Sleep until all that was sent is in the ring. */
+void client_drain(void);
 /* Messages of types from MESSAGE_HANDLED on that answer no request. fn must not sleep; it owns the record. */
 void client_on_message(uint32_t type, void (*fn)(struct record *record));
 

@@ -58,7 +58,7 @@ static unsigned skipped;
 
 static bool worth_it(void)
 {
-    if (vcpu_count() < 2 || lingering || !link_area_present())
+    if (vcpu_count() < 2 || lingering || run_queue.count != 0 || !link_area_present())
         return false;
     if (!(remote_is_member() ? client_busy() : server_busy()))
         return false;
@@ -97,6 +97,8 @@ bool remote_linger(void)
     kernel_lock();
     doorbell_set_polling(false);
     lingering = false;
-    score = rung ? MIN(score + 2, SCORE_MAX) : MAX(score - 1, 0);
-    return doorbell_rung() || run_queue.count != 0;
+    bool work = run_queue.count != 0;
+    if (rung || !work)
+        score = rung ? MIN(score + 2, SCORE_MAX) : MAX(score - 1, 0);
+    return work || doorbell_rung();
 }

@@ -380,6 +380,7 @@ static bool member_poll(struct remote_member *member)
     int r = 0;
     if (member->ended)
         return true;
+    bool gone = link_area_member_state(member->number) == MEMBER_ENDED; /* then its last records are in the ring */
     link_poll(&member->link);
     while (!member->ended && (r = link_receive(&member->link, &record)) == 0) {
         member->proved = true;
@@ -389,7 +390,7 @@ static bool member_poll(struct remote_member *member)
         return true;
     if (member->link.state == LINK_DEAD)
         lost(member, member->link.failure);
-    else if (link_area_member_state(member->number) == MEMBER_ENDED)
+    else if (gone && r != -ENOMEM)
         lost(member, NULL);
     return r != -ENOMEM;
 }

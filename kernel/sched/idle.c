@@ -1,7 +1,7 @@
 /*
  * What a vCPU does between tasks, and when it must be interrupted.
  *
- * Idle: run timers, look at the rings, else park. vCPU 0 pumps while it is parked; the others only sleep. A vCPU parks
+ * Idle: run timers, look at rings and links, linger if an answer is near, else park. vCPU 0 pumps while it is parked; the others only sleep. A vCPU parks
  * until the next timer unless vCPU 0 is parked and will wake for it.
  *
  * Busy: nobody looks at timers, rings or the queue while user code runs, so a tick is asked for
@@ -14,6 +14,7 @@
 #include "kernel/arch/vcpu.h"
 #include "kernel/lib/printk.h"
 #include "kernel/net/net.h"
+#include "kernel/remote/remote.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/run_queue.h"
 #include "kernel/sched/sched.h"
@@ -28,6 +29,7 @@ static void look_around(void)
     timers_run(time_monotonic_ns());
     net_poll_ready();
     host_signals_poll();
+    remote_poll();
 }
 
 /* The earliest moment any parked vCPU wakes by itself. */
@@ -107,7 +109,7 @@ noreturn_fn void sched_idle(void)
         look_around();
         if (run_queue_has_work(vcpu)) {
             schedule();
-        } else {
+        } else if (!remote_linger()) {
             /* What is left in the queue may only run elsewhere. */
             struct vcpu *other = run_queue.count > 0 ? parked_vcpu() : NULL;
             if (other)
