@@ -28,7 +28,8 @@ static int64_t name_set(uaddr_t user_name)
         return -EFAULT;
     name[sizeof name - 1] = '\0';
     memset(name + strlen(name), 0, sizeof name - strlen(name));
-    memcpy(task_current()->comm, name, sizeof name);
+    struct task *task = task_current();
+    memcpy(task->agent ? task->process->comm : task->comm, name, sizeof name); /* elsewhere: its first thread asks */
     return 0;
 }
 

@@ -140,7 +140,7 @@ static const struct call calls[STATS_SYSCALL_MAX] = {
     BOTH(personality, EMPTY),
     MIXED(capget, INOUT(0, 8), OUT(1, 24)),
     MIXED(prlimit64, IN(2, 16), OUT(3, 16)),
-    MIXED(prctl, EMPTY),
+    MIXED(prctl, STRING(1)),
     MIXED(getrusage, OUT(1, 144)),
     MIXED(times, OUT(0, 32)),
     MIXED(getpriority, EMPTY),
