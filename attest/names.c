@@ -13,6 +13,7 @@ static const char *const outcome_names[] = {
 static const char *const check_names[ATTEST_CHECK_COUNT] = {
     [ATTEST_CHECK_NONE] = "none",
     [ATTEST_CHECK_CERTIFICATE] = "certificate",
+    [ATTEST_CHECK_TOKEN] = "token",
     [ATTEST_CHECK_QUOTE_FORMAT] = "quote-format",
     [ATTEST_CHECK_QE_VENDOR] = "qe-vendor",
     [ATTEST_CHECK_CERTIFICATION_DATA] = "certification-data",

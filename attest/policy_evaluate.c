@@ -243,6 +243,15 @@ static void judge_identity(struct judgement *j)
         suggest(j, "identities[0].%s", first_change);
 }
 
+/* A service's token: what it does not say is the service's word. */
+static void judge_token(struct judgement *j)
+{
+    if (j->policy->tokens)
+        return;
+    violate(j, "tokens", "it is the word of a service, which says nothing of TCB status, platform and collateral");
+    suggest(j, "tokens: true");
+}
+
 static bool has_string(const struct policy_strings *strings, const char *text)
 {
     for (size_t i = 0; i < strings->count; i++)
@@ -384,9 +393,13 @@ int attest_policy_evaluate(const struct attest_policy *policy, const struct atte
     judge_debug(&j);
     judge_identity(&j);
     judge_attributes(&j);
-    judge_tcb(&j);
-    judge_platform(&j);
-    judge_age(&j);
+    if (result->has_tcb) {
+        judge_tcb(&j);
+        judge_platform(&j);
+        judge_age(&j);
+    } else {
+        judge_token(&j);
+    }
     judge_report_data(&j);
     return ret_appraisal->accepted ? 0 : -1;
 }

@@ -55,7 +55,7 @@ struct attest_policy {
     struct policy_identity identities[POLICY_LIST_MAX];
     size_t identity_count;
     bool any_identity;
-    bool debug, simulation, unknown_attributes, provision_key;
+    bool debug, simulation, unknown_attributes, provision_key, tokens;
     uint32_t statuses; /* bits 1 << enum attest_tcb_status */
     bool has_accepted_advisories;
     struct policy_strings accepted_advisories, rejected_advisories;

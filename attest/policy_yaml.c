@@ -353,6 +353,7 @@ static const struct key top_keys[] = {
     FIELD("simulation", read_bool, simulation),
     FIELD("unknown_attributes", read_bool, unknown_attributes),
     FIELD("provision_key", read_bool, provision_key),
+    FIELD("tokens", read_bool, tokens),
     NESTED("tcb", tcb_keys),
     NESTED("attributes", attributes_keys),
     NESTED("xfrm", xfrm_keys),

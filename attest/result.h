@@ -24,6 +24,7 @@ enum attest_outcome {
 enum attest_check {
     ATTEST_CHECK_NONE,
     ATTEST_CHECK_CERTIFICATE,         /* that carries evidence: attest_ratls_evidence_get */
+    ATTEST_CHECK_TOKEN,               /* of a service that verified the quote: attest_maa_verify */
     ATTEST_CHECK_QUOTE_FORMAT,        /* attest_quote_parse */
     ATTEST_CHECK_QE_VENDOR,           /* header: Intel's quoting enclave */
     ATTEST_CHECK_CERTIFICATION_DATA,  /* can be read; a PCK certificate is to be had from it or from collateral */

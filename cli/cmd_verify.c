@@ -12,6 +12,7 @@
 #include "attest/encode.h"
 #include "attest/fetch.h"
 #include "attest/file.h"
+#include "attest/maa.h"
 #include "attest/policy.h"
 #include "attest/ratls.h"
 #include "attest/store.h"
@@ -215,48 +216,70 @@ static X509 *read_certificate(const uint8_t *data, size_t size)
     return certificate;
 }
 
-static int verify_certificate(const struct options *options, const uint8_t *data, size_t size)
+static int reject(const struct options *options, enum attest_check check, char *why)
 {
     static struct attest_result rejected;
+    rejected = (struct attest_result){.outcome = ATTEST_OUTCOME_REJECTED, .failed_check = check, .time = options->time};
+    snprintf(rejected.reason, sizeof(rejected.reason), "%s", why ? why : "out of memory");
+    free(why);
+    return finish(options, &rejected, NULL);
+}
+
+static int verify_certificate(const struct options *options, const uint8_t *data, size_t size)
+{
     struct attest_ratls_evidence evidence;
     X509 *certificate = read_certificate(data, size);
     char *error = NULL;
     int status;
-    if (certificate && attest_ratls_evidence_get(certificate, &evidence, &error) == 0) {
+    if (!certificate)
+        error_set(&error, "it is not an X.509 certificate");
+    if (certificate && attest_ratls_evidence_get(certificate, &evidence, &error) == 0)
         status = verify_quote(options, evidence.quote, evidence.quote_size, attest_ratls_form_name(evidence.form));
-    } else {
-        rejected = (struct attest_result){
-            .outcome = ATTEST_OUTCOME_REJECTED, .failed_check = ATTEST_CHECK_CERTIFICATE, .time = options->time};
-        snprintf(rejected.reason, sizeof(rejected.reason), "%s", error ? error : "it is not an X.509 certificate");
-        status = finish(options, &rejected, NULL);
-    }
-    free(error);
+    else
+        status = reject(options, ATTEST_CHECK_CERTIFICATE, error);
     X509_free(certificate);
     return status;
 }
 
-/* A token is `cofre maa`'s. */
-static int verify_token(const struct options *options)
+/* Its keys: of a file, or of the instance (which then owns them). */
+static const struct attest_jwt_keys *token_keys(const struct options *options, struct attest_maa *maa,
+                                                struct attest_jwt_keys **owned, char **ret_error)
 {
-    const char *argv[16] = {"verify", "--token", options->file};
-    int argc = 3;
-    static const struct {
-        int number;
-        const char *name;
-    } passed[] = {{OPTION_URL, "--url"}, {OPTION_CA, "--ca"}, {OPTION_KEYS, "--keys"}, {OPTION_TIME, "--time"}};
-    if (!value(options, OPTION_URL))
+    size_t size;
+    if (!value(options, OPTION_KEYS))
+        return attest_maa_keys(maa, ret_error);
+    char *text = attest_file_read(value(options, OPTION_KEYS), ATTEST_FILE_SIZE_MAX, &size, ret_error);
+    *owned = text ? attest_jwt_keys_parse(text, size, ret_error) : NULL;
+    free(text);
+    return *owned;
+}
+
+static int verify_token(const struct options *options, char *token)
+{
+    static struct attest_result result;
+    const struct attest_maa_options instance = {.url = value(options, OPTION_URL),
+                                                .ca_file = value(options, OPTION_CA)};
+    struct attest_jwt_keys *owned = NULL;
+    struct attest_maa_claims claims;
+    char *error = NULL;
+    if (!instance.url)
         return command_usage("verify", "a token: --url must name the instance that it is of");
-    if (value(options, OPTION_POLICY))
-        return command_usage("verify", "a token: policies are for quotes; see the claims");
-    for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
-        if (value(options, passed[i].number)) {
-            argv[argc++] = passed[i].name;
-            argv[argc++] = value(options, passed[i].number);
-        }
-    if (value(options, OPTION_JSON))
-        argv[argc++] = "--json";
-    optind = 0;
-    return cmd_maa(argc, (char **)argv); /* getopt_long reorders the array and changes no text */
+    token[strcspn(token, "\r\n")] = 0;
+    struct attest_maa *maa = attest_maa_new(&instance, &error);
+    const struct attest_jwt_keys *keys = maa ? token_keys(options, maa, &owned, &error) : NULL;
+    int status;
+    if (!keys) {
+        status = command_failed("verifying the token", error);
+    } else if (attest_maa_verify(token, instance.url, keys, options->time, NULL, &claims, &error) < 0) {
+        status = reject(options, ATTEST_CHECK_TOKEN, error);
+    } else {
+        attest_maa_result(&claims, options->time, &result);
+        attest_maa_claims_free(&claims);
+        status = finish(options, &result, NULL);
+    }
+    attest_jwt_keys_free(owned);
+    attest_maa_free(maa);
+    return status;
 }
 
 static bool begins(const uint8_t *data, size_t size, const void *with, size_t with_size)
@@ -276,7 +299,7 @@ static size_t without_padding(const uint8_t *data, size_t size)
     return length;
 }
 
-static int verify_bytes(const struct options *options, const uint8_t *data, size_t size)
+static int verify_bytes(const struct options *options, uint8_t *data, size_t size)
 {
     static const uint8_t sigstruct[] = {6, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 1};
     static const char pem[] = "-----BEGIN ", token[] = "eyJ";
@@ -286,7 +309,7 @@ static int verify_bytes(const struct options *options, const uint8_t *data, size
     if (size == ATTEST_SGX_REPORT_SIZE && memcmp(data + 12, attest_intel_qe_vendor_id, 16) != 0)
         return verify_report(data, as_json);
     if (begins(data, size, token, sizeof(token) - 1))
-        return verify_token(options);
+        return verify_token(options, (char *)data);
     if (begins(data, size, pem, sizeof(pem) - 1) || begins(data, size, "\x30\x82", 2))
         return verify_certificate(options, data, size);
     return verify_quote(options, data, without_padding(data, size), NULL);

@@ -127,3 +127,20 @@ refused() {
     run -125 "$COFRE" maa --url http://192.0.2.1/ "$quote"
     run -0 "$COFRE" maa --help
 }
+
+@test "cofre verify judges a token by a policy, which must say that the word of a service will do" {
+    cd "$BATS_TEST_TMPDIR"
+    attest good --token-out token >/dev/null
+    printf 'version: 1\nany_identity: true\n' >strict.yaml
+    run -3 "$COFRE" verify --url "$url/good" --policy strict.yaml --dry-run token
+    [[ $output =~ "would pass with  tokens: true" ]]
+    printf 'version: 1\ntokens: true\nidentities: [{mrenclave: %s}]\n' "$(printf 'e1%.0s' {1..32})" >right.yaml
+    run -0 "$COFRE" verify --url "$url/good" --policy right.yaml token
+    sed -i 's/e1/e2/' right.yaml
+    run -3 "$COFRE" verify --url "$url/good" --policy right.yaml token
+    [[ $output =~ "identities: none of 1 is met" ]]
+    sed 's/.....$/AAAAA/' token >forged
+    run -1 "$COFRE" verify --url "$url/good" forged
+    [[ $output =~ "failed check     token: " ]]
+    run -2 "$COFRE" verify token
+}
