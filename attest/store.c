@@ -65,23 +65,46 @@ const struct attest_roots *attest_store_roots(const struct attest_store *store)
     return &store->roots;
 }
 
-/* Takes the entry. */
+/* The newest entry from here on for a platform that is of use at a time: of a file always, fetched ones while they
+ * hold. */
+static const struct entry *find_from(const struct entry *entry, const struct attest_platform *platform, int64_t time)
+{
+    for (; entry; entry = entry->next) {
+        const struct attest_platform *p = &entry->platform;
+        bool same = p->tee == platform->tee && p->ca == platform->ca && memcmp(p->fmspc, platform->fmspc, 6) == 0;
+        if ((same || entry->any_platform) && (!entry->fetched || time < entry->validity.until))
+            return entry;
+    }
+    return NULL;
+}
+
+static const struct entry *find(struct attest_store *store, const struct attest_platform *platform, int64_t time)
+{
+    pthread_mutex_lock(&store->lock);
+    const struct entry *entry = store->entries;
+    pthread_mutex_unlock(&store->lock);
+    return find_from(entry, platform, time);
+}
+
+/* Takes the entry. What several threads fetched at once is kept once. */
 static int add_entry(struct attest_store *store, struct entry *entry, char **ret_error)
 {
     attest_collateral_validity(entry->collateral, &entry->validity);
     pthread_mutex_lock(&store->lock);
+    bool known = entry->fetched && find_from(store->entries, &entry->platform, entry->validity.until - 1);
     bool full = store->count == ATTEST_STORE_PLATFORM_COUNT_MAX;
-    if (!full) {
+    bool kept = !known && !full;
+    if (kept) {
         entry->next = store->entries;
         store->entries = entry;
         store->count++;
     }
     pthread_mutex_unlock(&store->lock);
-    if (!full)
+    if (kept)
         return 0;
     attest_collateral_free(entry->collateral);
     free(entry);
-    return error_set(ret_error, "collateral of more than %d platforms", ATTEST_STORE_PLATFORM_COUNT_MAX);
+    return known ? 0 : error_set(ret_error, "collateral of more than %d platforms", ATTEST_STORE_PLATFORM_COUNT_MAX);
 }
 
 static int add_bundle(struct attest_store *store, const struct attest_bundle *bundle, bool fetched, char **ret_error)
@@ -121,21 +144,6 @@ int attest_store_add_file(struct attest_store *store, const char *path, char **r
     int result = add_bundle(store, &bundle, false, ret_error);
     attest_bundle_free(&bundle);
     return result;
-}
-
-/* The newest entry for a platform that is of use at a time: of a file always, fetched ones while they hold. */
-static const struct entry *find(struct attest_store *store, const struct attest_platform *platform, int64_t time)
-{
-    pthread_mutex_lock(&store->lock);
-    const struct entry *entry = store->entries;
-    pthread_mutex_unlock(&store->lock);
-    for (; entry; entry = entry->next) {
-        const struct attest_platform *p = &entry->platform;
-        bool same = p->tee == platform->tee && p->ca == platform->ca && memcmp(p->fmspc, platform->fmspc, 6) == 0;
-        if ((same || entry->any_platform) && (!entry->fetched || time < entry->validity.until))
-            return entry;
-    }
-    return NULL;
 }
 
 static int platform_of(const void *quote, size_t size, struct attest_platform *platform, char **ret_error)
