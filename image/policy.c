@@ -36,6 +36,7 @@ void policy_source_init(struct policy_source *source)
         .kernel_heap_size = 256UL << 20,
         .elrange_size = ELRANGE_SIZE_MIN,
         .vcpu_max = 4,
+        .process_max = 1024,
         .stack_size = 8 << 20,
         .umask = 022,
         .xfrm_low = 7, /* x87, SSE, AVX: on every SGX machine with FLC */

@@ -28,7 +28,7 @@ struct policy_source_mount {
 
 struct policy_source {
     uint64_t memory_size, kernel_heap_size, elrange_size;
-    uint32_t vcpu_max, stack_size, umask, xfrm_low, stop_signal;
+    uint32_t vcpu_max, process_max, stack_size, umask, xfrm_low, stop_signal;
     uint32_t key_release; /* enum policy_key_release: where an enclave gets the key, if the image is encrypted */
     uint64_t flags;       /* enum policy_flags */
     struct string_list entrypoint, cmd, env, env_allow, groups;

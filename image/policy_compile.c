@@ -150,6 +150,7 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
         .memory_size = source->memory_size,
         .kernel_heap_size = source->kernel_heap_size,
         .vcpu_max = source->vcpu_max,
+        .process_max = source->process_max,
         .xfrm_low = source->xfrm_low,
         .umask = source->umask,
         .stack_size = source->stack_size,
@@ -346,9 +347,9 @@ json_t *policy_to_json(const struct policy *p)
 {
     const char *hostname = policy_blob_string(p, p->hostname_offset);
     return json_pack(
-        "{s:i,s:I,s:I,s:I,s:i,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:{s:o,s:o,s:o},s:{s:o,s:o},s:o,s:o,s:{s:b,s:b},s:o}",
+        "{s:i,s:I,s:I,s:I,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:{s:o,s:o,s:o},s:{s:o,s:o},s:o,s:o,s:{s:b,s:b},s:o}",
         "version", (int)p->version, "memory", (json_int_t)p->memory_size, "kernel_heap",
-        (json_int_t)p->kernel_heap_size, "enclave_size", (json_int_t)p->elrange_size, "vcpus", (int)p->vcpu_max, "edmm",
+        (json_int_t)p->kernel_heap_size, "enclave_size", (json_int_t)p->elrange_size, "vcpus", (int)p->vcpu_max, "processes", (int)p->process_max, "edmm",
         json_flag(p, POLICY_EDMM), "debug", json_flag(p, POLICY_DEBUG), "diagnostics", json_flag(p, POLICY_DIAGNOSTICS),
         "hostname", json_text(hostname ? hostname : "cofre"), "command", json_command(p), "env", "set",
         json_list(p, p->env), "allow", json_list(p, p->env_allow), "from_host", "hostname",

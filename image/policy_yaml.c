@@ -389,6 +389,7 @@ static const struct key top_keys[] = {
     {.name = "kernel_heap", .fn = read_size, FIELD(kernel_heap_size), RANGE(8UL << 20, 3UL << 30)},
     {.name = "enclave_size", .fn = read_size, FIELD(elrange_size), RANGE(1UL << 36, 1UL << 46)},
     {.name = "vcpus", .fn = read_u32, FIELD(vcpu_max), RANGE(1, 64)},
+    {.name = "processes", .fn = read_u32, FIELD(process_max), RANGE(1, 65535)},
     {.name = "edmm", .fn = read_flag, .flag = POLICY_EDMM},
     {.name = "debug", .fn = read_flag, .flag = POLICY_DEBUG},
     {.name = "diagnostics", .fn = read_flag, .flag = POLICY_DIAGNOSTICS},

@@ -56,7 +56,7 @@ static bool numbers_ok(const struct policy *p)
     uint64_t el = p->elrange_size;
     return (el & (el - 1)) == 0 && el >= ELRANGE_SIZE_MIN && el <= 1UL << 46 && p->memory_size % PAGE_SIZE == 0 &&
            p->kernel_heap_size % PAGE_SIZE == 0 && p->kernel_heap_size <= KHEAP_END - KHEAP_BASE && p->vcpu_max >= 1 &&
-           p->vcpu_max <= VCPU_MAX && (p->xfrm_low & 3) == 3 && p->root_size % PAGE_SIZE == 0 &&
+           p->vcpu_max <= VCPU_MAX && p->process_max >= 1 && (p->xfrm_low & 3) == 3 && p->root_size % PAGE_SIZE == 0 &&
            p->root_hash_offset % PAGE_SIZE == 0 && p->root_hash_offset >= p->root_size;
 }
 

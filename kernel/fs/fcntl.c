@@ -7,6 +7,7 @@
 #include "kernel/fs/pipe.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/process/table.h"
 #include "kernel/syscalls/syscall.h"
 
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME)
@@ -22,13 +23,23 @@ static int set_status_flags(struct file *file, unsigned flags)
     return 0;
 }
 
+/* Who the signals of a file would go to; nothing sends them (O_ASYNC), so this is only remembered. */
+static int owner_set(struct file *file, int pid)
+{
+    if (pid == INT32_MIN)
+        return -EINVAL;
+    if (pid && (pid > 0 ? !process_of(pid) : !group_exists(-pid, NULL)))
+        return -ESRCH;
+    file->owner_pid = pid;
+    return 0;
+}
+
 static int64_t owner_fcntl(struct file *file, unsigned command, uint64_t arg)
 {
     struct f_owner_ex owner;
     switch (command) {
     case F_SETOWN:
-        file->owner_pid = (int)arg;
-        return 0;
+        return owner_set(file, (int)arg);
     case F_GETOWN:
         return file->owner_pid;
     case F_SETOWN_EX:
@@ -36,8 +47,7 @@ static int64_t owner_fcntl(struct file *file, unsigned command, uint64_t arg)
             return -EFAULT;
         if (owner.type != F_OWNER_TID && owner.type != F_OWNER_PID && owner.type != F_OWNER_PGRP)
             return -EINVAL;
-        file->owner_pid = owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
-        return 0;
+        return owner_set(file, owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid);
     case F_GETOWN_EX:
         owner.type = file->owner_pid < 0 ? F_OWNER_PGRP : F_OWNER_PID;
         owner.pid = file->owner_pid < 0 ? -file->owner_pid : file->owner_pid;

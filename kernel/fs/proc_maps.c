@@ -1,4 +1,5 @@
 /* /proc/PID/maps, smaps, and the sizes that status, stat and statm show. */
+#include <asm-generic/errno.h>
 #include <linux/mman.h>
 
 #include "kernel/fs/proc.h"
@@ -58,9 +59,10 @@ static int reach(struct seq *seq, const struct pseudo_ctx *ctx, const char *name
 {
     int r = proc_inspect(ctx, ret_process);
 
-    if (r < 0)
-        return r;
-    return proc_memory_here(*ret_process) ? 1 : proc_show_elsewhere(*ret_process, ctx, name, seq);
+    /* Who has the same memory needs no leave to look at it. */
+    if (r != -ESRCH && proc_memory_here(*ret_process))
+        return 1;
+    return r < 0 ? r : proc_show_elsewhere(*ret_process, ctx, name, seq);
 }
 
 int proc_show_maps(struct seq *seq, const struct pseudo_ctx *ctx)

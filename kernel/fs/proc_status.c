@@ -91,7 +91,7 @@ static void show_memory(struct seq *seq, const struct process *process)
 
 static unsigned long thread_count(const struct process *process)
 {
-    return process->remote ? 1 : process->thread_count;
+    return process->thread_count ? process->thread_count : 1; /* elsewhere, zombies */
 }
 
 static void show_signals(struct seq *seq, const struct process *process, const struct task *task)

@@ -77,7 +77,10 @@ static int make_process(const struct clone_args *args, struct process **ret_chil
         if (pid < 0)
             return pid;
     }
-    return process_new_child(parent, task->tid, args->flags, (int)args->exit_signal, pid, ret_child);
+    int r = process_new_child(parent, task->tid, args->flags, (int)args->exit_signal, pid, ret_child);
+    if (r < 0 && member_ops)
+        member_ops->drop_child(pid);
+    return r;
 }
 
 /* The descriptor for CLONE_PIDFD, known to the caller before the child exists. */
@@ -113,7 +116,7 @@ int64_t process_fork(const struct clone_args *args, const struct trap_frame *fra
         if (task)
             task_free(task);
         if (member_ops)
-            member_ops->exited(child, 0, &(struct process_usage){0});
+            member_ops->drop_child(child->pid);
         process_discard(child);
         return r;
     }

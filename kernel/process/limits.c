@@ -17,7 +17,6 @@
 
 #define CLOCK_TICK_NS 10000000ULL
 #define OPEN_FILES_MAX 1048576ULL
-#define PROCESSES_MAX 4096 /* each is an enclave */
 
 void limits_init(struct process *process)
 {
@@ -35,7 +34,7 @@ void limits_init(struct process *process)
 
 size_t process_limit(void)
 {
-    return PROCESSES_MAX;
+    return policy()->process_max;
 }
 
 static int64_t limit_change(struct process *process, unsigned resource, const struct rlimit64 *new,

@@ -39,6 +39,8 @@ struct member_ops {
     /* A child of `parent` (a vfork's) will run in this enclave: its pid, once the init enclave has made its entry by
      * process_new_child(); or -errno. Sleeps. */
     int (*new_child)(struct process *parent, uint64_t clone_flags, int exit_signal);
+    /* That child is not to be after all. */
+    void (*drop_child)(int pid);
     /* A tid for a new thread, reserved by tid_reserve() in the init enclave (in blocks, say); and back. */
     int (*tid_get)(struct process *process);
     void (*tid_put)(struct process *process, int tid);

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -200,6 +202,17 @@ static void errors(void)
     show_wait("no child of it", -1, WNOHANG);
 }
 
+static int at_limit(void *arg)
+{
+    struct rlimit limit = {1, 1};
+    setrlimit(RLIMIT_NPROC, &limit);
+    printf("root is not limited: %d\n", WEXITSTATUS((wait4(instead(returns, NULL), (int *)&word, 0, NULL), word)));
+    raw(SYS_setresuid, 1000, 1000, 1000, 0);
+    SHOW(instead(returns, NULL));
+    fflush(stdout);
+    raw_exit(0);
+}
+
 static int nested(void *arg)
 {
     int status = 0;
@@ -208,7 +221,100 @@ static int nested(void *arg)
     raw_exit(WEXITSTATUS(status) + 1);
 }
 
-/* The exec of /t/busybox in a child of vfork is not looked at here. */
+/* ---- makers that do not wait to the end ---- */
+
+static volatile int inner, go;
+
+static int until_told(void *arg)
+{
+    inner = (int)raw(SYS_getpid, 0, 0, 0, 0);
+    while (!go)
+        raw_sleep_ms(1);
+    raw_exit(5);
+}
+
+static int vfork_inside(void *arg)
+{
+    if (arg)
+        signal(SIGTERM, SIG_IGN);
+    raw(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, (long)new_stack(), 0, 0);
+    if (inner == 0)
+        until_told(NULL);
+    raw_exit(6);
+}
+
+/* A thread asleep in vfork is woken by what ends its process, by nothing else. */
+static void killed_in_vfork(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    inner = go = 0;
+    int pid = beside(vfork_inside, NULL);
+    while (!inner)
+        raw_sleep_ms(1);
+    kill(pid, SIGCONT);
+    kill(pid, SIGWINCH);
+    raw_sleep_ms(5);
+    show_wait("not by these", pid, WNOHANG);
+    kill(pid, SIGTERM);
+    show_wait("maker", pid, 0);
+    int child = inner;
+    SHOW(kill(child, 0));
+    go = 1;
+    show_wait("child of a dead maker", child, 0);
+
+    inner = go = 0;
+    pid = beside(vfork_inside, (void *)1);
+    while (!inner)
+        raw_sleep_ms(1);
+    kill(pid, SIGTERM);
+    raw_sleep_ms(5);
+    show_wait("ignored", pid, WNOHANG);
+    go = 1;
+    show_wait("maker", pid, 0);
+    show_wait("its child", -1, 0);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+static int slow(void *arg)
+{
+    inner = 1;
+    raw_sleep_ms(30);
+    raw_exit(8);
+}
+
+static void *slow_vfork(void *arg)
+{
+    instead(slow, NULL);
+    return NULL;
+}
+
+/* Another thread runs another program while a child is still on the memory of the old one. */
+static void exec_beside(void)
+{
+    pthread_t thread;
+    char *argv[] = {"process_vfork", "child", NULL};
+    inner = 0;
+    pthread_create(&thread, NULL, slow_vfork, NULL);
+    while (!inner)
+        raw_sleep_ms(1);
+    fflush(stdout);
+    execv("/proc/self/exe", argv);
+    printf("no exec\n");
+}
+
+static void many(void)
+{
+    int sum = 0;
+    for (int i = 0; i < 500; i++) {
+        int status, pid = vfork();
+        if (pid == 0)
+            _exit(1);
+        if (waitpid(pid, &status, 0) == pid)
+            sum += WEXITSTATUS(status);
+    }
+    printf("many: %d\n", sum);
+}
+
 static int session(void *arg)
 {
     setsid();
@@ -220,14 +326,24 @@ static int session(void *arg)
     show_wait("exec of nothing", instead(exec_missing, NULL), 0);
     clone3_forms();
     errors();
+    show_wait("RLIMIT_NPROC", instead(at_limit, NULL), 0);
     show_wait("nested", instead(nested, NULL), 0);
     printf("word %d\n", word);
+    killed_in_vfork();
+    many();
     fflush(stdout);
     raw_exit(0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) {
+        show_wait("child of the program before", -1, 0);
+        show_wait("no more", -1, 0);
+        return 0;
+    }
     plain_vfork();
-    return run_in_session(session);
+    run_in_session(session);
+    exec_beside();
+    return 1;
 }

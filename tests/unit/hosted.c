@@ -16,6 +16,7 @@
 #include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/signal.h"
+#include "kernel/process/table.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
@@ -173,6 +174,16 @@ struct task *task_current(void)
 struct process *process_self(void)
 {
     return process_exists ? &hosted_process : NULL;
+}
+
+struct process *process_of(int id)
+{
+    return id == hosted_process.pid ? &hosted_process : NULL;
+}
+
+bool group_exists(int pgid, int *ret_sid)
+{
+    return false;
 }
 
 bool credentials_in_group(const struct credentials *c, uint32_t gid)

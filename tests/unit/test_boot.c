@@ -87,6 +87,7 @@ static void make_policy(void)
         .memory_size = 1 << 30,
         .kernel_heap_size = 1 << 24,
         .vcpu_max = 4,
+        .process_max = 1,
         .xfrm_low = 7,
         .entrypoint = {sizeof(struct policy), 2},
         .env = {sizeof(struct policy) + 11, 1},
@@ -123,6 +124,7 @@ static void a_wrong_policy_is_refused(void **state)
     WRONG(p->memory_size++);
     WRONG(p->kernel_heap_size++);
     WRONG(p->vcpu_max = 0);
+    WRONG(p->process_max = 0);
     WRONG(p->vcpu_max = VCPU_MAX + 1);
     WRONG(p->xfrm_low = 5);
     WRONG(p->root_hash_offset = 4096);

@@ -37,6 +37,7 @@ static void mistakes_are_named(void **state)
     expect_error("memory: lots\n", "p.yaml:1: memory: a size");
     expect_error("memory: 1000\n", "multiple of 4096");
     expect_error("vcpus: 0\n", "p.yaml:1: vcpus: a number from 1 to 64");
+    expect_error("processes: 0\n", "p.yaml:1: processes: a number from 1 to 65535");
     expect_error("edmm: maybe\n", "true or false");
     expect_error("memory: 1G\nmemory: 2G\n", "appears twice");
     expect_error("command: 3\n", "a mapping");
@@ -70,13 +71,14 @@ static struct policy *compile(const char *text, size_t *ret_size)
 static void compiles_what_it_says(void **state)
 {
     size_t size;
-    struct policy *p = compile("memory: 64M\nvcpus: 3\nedmm: false\nenv: {set: {A: b}, allow: [C, D_*]}\n"
+    struct policy *p = compile("memory: 64M\nvcpus: 3\nprocesses: 7\nedmm: false\nenv: {set: {A: b}, allow: [C, D_*]}\n"
                                "command: {args: [x, y], user: \"12:34\"}\nnetwork: {listen: [53/udp, 53, 22]}\n",
                                &size);
     char *error = NULL;
     assert_int_equal(policy_check(p, size, &error), 0);
     assert_int_equal(p->memory_size, 64 << 20);
     assert_int_equal(p->vcpu_max, 3);
+    assert_int_equal(p->process_max, 7);
     assert_false(p->flags & POLICY_EDMM);
     assert_int_equal(p->uid, 12);
     assert_int_equal(p->gid, 34);

@@ -1,0 +1,155 @@
+/* /proc about other processes: the list, and what each file says of a child, a stopped one, a zombie, one of a user. */
+#include "child.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
+
+static volatile int go, ready;
+
+static int linger(void *arg)
+{
+    if (arg)
+        raw(SYS_setresuid, (long)arg, (long)arg, (long)arg, 0);
+    raw(SYS_prctl, PR_SET_NAME, (long)"lingerer", 0, 0);
+    ready++;
+    while (!go)
+        raw_sleep_ms(1);
+    raw_exit(3);
+}
+
+static int start(long uid)
+{
+    go = ready = 0;
+    int pid = beside(linger, (void *)uid);
+    wait_word(&ready, 1);
+    return pid;
+}
+
+static int listed(int pid)
+{
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    int found = 0;
+    while ((entry = readdir(dir)) != NULL)
+        found += atoi(entry->d_name) == pid;
+    closedir(dir);
+    return found;
+}
+
+static const char *proc_path(int pid, const char *name)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+    return path;
+}
+
+/* A line of status, or the whole of a small file. */
+static void show_file(int pid, const char *name, const char *line)
+{
+    char text[8192];
+    int fd = open(proc_path(pid, name), O_RDONLY);
+    int size = fd < 0 ? -1 : (int)read(fd, text, sizeof text - 1);
+    if (size < 0) {
+        printf("%s: %s\n", name, strerrorname_np(errno));
+    } else {
+        text[size] = 0;
+        char *at = line ? strstr(text, line) : text;
+        printf("%s: %d bytes, %.*s\n", name, line ? 0 : size, at ? (int)strcspn(at, "\n") : 4, at ? at : "none");
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void show_link(int pid, const char *name)
+{
+    char text[256] = "";
+    errno = 0;
+    int size = (int)readlink(proc_path(pid, name), text, sizeof text - 1);
+    printf("%s -> %s\n", name, size < 0 ? strerrorname_np(errno) : text);
+}
+
+static char state_of(int pid)
+{
+    char text[512] = "", *at;
+    int fd = open(proc_path(pid, "stat"), O_RDONLY);
+    read(fd, text, sizeof text - 1);
+    close(fd);
+    at = strrchr(text, ')');
+    return at ? at[2] : '?';
+}
+
+static void show_state(const char *what, int pid, char expected)
+{
+    char state = state_of(pid);
+    for (int i = 0; i < 1000 && state != expected; i++) {
+        raw_sleep_ms(1);
+        state = state_of(pid);
+    }
+    printf("%s: %c\n", what, state);
+}
+
+static void show_all(int pid)
+{
+    show_file(pid, "comm", NULL);
+    show_file(pid, "status", "Name:");
+    show_file(pid, "status", "Uid:");
+    show_file(pid, "status", "Threads:");
+    show_file(pid, "cmdline", NULL);
+    show_file(pid, "limits", "Max cpu time");
+    show_file(pid, "oom_score_adj", NULL);
+}
+
+/* Kernels differ in what they say of these for a zombie. */
+static void show_living(int pid)
+{
+    show_all(pid);
+    show_file(pid, "environ", "HOME=");
+    show_file(pid, "maps", "nothing of the sort");
+    show_link(pid, "cwd");
+    show_link(pid, "root");
+    show_link(pid, "exe");
+    show_link(pid, "fd/9");
+}
+
+static int look_as_user(void *arg)
+{
+    raw(SYS_setresuid, 1000, 1000, 1000, 0);
+    show_living((int)(long)arg);
+    fflush(stdout);
+    raw_exit(0);
+}
+
+static int session(void *arg)
+{
+    setsid();
+    dup2(open("/dev/null", O_RDONLY), 9);
+    int pid = start(0);
+    close(9);
+    SHOW(listed(pid));
+    SHOW(listed(1));
+    show_living(pid);
+    show_state("asleep", pid, 'S');
+    kill(pid, SIGSTOP);
+    show_state("stopped", pid, 'T');
+    kill(pid, SIGCONT);
+    show_state("goes on", pid, 'S');
+    puts("root's, for a user:");
+    instead(look_as_user, (void *)(long)pid);
+    waitpid(-1, NULL, __WALL);
+    go = 1;
+    show_state("ended", pid, 'Z');
+    SHOW(listed(pid));
+    show_all(pid);
+    waitpid(pid, NULL, 0);
+    SHOW(listed(pid));
+    show_file(pid, "comm", NULL);
+    SHOW(access(proc_path(pid, "status"), F_OK));
+    fflush(stdout);
+    raw_exit(0);
+}
+
+int main(void)
+{
+    return run_in_session(session);
+}
