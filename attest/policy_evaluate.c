@@ -286,7 +286,7 @@ static void judge_tcb(struct judgement *j)
         violate(j, "tcb.statuses", "the TCB status is %s (platform %s, quoting enclave %s)",
                 attest_tcb_status_name(result->tcb_status), attest_tcb_status_name(result->platform.status),
                 attest_tcb_status_name(result->quoting_enclave.status));
-        if (result->tcb_status != ATTEST_TCB_REVOKED && result->tcb_status < ATTEST_TCB_NOT_SUPPORTED)
+        if (result->tcb_status > ATTEST_TCB_UNKNOWN && result->tcb_status < ATTEST_TCB_REVOKED)
             suggest(j, "tcb.statuses: [..., %s]", attest_tcb_status_name(result->tcb_status));
     }
     if (number < policy->minimum_evaluation_number) {

@@ -1,10 +1,11 @@
 /*
  * Quotes: parsed, verified as far as it goes without collateral, their platform read. A quote that parses says its own
  * length, and one byte less of it is no quote.
- * fuzz-sources: attest/bundle.c attest/cache.c attest/certificate.c attest/certificate_cache.c attest/collateral.c attest/crl.c attest/date.c
- * fuzz-sources: attest/document.c attest/encode.c attest/evaluate.c attest/fetch.c attest/file.c attest/http.c
- * fuzz-sources: attest/names.c attest/p256.c attest/pck.c attest/pem.c attest/qe_identity.c attest/quote.c
- * fuzz-sources: attest/report.c attest/roots.c attest/signed_json.c attest/tcb_info.c attest/verify.c image/error.c
+ * fuzz-sources: attest/bundle.c attest/cache.c attest/certificate.c attest/certificate_cache.c attest/collateral.c
+ * fuzz-sources: attest/crl.c attest/date.c attest/document.c attest/encode.c attest/evaluate.c attest/fetch.c
+ * fuzz-sources: attest/file.c attest/http.c attest/names.c attest/p256.c attest/pck.c attest/pem.c
+ * fuzz-sources: attest/qe_identity.c attest/quote.c attest/report.c attest/roots.c attest/signed_json.c
+ * fuzz-sources: attest/tcb_info.c attest/verify.c image/error.c
  * fuzz-flags: -lcrypto -ljansson -lcurl
  */
 #include <stdint.h>

@@ -1,4 +1,5 @@
 /* Verification of made-up evidence: every version and form, and everything that may be wrong with it. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -617,6 +618,46 @@ static void test_lengths(void **state)
     }
 }
 
+struct thread_work {
+    const struct attest_collateral *collateral;
+    struct blob quote;
+    size_t verified;
+};
+
+static void *verify_many(void *argument)
+{
+    struct thread_work *work = argument;
+    struct attest_result *mine = malloc(sizeof(*mine));
+    for (int i = 0; i < 50; i++)
+        work->verified +=
+            attest_verify_quote(work->quote.data, work->quote.size, work->collateral, NULL, time(NULL), mine) == 0;
+    free(mine);
+    return NULL;
+}
+
+/* Collateral serves threads, and remembers PCK certificates: also one that it then must still find revoked or old. */
+static void test_shared_collateral(void **state)
+{
+    struct blob blobs[8], quote = evidence_quote(&(struct quote_order){0});
+    struct attest_documents documents = evidence_documents(0, blobs);
+    struct attest_collateral *collateral = attest_collateral_new(&documents, evidence_roots());
+    struct thread_work works[4];
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        works[i] = (struct thread_work){collateral, quote, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, verify_many, &works[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(works[i].verified, 50);
+    }
+    attest_verify_quote(quote.data, quote.size, collateral, NULL, time(NULL) + 50L * 365 * 86400, &result);
+    expect(ATTEST_OUTCOME_EXPIRED, ATTEST_CHECK_VALIDITY);
+    attest_collateral_free(collateral);
+    evidence_free(blobs);
+    free(quote.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -635,6 +676,7 @@ int main(void)
         cmocka_unit_test(test_reports),
         cmocka_unit_test(test_roots),
         cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_shared_collateral),
     };
     return cmocka_run_group_tests(tests, evidence_setup, evidence_teardown);
 }
