@@ -1,0 +1,172 @@
+/* Trees of blocks: growing higher, cutting out, setting a pointer, reading ahead. */
+#include "kernel/mm/kmalloc.h"
+#include "kernel/volume/internal.h"
+
+/* One level more: a new root whose first pointer is the old root. */
+static int grow_once(struct volume_node *node)
+{
+    struct vol_block *top = vol_block_find(node, node->inode.height, 0), *root;
+    unsigned height = node->inode.height + 1u;
+    int err = vol_node_dirty(node);
+    if (err < 0)
+        return err;
+    if (!top && node->inode.root.where == 0) {
+        node->inode.height = (uint8_t)height;
+        return 0;
+    }
+    err = vol_block_root_new(node, height, &root);
+    if (err < 0)
+        return err;
+    top = vol_block_find(node, height - 1, 0); /* a clean one may be gone */
+    vol_pointers(root)[0] = node->inode.root;
+    memset(&node->inode.root, 0, sizeof(node->inode.root));
+    node->inode.height = (uint8_t)height;
+    if (height == 1 && node->root_unlogged)
+        root->unlogged[0] = 1;
+    node->root_unlogged = false;
+    if (top) {
+        top->parent = root;
+        root->refs++;
+    }
+    vol_block_put(root);
+    return 0;
+}
+
+int vol_node_grow(struct volume_node *node, uint64_t index)
+{
+    if (index >= VOLUME_FILE_BLOCKS)
+        return -EFBIG;
+    while (index >= vol_span(node->inode.height)) {
+        int err = grow_once(node);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+/* A pointer whose block is not in memory becomes zero. parent is dirty (or the node, if NULL). */
+static int pointer_clear(struct volume_node *node, struct vol_block *parent, struct volume_pointer *pointer,
+                         unsigned slot)
+{
+    struct volume *v = node->volume;
+    if (pointer->where == 0)
+        return 0;
+    int err = vol_free_prepare(v, VOLUME_WHERE_BLOCK(pointer->where));
+    if (err < 0)
+        return err;
+    vol_free(v, VOLUME_WHERE_BLOCK(pointer->where));
+    memset(pointer, 0, sizeof(*pointer));
+    node->inode.block_count--;
+    if (parent)
+        parent->unlogged[slot / 64] &= ~(1ULL << (slot % 64));
+    else
+        node->root_unlogged = false;
+    return 0;
+}
+
+static int cut_contents(struct volume_node *node, struct vol_block *parent, uint64_t index)
+{
+    struct vol_block *b = vol_block_find(node, 0, index);
+    unsigned slot = index % VOLUME_FANOUT;
+    int err;
+    if (b) {
+        err = vol_block_get(node, 0, index, VOL_READ, &b);
+        if (err == 0)
+            err = vol_block_drop(b);
+    } else {
+        err = pointer_clear(node, parent, parent ? &vol_pointers(parent)[slot] : &node->inode.root, slot);
+    }
+    if (err == 0)
+        node->cut_floor = MIN(node->cut_floor, index);
+    return err;
+}
+
+/* What block (level >= 1, index) leads to within [first, end); the block itself if all of it went. */
+static int cut(struct volume_node *node, unsigned level, uint64_t index, uint64_t first, uint64_t end)
+{
+    struct vol_block *b;
+    uint64_t start = index * vol_span(level), child = vol_span(level - 1);
+    int err = vol_block_get(node, level, index, VOL_READ, &b);
+    if (err < 0 || !b)
+        return err;
+    err = vol_block_dirty(b);
+    for (unsigned slot = VOLUME_FANOUT; err == 0 && slot-- > 0;) {
+        uint64_t from = start + slot * child;
+        if (from >= end || from + child <= first)
+            continue;
+        if (level == 1)
+            err = cut_contents(node, b, from);
+        else
+            err = cut(node, level - 1, index * VOLUME_FANOUT + slot, first, end);
+    }
+    if (err == 0 && first <= start && start + vol_span(level) <= end)
+        return vol_block_drop(b);
+    vol_block_put(b);
+    return err;
+}
+
+int vol_node_cut(struct volume_node *node, uint64_t first, uint64_t end)
+{
+    uint64_t capacity = vol_span(node->inode.height);
+    end = MIN(end, capacity);
+    if (first >= end)
+        return 0;
+    int err = vol_node_dirty(node);
+    if (err == 0)
+        err = node->inode.height == 0 ? cut_contents(node, NULL, 0) : cut(node, node->inode.height, 0, first, end);
+    if (err == 0 && first == 0 && end == capacity)
+        node->inode.height = 0;
+    return err;
+}
+
+int vol_pointer_set(struct volume_node *node, uint64_t index, const struct volume_pointer *pointer)
+{
+    struct vol_block *parent = NULL;
+    int err = vol_node_dirty(node);
+    if (err == 0)
+        err = vol_node_grow(node, index);
+    if (err == 0 && node->inode.height > 0) {
+        err = vol_block_get(node, 1, index / VOLUME_FANOUT, VOL_CREATE, &parent);
+        if (err == 0)
+            err = vol_block_dirty(parent);
+    }
+    if (err == 0)
+        err = cut_contents(node, parent, index);
+    if (err == 0) {
+        *(parent ? &vol_pointers(parent)[index % VOLUME_FANOUT] : &node->inode.root) = *pointer;
+        node->inode.block_count++;
+    }
+    vol_block_put(parent);
+    return err;
+}
+
+#define READ_AHEAD_MIN 4
+#define READ_AHEAD_MAX VOL_BATCH
+
+/* How many blocks from index on are not in memory and lie one behind the other on the disk. */
+static unsigned run_length(struct volume_node *node, const struct vol_block *parent, uint64_t index, unsigned max)
+{
+    const struct volume_pointer *pointers = vol_pointers(parent);
+    unsigned slot = index % VOLUME_FANOUT, count = 0;
+    uint64_t address = VOLUME_WHERE_BLOCK(pointers[slot].where);
+    while (count < max && slot + count < VOLUME_FANOUT && pointers[slot + count].where != 0 &&
+           VOLUME_WHERE_BLOCK(pointers[slot + count].where) == address + count &&
+           !vol_block_find(node, 0, index + count))
+        count++;
+    return count;
+}
+
+void vol_read_ahead(struct volume_node *node, uint64_t index)
+{
+    struct vol_block *parent;
+    node->read_window = index != node->read_next ? 1 : MIN(MAX(node->read_window * 2, READ_AHEAD_MIN), READ_AHEAD_MAX);
+    node->read_next = index + 1;
+    if (node->read_window == 1 || node->inode.height == 0 || vol_block_find(node, 0, index))
+        return;
+    if (vol_block_get(node, 1, index / VOLUME_FANOUT, VOL_READ, &parent) < 0 || !parent)
+        return;
+    unsigned count = run_length(node, parent, index, (unsigned)node->read_window);
+    if (count > 1)
+        vol_blocks_read(node, parent, index, count);
+    vol_block_put(parent);
+}
