@@ -206,6 +206,59 @@ refused() {
     [ "$status" -eq 125 ]
 }
 
+# An image of cofre-attest and its libraries; prints its folder.
+attest_image() {
+    local dir=$BATS_FILE_TMPDIR/image file
+    mkdir -p "$dir/root/bin" "$dir/root/etc"
+    cp "$BUILD/cofre-attest" "$dir/root/bin/"
+    for file in $(ldd "$BUILD/cofre-attest" | grep -o '/[^ ]*'); do
+        mkdir -p "$dir/root${file%/*}"
+        cp -L "$file" "$dir/root$file"
+    done
+    echo 'root:x:0:0::/:/bin/sh' >"$dir/root/etc/passwd"
+    tar -cf "$dir/layer.tar" -C "$dir/root" .
+    umoci init --layout "$dir/oci"
+    umoci new --image "$dir/oci:latest"
+    umoci raw add-layer --image "$dir/oci:latest" "$dir/layer.tar"
+    umoci config --image "$dir/oci:latest" --config.entrypoint /bin/cofre-attest
+    printf 'memory: 512M\n%s' "$OPEN_POLICY" >"$dir/policy.yaml"
+    "$COFRE" convert --quiet --policy "$dir/policy.yaml" --key "$(e2e_key)" "$dir/oci" "$dir/confidential"
+    echo "$dir/confidential"
+}
+
+@test "an enclave serves, with evidence of its own, and is known by MRENCLAVE" {
+    local address port image
+    address=$(hostname -I | cut -d' ' -f1)
+    [ -n "$address" ] || skip "this machine has no address but loopback, which in the enclave is its own"
+    export XDG_STATE_HOME=$BATS_FILE_TMPDIR/state # a machine of our own
+    "$COFRE" simulation export "$BATS_TEST_TMPDIR/simulation"
+    image=$(attest_image)
+    python3 -c '
+import socket, sys
+server = socket.create_server(("0.0.0.0", 0))
+open(sys.argv[1], "w").write(str(server.getsockname()[1]))
+while True:
+    connection = server.accept()[0]
+    connection.sendall(b"got " + connection.recv(1000))
+    connection.close()' "$BATS_TEST_TMPDIR/target" 3>&- &
+    local target=$!
+    wait_until 10 test -s "$BATS_TEST_TMPDIR/target"
+    port=$(free_port)
+    timeout 100 "$COFRE" run --softsgx -p "127.0.0.1:$port:$port" "$image" -- ra-tls serve --listen "0.0.0.0:$port" \
+        --quote-device "$address:$(cat "$BATS_TEST_TMPDIR/target")" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
+    local enclave=$!
+    wait_until 60 grep -q listening "$BATS_TEST_TMPDIR/log"
+    printf 'identities:\n- mrenclave: %s\nsimulation: true\n' "$("$COFRE" inspect --json "$image" | jq -r .mrenclave)" \
+        >"$BATS_TEST_TMPDIR/policy.yaml"
+    run -0 timeout 60 "$COFRE" ra-tls connect --policy "$BATS_TEST_TMPDIR/policy.yaml" \
+        --root "$BATS_TEST_TMPDIR/simulation/root.pem" --collateral "$BATS_TEST_TMPDIR/simulation" --offline "127.0.0.1:$port" <<<hello
+    [ "$output" = "got hello" ]
+    run -1 timeout 60 "$COFRE" ra-tls connect --policy "$BATS_FILE_TMPDIR/policy.yaml" \
+        --root "$BATS_TEST_TMPDIR/simulation/root.pem" --collateral "$BATS_TEST_TMPDIR/simulation" --offline "127.0.0.1:$port" <<<hello
+    [[ $output =~ "identities" ]]
+    kill $target $enclave
+}
+
 @test "usage of ra-tls" {
     run -2 "$COFRE" ra-tls
     run -2 "$COFRE" ra-tls connect 127.0.0.1:1
