@@ -58,7 +58,8 @@ struct process {
     /* NULL: its tasks run in this enclave. Else `threads` is empty, and comm, actions, pending and personality are what
      * its own kernel told: the actions of SIGCHLD, SIGTTIN and SIGTTOU always. */
     struct remote_process *remote;
-    bool borrows_memory; /* its tasks run on the memory of another process: made by vfork */
+    size_t reserved_tids; /* tid_reserve() */
+    bool borrows_memory;  /* its tasks run on the memory of another process: made by vfork */
 
     /* family */
     struct process *parent; /* NULL: PID 1 */

@@ -89,8 +89,9 @@ void process_exited(struct process *process, int wait_status, const struct proce
  */
 void process_did_exec(struct process *process, struct file *program, const char *comm, const char *command_line,
                       size_t size);
-/* A thread id of a process elsewhere: found by kill and tgkill. */
-int tid_reserve(struct process *process);
-void tid_release(int tid);
+/* A thread id for a process elsewhere, which kill and tgkill find; -ENOMEM. Back at the latest with the process. Only
+ * its own can be given back. */
+must_check int tid_reserve(struct process *process);
+void tid_release(struct process *process, int tid);
 
 #endif

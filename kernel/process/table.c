@@ -1,7 +1,10 @@
 /* The table of processes and threads by id, the allocator of ids, and process groups. */
 #include "kernel/process/table.h"
 
+#include <linux/errno.h>
+
 #include "kernel/lib/printk.h"
+#include "kernel/mm/kmalloc.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
 #include "kernel/sched/task.h"
@@ -78,6 +81,42 @@ int tid_last(void)
     return last_id;
 }
 
+int tid_reserve(struct process *process)
+{
+    struct tid *tid = kmalloc(sizeof *tid);
+    if (!tid)
+        return -ENOMEM;
+    tid_add(tid, tid_alloc(), process, NULL);
+    process->reserved_tids++;
+    return tid->number;
+}
+
+static void unreserve(struct tid *tid)
+{
+    tid->process->reserved_tids--;
+    tid_remove(tid);
+    kfree(tid);
+}
+
+void tid_release(struct process *process, int number)
+{
+    struct tid *tid = tid_find(number);
+    if (tid && tid->process == process && !tid->task && tid != &process->tid)
+        unreserve(tid);
+}
+
+static void release_all_tids(struct process *process)
+{
+    struct tid *tid, *next;
+    RB_FOREACH_SAFE(tid, tid_tree, &tids, next)
+    {
+        if (process->reserved_tids == 0)
+            return;
+        if (tid->process == process && tid != &process->tid)
+            unreserve(tid);
+    }
+}
+
 void process_table_add(struct process *process, int pid)
 {
     process->pid = pid;
@@ -90,6 +129,7 @@ void process_table_add(struct process *process, int pid)
 
 void process_table_remove(struct process *process)
 {
+    release_all_tids(process);
     tid_remove(&process->tid);
     TAILQ_REMOVE(&process_list, process, table_link);
     processes--;
