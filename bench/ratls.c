@@ -88,7 +88,7 @@ static void plain_contexts(SSL_CTX *ret_contexts[2])
 static double handshake(SSL_CTX *contexts[2])
 {
     SSL *client = SSL_new(contexts[0]), *server = SSL_new(contexts[1]);
-    BIO *to_server, *to_client;
+    BIO *to_server = NULL, *to_client = NULL;
     check(client && server && BIO_new_bio_pair(&to_server, 1 << 17, &to_client, 1 << 17) == 1, "a connection");
     SSL_set_bio(client, to_server, to_server);
     SSL_set_bio(server, to_client, to_client);
