@@ -151,17 +151,37 @@ static void ring_put(struct link *link, const void *src, size_t size)
     link->head += (uint32_t)size;
 }
 
-/* 0, -EAGAIN if the ring has no room, -EBADMSG. */
+/* Bytes in the out ring that the other side has not read, as it says. */
+static uint32_t out_used(const struct link *link)
+{
+    return link->head - (uint32_t)untrusted_peek64(tail_of(link, link->side));
+}
+
+/*
+ * Room for a record? If not, the consumer will ring when there is: it looks at the head after it has moved the tail,
+ * and this looks at the tail once more after the head was moved, so one of the two sees the other. 0, -EAGAIN,
+ * -EBADMSG.
+ */
+static int make_sure_of_room(struct link *link, size_t total)
+{
+    uint32_t used = out_used(link);
+    if (used <= link->ring_size && total > link->ring_size - used) {
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        used = out_used(link);
+    }
+    if (used > link->ring_size)
+        return die(link, "how much of a link's ring was read");
+    return total > link->ring_size - used ? -EAGAIN : 0;
+}
+
 static int seal(struct link *link, const void *message, size_t size)
 {
     struct record_header header = {.size = (uint32_t)size};
     uint8_t nonce[AES_GCM_NONCE_SIZE], *cipher = scratch + sizeof(header);
     size_t total = RECORD_SIZE(size);
-    uint32_t used = link->head - (uint32_t)untrusted_peek64(tail_of(link, link->side));
-    if (used > link->ring_size)
-        return die(link, "how much of a link's ring was read");
-    if (total > link->ring_size - used)
-        return -EAGAIN;
+    int r = make_sure_of_room(link, total);
+    if (r < 0)
+        return r;
     record_nonce(link->sent++, nonce);
     memcpy(scratch, &header, sizeof(header));
     aes_gcm_seal(&link->send_key, nonce, &header, sizeof(header), message, size, cipher, cipher + size);
@@ -255,12 +275,15 @@ static void ring_get(const struct link *link, uint32_t position, void *dst, size
     untrusted_copy_in((uint8_t *)dst + first, link->in_ring, size - first);
 }
 
-/* The producer may have found no room: it cannot see the tail move unless it is told. */
-static void consume(struct link *link, uint32_t used, size_t total)
+/* The producer may have found no room: it does not see the tail move unless it is told (make_sure_of_room()). */
+static void consume(struct link *link, size_t total)
 {
+    uint32_t before = link->tail;
     link->tail += (uint32_t)total;
     untrusted_poke64(tail_of(link, !link->side), link->tail);
-    if (used + RECORD_SIZE_MAX > link->ring_size)
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    uint32_t used = (uint32_t)untrusted_peek64(head_of(link, !link->side)) - before;
+    if (used > link->ring_size - RECORD_SIZE_MAX)
         doorbell_ring(link->peer);
 }
 
@@ -290,7 +313,7 @@ int link_receive(struct link *link, struct record **ret_record)
         kfree(record);
         return die(link, "a record: it was not sealed by the other enclave for this place");
     }
-    consume(link, used, RECORD_SIZE(header.size));
+    consume(link, RECORD_SIZE(header.size));
     *ret_record = record;
     return 0;
 }

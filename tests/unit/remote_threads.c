@@ -3,7 +3,10 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 static pthread_mutex_t big = PTHREAD_MUTEX_INITIALIZER;
 
@@ -73,6 +76,37 @@ void thread_sleep_us(unsigned us)
 {
     struct timespec ts = {.tv_nsec = us * 1000L};
     nanosleep(&ts, NULL);
+}
+
+void *shared_memory_new(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        abort();
+    return p;
+}
+
+void shared_memory_free(void *p, size_t size)
+{
+    munmap(p, size);
+}
+
+int process_start(int (*fn)(void))
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        abort();
+    if (pid == 0) {
+        alarm(60); /* never left behind by a test that failed */
+        _exit(fn());
+    }
+    return pid;
+}
+
+int process_wait(int pid)
+{
+    int status;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 uint64_t environment_number(const char *name, uint64_t otherwise)

@@ -3,6 +3,7 @@
 #define COFRE_TESTS_REMOTE_THREADS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct thread; /* and what it sleeps on */
@@ -16,6 +17,12 @@ void thread_wake(struct thread *thread);
 void thread_lock(void);
 void thread_unlock(void);
 void thread_sleep_us(unsigned us);
+/* Zeroed memory that processes of process_start() share. */
+void *shared_memory_new(size_t size);
+void shared_memory_free(void *p, size_t size);
+/* fn runs in a child process, whose exit status is its result; -1 if it was killed. Wait for it with process_wait(). */
+int process_start(int (*fn)(void));
+int process_wait(int pid);
 uint64_t environment_number(const char *name, uint64_t otherwise);
 
 #endif

@@ -428,6 +428,11 @@ struct link_area *world_area(void)
     return area_memory;
 }
 
+size_t world_area_size(void)
+{
+    return area_size;
+}
+
 struct link_shared *world_link_shared(uint32_t number)
 {
     return (struct link_shared *)((uint8_t *)area_memory + world_area()->links_offset) + number;
@@ -445,8 +450,7 @@ static void area_make(void)
     header.links_offset = header.members_offset + 2 * PAGE_SIZE;
     header.rings_offset = header.links_offset + PAGE_SIZE;
     area_size = header.rings_offset + 2UL * header.link_count * WORLD_RING;
-    area_memory = hosted_page_alloc(area_size);
-    memset(area_memory, 0, area_size);
+    area_memory = shared_memory_new(area_size);
     *world_area() = header;
 }
 
@@ -503,7 +507,7 @@ void world_end(void)
         remote_member_put(member);
     }
     kernel_unlock();
-    hosted_free(area_memory);
+    shared_memory_free(area_memory, area_size);
     hosted_free(world_user);
     thread_free(current->thread);
     hosted_free(current);

@@ -29,6 +29,7 @@ void world_begin(void);
 void world_connect(void);
 void world_end(void);
 struct link_area *world_area(void);
+size_t world_area_size(void);
 struct link_shared *world_link_shared(uint32_t number);
 uint8_t *world_ring(uint32_t number, unsigned side);
 

@@ -123,6 +123,81 @@ static void test_full_ring_queues_and_goes_on(void **unused)
     assert_true(doorbell_rung()); /* peer 1 is this process here: the parent was told that there is room */
 }
 
+/* Two processes, as in earnest: whoever found the ring full hears of it when there is room, every time. */
+#define MANY 20000UL
+
+static uint32_t many_size(uint64_t i)
+{
+    return (uint32_t)(i * 2654435761U % 3 == 0 ? 60000 : 1 + i * 40503 % 3000);
+}
+
+static int receive_many(void)
+{
+    struct record *record;
+    if (link_area_init((host_ptr){(uint64_t)world_area()}, world_area_size(), 2))
+        return 1;
+    link_open(&child, NUMBER, 1, 1, key);
+    for (uint64_t i = 0; i < MANY;) {
+        link_poll(&child);
+        int r = link_receive(&child, &record);
+        if (r == -EAGAIN) {
+            thread_sleep_us(1);
+            continue;
+        }
+        if (r < 0 || record->size != many_size(i))
+            return 2;
+        kfree(record);
+        i++;
+    }
+    return 0;
+}
+
+static bool wait_for_bell(void)
+{
+    for (unsigned i = 0; i < 100000; i++) {
+        if (doorbell_take())
+            return true;
+        thread_sleep_us(20);
+    }
+    return false;
+}
+
+static void test_full_ring_is_heard_of_in_another_process(void **unused)
+{
+    link_reset(NUMBER);
+    int pid = process_start(receive_many);
+    link_open(&parent, NUMBER, 0, 2, key);
+    for (uint64_t i = 0; i < MANY; i++) {
+        assert_int_equal(link_send(&parent, message, many_size(i)), 0);
+        while (link_backlogged(&parent)) {
+            if (!wait_for_bell())
+                fail_msg("message %llu waits for ever", (unsigned long long)i);
+            link_poll(&parent);
+        }
+    }
+    assert_int_equal(process_wait(pid), 0);
+}
+
+static void test_doorbell(void **unused)
+{
+    doorbell_take();
+    world_kicks = 0;
+    doorbell_ring(3);
+    assert_int_equal(world_kicks, 1);
+    doorbell_ring(3); /* it knows */
+    assert_int_equal(world_kicks, 1);
+    assert_false(doorbell_rung());
+    doorbell_set_polling(true);
+    doorbell_ring(WORLD_MEMBER);
+    assert_int_equal(world_kicks, 1);
+    doorbell_set_polling(false);
+    assert_true(doorbell_rung()); /* and so it does not sleep */
+    assert_true(doorbell_take());
+    assert_false(doorbell_take());
+    doorbell_ring(WORLD_MEMBER);
+    assert_int_equal(world_kicks, 2);
+}
+
 static void test_another_key_opens_nothing(void **unused)
 {
     static const uint8_t other[LINK_KEY_SIZE] = "another";
@@ -188,7 +263,7 @@ static void test_out_of_memory_leaves_the_record(void **unused)
 static void test_area_header(void **unused)
 {
     host_ptr base = {(uint64_t)world_area()};
-    uint64_t size = world_area()->rings_offset + 16UL * WORLD_RING;
+    uint64_t size = world_area_size();
     struct link_area good = *world_area();
     const struct link_area zero = {0};
     assert_null(link_area_init(base, size, 0));
@@ -330,6 +405,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(test_messages_before_the_handshake_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_ring_queues_and_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_ring_is_heard_of_in_another_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_doorbell, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_key_opens_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_replayed_life_opens_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_own_records_reflected_open_nothing, setup, teardown),
