@@ -2,7 +2,7 @@
  * Layers out of hostile archives: two of them, applied in order and written as an EROFS image with its hash tree.
  * The first byte says how much of the input is the first layer, in tar blocks.
  * fuzz-sources: image/digest.c image/erofs_dir.c image/erofs_write.c image/error.c image/file_io.c image/layer_stream.c
- * fuzz-sources: image/layers.c image/progress.c image/spool.c image/tree.c image/verity.c
+ * fuzz-sources: image/layers.c image/parallel.c image/progress.c image/spool.c image/tree.c image/verity.c
  * fuzz-flags: -larchive -lcrypto -lpthread
  */
 #include <stdint.h>

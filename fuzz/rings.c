@@ -2,12 +2,13 @@
  * Rings, queues and records of the arena: the input chooses what the program in the container does and what the host
  * writes, true or not (tests/unit/net_hostile.h). The kernel goes on or says what the host lied about.
  *
- * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/net_hostile.c kernel/net/channel.c kernel/net/inet.c
- * fuzz-sources: kernel/net/inet_host.c kernel/net/inet_option.c kernel/net/interface.c kernel/net/message.c
- * fuzz-sources: kernel/net/net.c kernel/net/netlink.c kernel/net/packet.c kernel/net/scm.c kernel/net/socket.c
- * fuzz-sources: kernel/net/sockopt.c kernel/net/tcp.c kernel/net/tcp_io.c kernel/net/udp.c kernel/net/unix.c
- * fuzz-sources: kernel/net/unix_gc.c kernel/net/unix_io.c kernel/fs/epoll.c kernel/fs/poll.c kernel/mm/uio.c
- * fuzz-sources: kernel/sched/wait.c kernel/arch/untrusted.c
+ * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/net_hostile.c
+ * fuzz-sources: kernel/net/channel.c kernel/net/inet.c kernel/net/inet_host.c kernel/net/inet_option.c
+ * fuzz-sources: kernel/net/interface.c kernel/net/message.c kernel/net/net.c kernel/net/netlink.c
+ * fuzz-sources: kernel/net/packet.c kernel/net/scm.c kernel/net/socket.c kernel/net/sockopt.c
+ * fuzz-sources: kernel/net/tcp.c kernel/net/tcp_io.c kernel/net/udp.c kernel/net/unix.c
+ * fuzz-sources: kernel/net/unix_gc.c kernel/net/unix_io.c kernel/fs/epoll.c kernel/fs/poll.c
+ * fuzz-sources: kernel/mm/uio.c kernel/sched/wait.c kernel/arch/untrusted.c
  * fuzz-flags: -DCOFRE_HOSTED -include fuzz/kernel_state.h -Itests/unit -w
  */
 #pragma clang section bss = "" data = ""
