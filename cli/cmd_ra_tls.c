@@ -396,10 +396,18 @@ static int run_verb(struct options *options, const char *verb, int count, char *
     return usage_error("connect, serve, certificate or show is wanted");
 }
 
+/* In a container this program is process 1, which signals without a handler do not end. */
+static void end(int number)
+{
+    _exit(128 + number);
+}
+
 int cmd_ra_tls(int argc, char **argv)
 {
     struct options options = {.tls = {.curve = "P-256", .has_source = true, .root_is_simulation = true}};
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, end);
+    signal(SIGINT, end);
     for (int c, wrong; (c = getopt_long(argc, argv, "h", long_options, NULL)) != -1;) {
         if (c == 'h') {
             puts(usage);

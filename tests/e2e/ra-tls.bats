@@ -244,7 +244,7 @@ while True:
     local target=$!
     wait_until 10 test -s "$BATS_TEST_TMPDIR/target"
     port=$(free_port)
-    timeout 100 "$COFRE" run --softsgx -p "127.0.0.1:$port:$port" "$image" -- ra-tls serve --listen "0.0.0.0:$port" \
+    timeout -k 5 100 "$COFRE" run --softsgx -p "127.0.0.1:$port:$port" "$image" -- ra-tls serve --listen "0.0.0.0:$port" \
         --quote-device "$address:$(cat "$BATS_TEST_TMPDIR/target")" 2>"$BATS_TEST_TMPDIR/log" 3>&- &
     local enclave=$!
     wait_until 60 grep -q listening "$BATS_TEST_TMPDIR/log"
@@ -257,6 +257,7 @@ while True:
         --root "$BATS_TEST_TMPDIR/simulation/root.pem" --collateral "$BATS_TEST_TMPDIR/simulation" --offline "127.0.0.1:$port" <<<hello
     [[ $output =~ "identities" ]]
     kill $target $enclave
+    wait_until 10 eval "! kill -0 $enclave" # SIGTERM ends it, process 1 though it is
 }
 
 @test "usage of ra-tls" {
