@@ -95,7 +95,7 @@ struct policy {
     uint8_t root_key_check[POLICY_KEY_CHECK_SIZE]; /* of the image key: HMAC-SHA-256(key, POLICY_KEY_CHECK_LABEL), its
                                                       first bytes */
     uint32_t boot_interface;                       /* BOOT_INTERFACE (abi/boot.h) of the kernel beside this policy */
-    uint32_t process_max; /* in the container at once */
+    uint32_t process_max;                          /* in the container at once */
     uint8_t reserved[96];
 };
 
