@@ -49,7 +49,8 @@ struct member_shared {
     /*
      * Doorbell, written by the kernels of other processes before they KICK: 1 = something is in a ring for this
      * process. Its kernel looks at it instead of at every link, and clears it (exchange) before it looks at the rings.
-     * Only a hint: the rings themselves are what counts.
+     * Only a hint: the rings themselves are what counts. While it is set and vCPU 0 runs, the host ticks that about
+     * every millisecond.
      */
     uint32_t attention;
     uint32_t polling; /* 1 while a vCPU of it looks at `attention` all the time: no KICK is needed */

@@ -3,6 +3,7 @@
  * and every 1 ms to flush. While all vCPUs are parked it sleeps on ticker_asleep; the first that runs again wakes it.
  */
 #include "host/clock.h"
+#include "host/members.h"
 #include "host/runtime.h"
 
 #include <errno.h>
@@ -27,6 +28,12 @@ static bool due(const struct vcpu *vcpu, uint64_t now)
     return period != UINT64_MAX && now - vcpu->last_tick_ns >= period - period / 8;
 }
 
+/* A kernel of another process rang, and the kick may have come when it could not be taken. */
+static bool rung(const struct runtime *runtime, unsigned i)
+{
+    return i == 0 && __atomic_load_n(&member_self(runtime)->attention, __ATOMIC_RELAXED) != 0;
+}
+
 /* Returns whether anybody ran, and whether anybody wants the quick tick who has not parked since the last look. */
 static void look(struct runtime *runtime, bool *ret_running, bool *ret_flush)
 {
@@ -48,7 +55,7 @@ static void look(struct runtime *runtime, bool *ret_running, bool *ret_flush)
         *ret_flush |= __atomic_load_n(&vcpu->shared->tick_wanted, __ATOMIC_RELAXED) == TICK_FLUSH;
         if (atomic_load(vcpu->kicked) && vcpu->kick_retries > 0)
             vcpu->kick_retries--;
-        else if (!due(vcpu, now))
+        else if (!due(vcpu, now) && !rung(runtime, i))
             continue;
         vcpu->last_tick_ns = now;
         sgx_tick(thread);
