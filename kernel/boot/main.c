@@ -16,6 +16,9 @@
 #include "kernel/mm/mm.h"
 #include "kernel/net/net.h"
 #include "kernel/process/process.h"
+#include "kernel/remote/member.h"
+#include "kernel/remote/process_link.h"
+#include "kernel/remote/remote.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/time.h"
@@ -56,6 +59,11 @@ static void counters_init(void)
 static void init_thread(void *arg)
 {
     (void)arg;
+    if (remote_is_member()) { /* all else is the init enclave's */
+        member_init();
+        return;
+    }
+    process_link_init();
     console_init();
     if (boot_params()->flags & BOOT_QUOTE)
         boot_quote();
@@ -80,6 +88,7 @@ static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)
     syscall_init();
     crypto_init();
     random_init(p->random_seed);
+    remote_init();
     mm_init();
     vdso_init();
     printk(LOG_DEBUG, "kernel up: %u vCPUs, XFRM %lx, XSAVE %u bytes\n", vcpu_count(), xfrm, xsave_size);

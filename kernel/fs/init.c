@@ -83,9 +83,21 @@ static void mount_policy_tmpfs(void)
                  MS_NOSUID | MS_NODEV);
 }
 
+static struct super_block *lower;
+
+void fs_init_member(void)
+{
+    lower = root_image();
+}
+
+int fs_root_inode(uint64_t number, struct inode **ret_inode)
+{
+    return erofs_inode_get(container_of(lower, struct erofs, sb), number, ret_inode);
+}
+
 void fs_init(void)
 {
-    struct super_block *lower = root_image();
+    lower = root_image();
     struct super_block *root = overlay_new(lower);
     if (!root || vfs_mount("/", root, 0) < 0)
         panic("no memory for the root file system");

@@ -88,6 +88,8 @@ extern const struct file_ops mem_file_ops, mem_dir_file_ops;
 struct super_block *overlay_new(struct super_block *lower) must_check;
 /* The cover of a lower inode (whose reference is taken over, also on failure); referenced. 0 or -ENOMEM. */
 int overlay_cover(struct super_block *sb, struct inode *lower, struct inode **ret_inode);
+/* The number of the lower inode whose contents this regular file still shows unchanged; 0 if it has others. */
+uint64_t overlay_unchanged(struct inode *inode);
 /* The cover differs from now on. */
 void mem_pin(struct mem_inode *inode);
 /* One name less. */

@@ -48,6 +48,18 @@ static int fill_page(struct mem_inode *m, uint64_t index, void *page)
     return error;
 }
 
+uint64_t overlay_unchanged(struct inode *inode)
+{
+    uint64_t index;
+    if (inode->ops != &mem_regular_ops || shared_any(inode))
+        return 0;
+    struct mem_inode *m = mem_inode(inode);
+    if (!m->lower || m->file.lower_size != m->lower->size || inode->size != m->lower->size ||
+        page_map_next(&m->file.pages, 0, &index))
+        return 0;
+    return m->lower->ino;
+}
+
 int mem_read_page(struct inode *inode, uint64_t index, void *page)
 {
     struct mem_inode *m = mem_inode(inode);

@@ -104,6 +104,9 @@ int vfs_mount(const char *path, struct super_block *sb, unsigned flags);
 
 /* Boot: root image (verity + EROFS), overlay, /proc, /dev, /sys, /tmp and policy mounts. */
 void fs_init(void);
+/* In a member enclave: the root image alone, to read files whose number the init enclave gives. */
+void fs_init_member(void);
+must_check int fs_root_inode(uint64_t number, struct inode **ret_inode);
 /* Nothing more is to be put into the root by the kernel: from here on it is read-only, if the policy says so. */
 void fs_init_done(void);
 /* Write a small file at boot, over what is there; directories and a dangling link are no obstacle. */

@@ -7,7 +7,20 @@
 #include "kernel/lib/printk.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/vma.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/syscalls/syscall.h"
+
+/* In a member it is a stand-in that can show pages, and no more: what is written does not get back to the file. */
+static int get_file(int fd, int prot, int flags, struct file **ret_file)
+{
+    if (!member_ops) {
+        *ret_file = fd_get(fd);
+        return *ret_file ? 0 : -EBADF;
+    }
+    if ((flags & MAP_TYPE) != MAP_PRIVATE && (prot & PROT_WRITE))
+        return -ENODEV;
+    return member_ops->file_get(fd, ret_file);
+}
 
 SYSCALL_DEFINE6(mmap, uaddr_t, addr, size_t, size, int, prot, int, flags, int, fd, file_off_t, offset)
 {
@@ -17,9 +30,9 @@ SYSCALL_DEFINE6(mmap, uaddr_t, addr, size_t, size, int, prot, int, flags, int, f
     if (offset & (file_off_t)(PAGE_SIZE - 1))
         return -EINVAL;
     if (!(flags & MAP_ANONYMOUS)) {
-        file = fd_get(fd);
-        if (!file)
-            return -EBADF;
+        r = get_file(fd, prot, flags, &file);
+        if (r < 0)
+            return r;
     }
     mm_wait_thaw();
     r = mm_map(addr, size, prot & (PROT_READ | PROT_WRITE | PROT_EXEC), flags, file, file ? offset : 0);

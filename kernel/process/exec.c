@@ -198,9 +198,11 @@ static void describe(struct process *process, struct file *program, const char *
         memcpy(process->command_line, command_line, size);
 }
 
-static const char *comm_of(const struct exec *exec)
+const char *exec_comm(const struct exec *exec)
 {
-    return exec->nameless && exec->file->dentry ? dentry_name(exec->file->dentry) : base_name(exec->name);
+    if (!exec->nameless)
+        return base_name(exec->name);
+    return exec->file->dentry ? dentry_name(exec->file->dentry) : exec->file_name;
 }
 
 static void forget_old_program(struct process *process)
@@ -254,7 +256,7 @@ int exec_commit(struct exec *exec, struct trap_frame *frame)
     if (sp < 0)
         return (int)sp;
     describe(process, exec->file, exec->argv.text, exec->argv.size);
-    string_copy(task_current()->comm, comm_of(exec), sizeof task_current()->comm);
+    string_copy(task_current()->comm, exec_comm(exec), sizeof task_current()->comm);
     if (secure || exec->unreadable)
         process->dumpable = 0;
     if (secure)
@@ -301,14 +303,17 @@ static int64_t exec_replace(struct exec *exec)
     }
     if (wait_for_borrowers() < 0)
         return -EAGAIN;
-    int r = fd_unshare();
+    int r = member_ops ? 0 : fd_unshare();
     if (r < 0)
         return r;
 
     /* No way back from here. */
     task_forget_old_program(task);
     forget_old_program(process);
-    if (exec_commit(exec, task->frame) < 0) {
+    r = exec_commit(exec, task->frame);
+    if (r == 0 && member_ops)
+        r = member_ops->execed(exec);
+    if (r < 0) {
         process->unkillable = false;
         printk(LOG_WARNING, "exec of %s failed after the old program was gone\n", exec->name);
         exec_free(exec);
@@ -344,7 +349,7 @@ static int64_t exec_user(int dfd, uaddr_t user_path, uaddr_t argv, uaddr_t envp,
             snprintf(name, strlen(path) + 32, "/dev/fd/%d/%s", dfd, path);
         exec->name = name;
         exec->nameless = path[0] == '\0';
-        exec->cloexec_fd = dfd != AT_FDCWD && path[0] != '/' && fd_get_flags(dfd) > 0;
+        exec->cloexec_fd = !member_ops && dfd != AT_FDCWD && path[0] != '/' && fd_get_flags(dfd) > 0;
     }
     if (r == 0)
         r = exec_add_user(exec, &exec->argv, argv);
@@ -353,7 +358,7 @@ static int64_t exec_user(int dfd, uaddr_t user_path, uaddr_t argv, uaddr_t envp,
     if (r == 0 && exec->argv.count == 0)
         r = exec_add(exec, &exec->argv, "");
     if (r == 0)
-        r = exec_open(exec, dfd, path, lookup);
+        r = member_ops ? member_ops->exec_open(exec, dfd, path, lookup) : exec_open(exec, dfd, path, lookup);
     kfree(path);
     if (r == 0)
         r = exec_replace(exec);

@@ -28,6 +28,7 @@ struct exec {
     uint32_t set_mode, set_uid, set_gid; /* of the program's file, for set-id */
     bool unreadable;                     /* by the caller: what runs must not be dumped either */
     bool nameless;                       /* by descriptor alone: named after its file */
+    char file_name[16];                  /* of the program, where its file has no name here (a member's) */
     bool cloexec_fd;                     /* opened by a descriptor that exec will close: scripts cannot work */
 };
 
@@ -48,6 +49,9 @@ void exec_drop_first(struct exec_strings *strings);
 must_check int exec_open(struct exec *exec, int dfd, const char *path, unsigned lookup_flags);
 /* Replace the program; *frame then starts the new one. Any error is fatal to the process. */
 must_check int exec_commit(struct exec *exec, struct trap_frame *frame);
+
+/* The thread's name once the program runs. */
+const char *exec_comm(const struct exec *exec);
 
 /* kernel/process/script.c: is `head` (NUL padded, 256 bytes) a "#!" line? 0 = no; 1 = yes, with interpreter and
  * argument (NULL if none) pointing into head, which is changed; -ENOEXEC. */

@@ -67,13 +67,13 @@ static void vfork_sleep(struct process *child, struct vfork_wait *wait)
         child->vfork = NULL;
 }
 
-static int make_process(const struct clone_args *args, struct process **ret_child)
+static int make_process(const struct clone_args *args, struct process **ret_child, int *ret_pidfd)
 {
     struct task *task = task_current();
     struct process *parent = task->process;
     int pid = 0;
     if (member_ops) {
-        pid = member_ops->new_child(parent, args->flags, (int)args->exit_signal);
+        pid = member_ops->new_child(parent, args->flags, (int)args->exit_signal, ret_pidfd);
         if (pid < 0)
             return pid;
     }
@@ -84,13 +84,15 @@ static int make_process(const struct clone_args *args, struct process **ret_chil
 }
 
 /* The descriptor for CLONE_PIDFD, known to the caller before the child exists. */
-static int give_pidfd(const struct clone_args *args, struct process *child)
+static int give_pidfd(const struct clone_args *args, struct process *child, int fd)
 {
-    int fd = pidfd_install(child, 0);
+    if (!member_ops)
+        fd = pidfd_install(child, 0);
     if (fd < 0)
         return fd;
     if (put_user32(args->pidfd, (uint32_t)fd) < 0) {
-        fd_close(fd);
+        if (!member_ops)
+            fd_close(fd);
         return -EFAULT;
     }
     return 0;
@@ -99,19 +101,20 @@ static int give_pidfd(const struct clone_args *args, struct process *child)
 int64_t process_fork(const struct clone_args *args, const struct trap_frame *frame)
 {
     struct process *child;
+    int pidfd = -1;
     if (args->flags & CLONE_SIGHAND) /* without CLONE_THREAD: handlers shared by processes */
         return -ENOSYS;
     if (!(args->flags & CLONE_VM))
         return process_fork_elsewhere(args, frame);
 
-    int r = make_process(args, &child);
+    int r = make_process(args, &child, &pidfd);
     if (r < 0)
         return r;
     child->borrows_memory = true;
     struct task *task = clone_task(child, args, frame, child->pid);
     r = task ? 0 : -ENOMEM;
     if (r == 0 && (args->flags & CLONE_PIDFD))
-        r = give_pidfd(args, child);
+        r = give_pidfd(args, child, pidfd);
     if (r < 0) {
         if (task)
             task_free(task);

@@ -101,7 +101,7 @@ static void thread_remove(struct task *task)
     process->dead_system_ns += in_kernel;
     process->dead_user_ns += all - in_kernel;
     signal_flush(process, &task->signals.pending, ~0ULL);
-    if (task->tid == process->pid)
+    if (task->tid == process->pid && !process->remote) /* else exec has given it another */
         memcpy(process->comm, task->comm, sizeof process->comm);
     if (process->leader == task)
         process->leader = TAILQ_FIRST(&process->threads);
@@ -182,6 +182,9 @@ void process_kill(struct process *process, int wait_status)
     process->exiting = true;
     process->exit_status = wait_status;
     tell_others(process);
+    /* A signal from another enclave can come at a tick, on the stack of a thread of this very process. */
+    if (task_current()->process == process)
+        task_current()->work_pending = true;
     wake_up_all(&process->stop_wait, 0);
 }
 

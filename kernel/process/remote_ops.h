@@ -37,8 +37,8 @@ extern const struct remote_ops *remote_ops; /* never NULL where a process has ->
 
 struct member_ops {
     /* A child of `parent` (a vfork's) will run in this enclave: its pid, once the init enclave has made its entry by
-     * process_new_child(); or -errno. Sleeps. */
-    int (*new_child)(struct process *parent, uint64_t clone_flags, int exit_signal);
+     * process_new_child(); or -errno. CLONE_PIDFD: *ret_pidfd is set. Sleeps. */
+    int (*new_child)(struct process *parent, uint64_t clone_flags, int exit_signal, int *ret_pidfd);
     /* That child is not to be after all. */
     void (*drop_child)(int pid);
     /* A tid for a new thread, reserved by tid_reserve() in the init enclave (in blocks, say); and back. */
@@ -50,6 +50,11 @@ struct member_ops {
     /* Is its process group orphaned (group_orphaned() in the init enclave)? Sleeps. */
     bool (*group_orphaned)(struct process *process);
     void (*exited)(struct process *process, int wait_status, const struct process_usage *usage);
+    /* As exec_open(); and when exec_commit() has gone through: close-on-exec and the like. 0 or -errno. Sleep. */
+    int (*exec_open)(struct exec *exec, int dfd, const char *path, unsigned lookup_flags);
+    int (*execed)(const struct exec *exec);
+    /* The file behind a descriptor of the current process, to be mapped; referenced. 0 or -errno. Sleeps. */
+    int (*file_get)(int fd, struct file **ret_file);
 };
 void member_ops_set(const struct member_ops *ops);
 extern const struct member_ops *member_ops; /* NULL in the init enclave */

@@ -7,6 +7,8 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/server.h"
+#include "kernel/remote/spawn.h"
+#include "kernel/remote/stream.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/run_queue.h"
 #include "kernel/sched/time.h"
@@ -46,6 +48,9 @@ void remote_poll(void)
     if (likely(!doorbell_take() && !look_again))
         return;
     look_again = !(remote_is_member() ? client_poll() : server_poll());
+    stream_poll();
+    if (!remote_is_member())
+        spawn_poll();
 }
 
 /*
@@ -60,7 +65,7 @@ static bool worth_it(void)
 {
     if (vcpu_count() < 2 || lingering || run_queue.count != 0 || !link_area_present())
         return false;
-    if (!(remote_is_member() ? client_busy() : server_busy()))
+    if (!stream_busy() && !(remote_is_member() ? client_busy() : server_busy()))
         return false;
     if (score > 0)
         return true;

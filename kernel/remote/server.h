@@ -4,14 +4,20 @@
 #ifndef COFRE_KERNEL_REMOTE_SERVER_H
 #define COFRE_KERNEL_REMOTE_SERVER_H
 
+#include "kernel/remote/handle.h"
 #include "kernel/remote/message.h"
 
 struct process;
 struct remote_member;
 
-/* process->remote of a process whose tasks run in a member. Owned by kernel/remote. */
+/* process->remote of a process whose tasks run in a member: where, and what it has there of ours. */
 struct remote_process {
     struct remote_member *member; /* referenced */
+    struct handle_table handles;
+    uint32_t stream;              /* that its beginning comes by; 0 once it runs */
+    uint32_t stream_from;         /* the enclave that sends it */
+    struct remote_member *waiter; /* referenced; told by an answer to wait_message when it runs */
+    struct message wait_message;
 };
 
 /*

@@ -16,6 +16,7 @@
 #include "kernel/lib/random.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
@@ -32,6 +33,7 @@ static uint8_t epcm[MACHINE_SIZE / PAGE_SIZE];
 static uint8_t tables[MACHINE_SIZE / PAGE_SIZE]; /* the host's page tables */
 static bool with_edmm;
 static struct policy the_policy;
+const struct member_ops *member_ops;
 struct process machine_process;
 unsigned long machine_hostcalls;
 int machine_lie = -1;

@@ -1,0 +1,235 @@
+/*
+ * A member's kernel besides delegated calls (client.c): the processes that run here, as far as the init enclave must
+ * hear of them, and the signals that come for them. It ends with its last process.
+ */
+#include "kernel/remote/member.h"
+
+#include <asm/unistd_64.h>
+#include <linux/errno.h>
+
+#include "kernel/arch/hostcall.h"
+#include "kernel/fs/vfs.h"
+#include "kernel/lib/list.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/process/remote_ops.h"
+#include "kernel/process/table.h"
+#include "kernel/remote/client.h"
+#include "kernel/remote/exec_client.h"
+#include "kernel/remote/fork.h"
+#include "kernel/remote/mixed.h"
+#include "kernel/remote/remote_file.h"
+#include "kernel/sched/task.h"
+#include "kernel/syscalls/table.h"
+
+static struct message message_of(uint32_t type, const struct process *process)
+{
+    return (struct message){type, 0, process->pid, task_current()->tid};
+}
+
+/* A request whose answer is a number. */
+static int64_t ask_number(uint32_t type, const struct process *process)
+{
+    struct message m = message_of(type, process);
+    struct record *record;
+    int64_t result = client_request(&m, sizeof(m), &record);
+    if (result < 0)
+        return result;
+    const struct number_message *answer = (const struct number_message *)record->data;
+    result = record->size >= sizeof(*answer) ? answer->number : -EPROTO;
+    kfree(record);
+    return result;
+}
+
+/* Without memory to say it, the init enclave sees that something is wrong when we are gone. */
+static void post(struct message *message, size_t size)
+{
+    if (client_post(message, size) < 0)
+        member_end("no memory to tell the init enclave what happened");
+}
+
+/* ---- ids of threads: asked for in blocks ---- */
+
+struct spare_tid {
+    TAILQ_ENTRY(spare_tid) entry;
+    int tid, pid;
+};
+
+static TAILQ_HEAD(, spare_tid) spare_tids = TAILQ_HEAD_INITIALIZER(spare_tids);
+
+static int take_spare(const struct process *process)
+{
+    struct spare_tid *spare;
+    TAILQ_FOREACH (spare, &spare_tids, entry) {
+        if (spare->pid != process->pid)
+            continue;
+        int tid = spare->tid;
+        TAILQ_REMOVE(&spare_tids, spare, entry);
+        kfree(spare);
+        return tid;
+    }
+    return -ENOENT;
+}
+
+static void tid_put(struct process *process, int tid)
+{
+    struct number_message m = {message_of(MESSAGE_TID_PUT, process), tid};
+    post(&m.message, sizeof(m));
+}
+
+static void add_spare(struct process *process, int tid)
+{
+    struct spare_tid *spare = kmalloc(sizeof(*spare));
+    if (!spare) {
+        tid_put(process, tid);
+        return;
+    }
+    *spare = (struct spare_tid){.tid = tid, .pid = process->pid};
+    TAILQ_INSERT_TAIL(&spare_tids, spare, entry);
+}
+
+static int tid_get(struct process *process)
+{
+    int tid = take_spare(process);
+    if (tid > 0)
+        return tid;
+    struct message m = message_of(MESSAGE_TIDS_GET, process);
+    struct record *record;
+    int r = client_request(&m, sizeof(m), &record);
+    if (r < 0)
+        return -EAGAIN;
+    const struct tids_answer *answer = (const struct tids_answer *)record->data;
+    tid = -EAGAIN;
+    if (record->size >= sizeof(*answer) && answer->count > 0 && answer->count <= TIDS_BLOCK) {
+        tid = answer->tids[0];
+        for (int i = 1; i < answer->count; i++)
+            add_spare(process, answer->tids[i]);
+    }
+    kfree(record);
+    return tid;
+}
+
+/* ---- what becomes of processes ---- */
+
+static int new_child(struct process *parent, uint64_t flags, int exit_signal, int *ret_pidfd)
+{
+    struct fork_message *m = kzalloc(sizeof(*m));
+    struct record *record;
+    if (!m)
+        return -ENOMEM;
+    *m = (struct fork_message){
+        .message = message_of(MESSAGE_NEW_CHILD, parent), .flags = flags, .exit_signal = exit_signal};
+    memcpy(m->actions, parent->actions, sizeof(m->actions));
+    int r = client_request(&m->message, sizeof(*m), &record);
+    kfree(m);
+    if (r < 0)
+        return -EAGAIN;
+    const struct fork_answer *answer = (const struct fork_answer *)record->data;
+    const struct number_message *error = (const struct number_message *)record->data;
+    if (record->size >= sizeof(*answer)) {
+        r = answer->result;
+        *ret_pidfd = answer->pidfd;
+    } else {
+        r = record->size >= sizeof(*error) && error->number < 0 ? (int)error->number : -EPROTO;
+    }
+    kfree(record);
+    return r;
+}
+
+static void drop_child(int pid)
+{
+    struct number_message m = {message_of(MESSAGE_DROP_CHILD, process_self()), pid};
+    post(&m.message, sizeof(m));
+}
+
+static void stopped(struct process *process, int signal)
+{
+    struct number_message m = {message_of(MESSAGE_STOPPED, process), signal};
+    post(&m.message, sizeof(m));
+}
+
+static void continued(struct process *process)
+{
+    struct message m = message_of(MESSAGE_CONTINUED, process);
+    post(&m, sizeof(m));
+}
+
+static bool orphaned(struct process *process)
+{
+    return ask_number(MESSAGE_GROUP_ORPHANED, process) == 1;
+}
+
+static void end_thread(void *arg)
+{
+    (void)arg;
+    client_drain();
+    if (process_count() == 0)
+        hostcall_exit(0);
+}
+
+static void exited(struct process *process, int wait_status, const struct process_usage *usage)
+{
+    struct exited_message m = {message_of(MESSAGE_EXITED, process), wait_status, *usage};
+    struct spare_tid *spare, *next;
+    TAILQ_FOREACH_SAFE (spare, &spare_tids, entry, next) {
+        if (spare->pid != process->pid)
+            continue;
+        TAILQ_REMOVE(&spare_tids, spare, entry);
+        kfree(spare);
+    }
+    post(&m.message, sizeof(m));
+    if (process_count() == 1 && !kernel_thread_start("end", end_thread, NULL))
+        member_end("no memory to end");
+}
+
+static const struct member_ops ops = {
+    .new_child = new_child,
+    .drop_child = drop_child,
+    .tid_get = tid_get,
+    .tid_put = tid_put,
+    .stopped = stopped,
+    .continued = continued,
+    .group_orphaned = orphaned,
+    .exited = exited,
+    .exec_open = remote_exec_open,
+    .execed = remote_execed,
+    .file_get = remote_file_get,
+};
+
+/* ---- signals ---- */
+
+static void receive_signal(struct record *record)
+{
+    const struct signal_message *m = (const struct signal_message *)record->data;
+    struct process *process = record->size >= sizeof(*m) ? process_find(m->message.pid) : NULL;
+    if (process && m->message.tid) {
+        struct task *task = task_find(m->message.tid);
+        if (task && task->process == process)
+            signal_send_task(task, &m->source);
+    } else if (process) {
+        signal_send_process(process, &m->source);
+    }
+    kfree(record);
+}
+
+void member_end(const char *why)
+{
+    printk(LOG_WARNING, "a process of the container ends: %s\n", why);
+    hostcall_exit(1);
+}
+
+void member_init(void)
+{
+    struct message hello = {.type = MESSAGE_HELLO};
+    fs_init_member();
+    client_init();
+    member_ops_set(&ops);
+    static const uint64_t own[] = {__NR_execve, __NR_execveat, __NR_mmap};
+    for (size_t i = 0; i < ARRAY_COUNT(own); i++)
+        remote_mixed_set(own[i], syscall_functions()[own[i]]);
+    client_on_message(MESSAGE_ADOPT, adopt);
+    client_on_message(MESSAGE_SIGNAL, receive_signal);
+    if (client_send(&hello, sizeof(hello)) < 0)
+        member_end("the init enclave is not there");
+}

@@ -1,0 +1,13 @@
+/* A member enclave: what it is before and while it runs processes. */
+#ifndef COFRE_KERNEL_REMOTE_MEMBER_H
+#define COFRE_KERNEL_REMOTE_MEMBER_H
+
+#include "kernel/lib/types.h"
+
+/* Boot, instead of a container's own file systems and first process: tell the init enclave that we are there. From a
+ * task. */
+void member_init(void);
+/* This enclave is of no use any more. */
+noreturn_fn void member_end(const char *why);
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * Messages about processes between the init enclave and members: what travels besides delegated system calls
+ * (message.h). A struct message comes first in each; a request of a member (marked R) is answered by a message of the
+ * same type and request.
+ */
+#ifndef COFRE_KERNEL_REMOTE_PROCESS_MESSAGE_H
+#define COFRE_KERNEL_REMOTE_PROCESS_MESSAGE_H
+
+#include "kernel/process/process.h"
+#include "kernel/process/siginfo.h"
+#include "kernel/process/signal.h"
+#include "kernel/remote/message.h"
+
+enum process_message_type {
+    /* to init */
+    MESSAGE_HELLO = MESSAGE_HANDLED, /* a member is up, and nobody yet */
+    MESSAGE_STARTED,                 /* what was adopted runs; its stream is read */
+    MESSAGE_DROP_CHILD,              /* struct number_message: pid of a child that is not to be */
+    MESSAGE_EXITED,                  /* struct exited_message */
+    MESSAGE_STOPPED,                 /* struct number_message: the signal */
+    MESSAGE_CONTINUED,
+    MESSAGE_TID_PUT,        /* struct number_message */
+    MESSAGE_ABANDON,        /* struct number_message: pid of a child that could not be sent: kill it */
+    MESSAGE_HANDLE_PUT,     /* struct handle_message: `count` of its references */
+    MESSAGE_NEW_CHILD,      /* R: struct fork_message */
+    MESSAGE_FORK,           /* R: struct fork_message */
+    MESSAGE_EXEC_AWAY,      /* R: struct message: that process */
+    MESSAGE_START_WAIT,     /* R: struct number_message: until the process of this pid runs, or has ended */
+    MESSAGE_EXEC_OPEN,      /* R: struct exec_open_message */
+    MESSAGE_EXECED,         /* R: struct execed_message */
+    MESSAGE_TIDS_GET,       /* R: struct message */
+    MESSAGE_GROUP_ORPHANED, /* R: struct message */
+    MESSAGE_HANDLE_GET,     /* R: struct number_message: the descriptor */
+    MESSAGE_HANDLE_READ,    /* R: struct handle_message: `count` pages from `index` on */
+    /* to a member */
+    MESSAGE_ADOPT,  /* struct adopt_message */
+    MESSAGE_SIGNAL, /* struct signal_message */
+};
+
+/* Answers that carry a result alone, and messages that carry a number. */
+struct number_message {
+    struct message message;
+    int64_t number;
+};
+
+struct exited_message {
+    struct message message;
+    int64_t wait_status;
+    struct process_usage usage;
+};
+
+struct signal_message {
+    struct message message; /* tid 0: the process */
+    struct signal_source source;
+};
+
+struct fork_message {
+    struct message message;
+    uint64_t flags; /* CLONE_* */
+    int32_t exit_signal;
+    struct signal_action actions[64]; /* of the caller's process */
+};
+
+/* Where the other end of a stream is, and the key that only the two have. */
+struct stream_place {
+    uint32_t number; /* of the link */
+    uint32_t peer;   /* process number of the other side */
+    uint8_t key[LINK_KEY_SIZE];
+};
+
+struct fork_answer {
+    struct message message;
+    int32_t result; /* pid or -errno */
+    int32_t pidfd;
+    struct stream_place stream;
+};
+
+enum adopt_how { ADOPT_FORK, ADOPT_EXEC };
+
+/* Become this process. Its memory and first thread, or its program, come by the stream. */
+struct adopt_message {
+    struct message message;
+    uint32_t how; /* enum adopt_how */
+    struct stream_place stream;
+    int32_t ppid, pgid, sid, exit_signal;
+    int32_t dumpable, no_new_privs, oom_score_adj, nice;
+    uint32_t personality;
+    uint64_t start_ns;
+    char comm[16];
+    struct credentials credentials;
+    struct rlimit64 limits[RLIM_NLIMITS];
+    struct signal_action actions[64];
+    char hostname[65];
+};
+
+#define TIDS_BLOCK 8
+struct tids_answer {
+    struct message message;
+    int32_t count; /* or -errno */
+    int32_t tids[TIDS_BLOCK];
+};
+
+struct handle_message {
+    struct message message;
+    uint64_t handle, index;
+    uint32_t count;
+};
+
+/* A file that a member maps: what its own struct file and inode show. */
+struct file_info {
+    uint64_t handle;
+    uint64_t nid; /* unchanged file of the root image: read it there; 0: by the handle */
+    uint64_t ino;
+    int64_t size;
+    uint32_t mode, uid, gid;
+    uint32_t flags; /* O_* access mode */
+    char name[256]; /* the last part of its path */
+};
+
+struct file_answer {
+    struct message message;
+    int64_t result;
+    struct file_info info;
+};
+
+#define HANDLE_READ_MAX 16
+struct read_answer {
+    struct message message;
+    int64_t result; /* pages, or -errno */
+    uint8_t pages[];
+};
+
+struct execed_message {
+    struct message message;
+    uint64_t program; /* handle */
+    uint32_t size;    /* bytes of the command line that follow, cut to what fits */
+    char comm[16];
+    uint8_t command_line[];
+};
+#define COMMAND_LINE_MAX 0x8000
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * The pool of member enclaves (contract in spawn.h).
+ *
+ *   free --start--> STARTING --HELLO--> WARM --spawn_take()--> TAKEN
+ *                       \________________\_____________________/
+ *                        lost: its processes are killed --> ENDING --host process gone, SPAWN_RELEASE--> free
+ */
+#include "kernel/remote/spawn.h"
+
+#include <linux/errno.h>
+#include <linux/signal.h>
+
+#include "abi/link.h"
+#include "kernel/arch/hostcall.h"
+#include "kernel/lib/list.h"
+#include "kernel/lib/printk.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/process/remote_ops.h"
+#include "kernel/process/table.h"
+#include "kernel/remote/area.h"
+#include "kernel/remote/process_link.h"
+#include "kernel/remote/server.h"
+#include "kernel/sched/task.h"
+
+#define WARM_WANTED 2
+
+enum enclave_state { STARTING, WARM, TAKEN, ENDING };
+
+struct enclave {
+    TAILQ_ENTRY(enclave) entry;
+    struct remote_member *member; /* referenced */
+    uint32_t number;
+    enum enclave_state state;
+};
+
+static TAILQ_HEAD(, enclave) enclaves = TAILQ_HEAD_INITIALIZER(enclaves);
+static struct wait_queue change = {TAILQ_HEAD_INITIALIZER(change.entries)};
+
+bool spawn_possible(void)
+{
+    return link_area_present();
+}
+
+static struct enclave *enclave_of(const struct remote_member *member)
+{
+    struct enclave *e;
+    TAILQ_FOREACH (e, &enclaves, entry)
+        if (e->member == member)
+            return e;
+    return NULL;
+}
+
+static struct enclave *enclave_in(enum enclave_state state)
+{
+    struct enclave *e;
+    TAILQ_FOREACH (e, &enclaves, entry)
+        if (e->state == state)
+            return e;
+    return NULL;
+}
+
+static size_t count_in(enum enclave_state state)
+{
+    const struct enclave *e;
+    size_t count = 0;
+    TAILQ_FOREACH (e, &enclaves, entry)
+        count += e->state == state;
+    return count;
+}
+
+/* The lowest number whose last life is over here as well as at the host. */
+static uint32_t free_number(void)
+{
+    for (uint32_t n = 1; n <= link_area_member_max(); n++) {
+        const struct enclave *e;
+        TAILQ_FOREACH (e, &enclaves, entry)
+            if (e->number == n)
+                break;
+        if (!e && !remote_member_find(n))
+            return n;
+    }
+    return 0;
+}
+
+static int start(void)
+{
+    uint32_t number = free_number();
+    struct enclave *e = number ? kzalloc(sizeof(*e)) : NULL;
+    if (!e)
+        return -EAGAIN;
+    *e = (struct enclave){.number = number, .state = STARTING, .member = remote_member_new(number)};
+    if (!e->member) {
+        kfree(e);
+        return -EAGAIN;
+    }
+    if (hostcall_spawn(SPAWN_START, number) < 0) {
+        remote_member_end(e->member);
+        remote_member_put(e->member);
+        kfree(e);
+        return -EAGAIN;
+    }
+    TAILQ_INSERT_TAIL(&enclaves, e, entry);
+    return 0;
+}
+
+static void keep_warm(void)
+{
+    while (count_in(STARTING) + count_in(WARM) < WARM_WANTED && start() == 0)
+        ;
+}
+
+int spawn_take(struct remote_member **ret_member)
+{
+    struct wait_entry entry;
+    struct enclave *e;
+    int r = 0;
+    wait_entry_init(&entry, NULL);
+    wait_queue_add_exclusive(&change, &entry);
+    for (;;) {
+        task_prepare_sleep_killable();
+        if ((e = enclave_in(WARM)) != NULL || r < 0)
+            break;
+        if (!enclave_in(STARTING) && (r = start()) < 0)
+            break;
+        r = task_sleep(NO_DEADLINE);
+    }
+    task_cancel_sleep();
+    wait_queue_remove(&entry);
+    if (!e)
+        return r;
+    e->state = TAKEN;
+    *ret_member = remote_member_get(e->member);
+    keep_warm();
+    return 0;
+}
+
+void spawn_ready(struct remote_member *member)
+{
+    struct enclave *e = enclave_of(member);
+    if (!e || e->state != STARTING)
+        return;
+    e->state = WARM;
+    wake_up(&change, 0);
+}
+
+static void host_kill(const struct enclave *e)
+{
+    /* An error says that it is gone already. */
+    if (link_area_member_state(e->number) != MEMBER_ENDED && hostcall_spawn(SPAWN_KILL, e->number) < 0)
+        printk(LOG_DEBUG, "member %u is gone already\n", e->number);
+}
+
+/* The next process that runs in the member, or NULL. */
+static struct process *process_in(const struct remote_member *member)
+{
+    struct process *process;
+    TAILQ_FOREACH (process, &process_list, table_link)
+        if (process->remote && process->remote->member == member && !process->ended)
+            return process;
+    return NULL;
+}
+
+/* One whose beginning the enclave was sending, and will not finish. */
+static struct process *process_awaiting(uint32_t number)
+{
+    struct process *process;
+    TAILQ_FOREACH (process, &process_list, table_link)
+        if (process->remote && process->remote->stream && process->remote->stream_from == number && !process->ended)
+            return process;
+    return NULL;
+}
+
+void spawn_lost(struct remote_member *member, const char *lie)
+{
+    struct enclave *e = enclave_of(member);
+    struct process *process;
+    (void)lie; /* server.c has said it */
+    if (!e || e->state == ENDING)
+        return;
+    e->state = ENDING;
+    host_kill(e);
+    while ((process = process_in(member)) != NULL)
+        remote_process_exited(process, SIGKILL, &(struct process_usage){0});
+    while ((process = process_awaiting(e->number)) != NULL) {
+        process->remote->stream_from = 0;
+        spawn_kill(process->remote->member);
+    }
+    wake_up_all(&change, 0);
+    spawn_poll();
+}
+
+void spawn_kill(struct remote_member *member)
+{
+    remote_member_end(member);
+    spawn_lost(member, NULL);
+}
+
+void spawn_poll(void)
+{
+    struct enclave *e, *next;
+    TAILQ_FOREACH_SAFE (e, &enclaves, entry, next) {
+        if (e->state != ENDING || link_area_member_state(e->number) != MEMBER_ENDED)
+            continue;
+        if (hostcall_spawn(SPAWN_RELEASE, e->number) < 0)
+            continue;
+        TAILQ_REMOVE(&enclaves, e, entry);
+        remote_member_put(e->member);
+        kfree(e);
+    }
+}
