@@ -16,6 +16,7 @@
 #define LINGER_NS 30000
 #define SCORE_MAX 8
 #define RETRY_EVERY 16
+#define RETRY_TIMES 3 /* in a row, so that both sides' tries meet */
 
 static bool look_again; /* memory was short the last time */
 
@@ -72,6 +73,7 @@ static bool worth_it(void)
     if (++skipped < RETRY_EVERY)
         return false;
     skipped = 0;
+    score = RETRY_TIMES;
     return true;
 }
 
