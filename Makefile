@@ -3,11 +3,12 @@ BUILD ?= build
 PREFIX ?= /usr/local
 NINJA := ninja -C $(BUILD)
 
-.PHONY: help deps build run test bench fuzz fresh gdb install lint format clean
+.PHONY: help deps build run test soak bench fuzz fresh gdb install lint format clean
 
 help:
 	@echo 'make run      convert a Debian image with Redis, run it in an enclave, use it, measure it against native'
 	@echo 'make test     everything that CI checks (TEST=unit|conformance|e2e|fuzz for one part)'
+	@echo 'make soak     the simulated disk of volumes for longer (SOAK=times as long, default 20; SEED=first seed)'
 	@echo 'make bench    figures against native, interleaved; build/bench.json (ONLY=name for one)'
 	@echo 'make fuzz     fuzz every parser (TIME=seconds for each, default 60; ONLY=name for one)'
 	@echo 'make fresh    prove `make run` and `make test` in a minimal Debian made by mmdebstrap'
@@ -36,6 +37,10 @@ run: build
 test: build
 	@tools/install-deps run test
 	@tools/run-tests $(TEST)
+
+soak: build
+	@COFRE_SOAK=$(or $(SOAK),20) COFRE_SEED=$(or $(SEED),1000) $(BUILD)/tests/unit/test-volume
+	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_hostile
 
 bench: build
 	@tools/install-deps run test

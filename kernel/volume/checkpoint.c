@@ -173,9 +173,8 @@ int volume_checkpoint(struct volume *v)
 {
     if (v->failed)
         return v->failed;
-    if (!v->changed && !v->log_useless && v->log_used == 0)
-        return 0;
-    int err = vol_checkpoint(v);
+    bool needed = v->changed || v->log_useless || v->log_used > 0;
+    int err = needed ? vol_checkpoint(v) : 0;
     return err < 0 ? err : vol_anchor_committed(v);
 }
 

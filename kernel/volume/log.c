@@ -332,8 +332,10 @@ int vol_commit(struct volume *v, struct volume_node *node)
     bool pending = !TAILQ_EMPTY(&v->ops) || v->log_useless || (node && (node->attr_unlogged || node->data_unlogged));
     if (v->failed)
         return v->failed;
-    if (!pending || v->options.read_only)
+    if (v->options.read_only)
         return 0;
+    if (!pending)
+        return vol_anchor_committed(v); /* which may have failed the last time */
     int err = v->log_useless ? -ENOSPC : log_write(v, node);
     if (err < 0 && !v->failed)
         err = vol_checkpoint(v); /* which is as durable, and takes all that the record would have */

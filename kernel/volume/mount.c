@@ -208,6 +208,8 @@ static bool checkpoint_valid(const struct volume *v, const struct volume_checkpo
     return a->compat == b->compat && a->ro_compat == b->ro_compat && a->incompat == b->incompat &&
            c->header_generation <= v->header.generation && c->block_count >= VOLUME_BLOCKS_MIN &&
            c->block_count <= VOLUME_BLOCKS_MAX && c->epoch < VOLUME_EPOCH_MAX && c->used_count <= c->block_count &&
+           c->inode_next >= VOLUME_ROOT_INO &&
+           c->inode_next <= VOLUME_ROOT_INO + c->block_count * VOLUME_INODES_PER_BLOCK &&
            c->log_block < c->block_count && c->log_room <= c->block_count - c->log_block;
 }
 

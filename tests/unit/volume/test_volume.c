@@ -72,7 +72,7 @@ static void test_empty(void **state)
 static void test_random(void **state)
 {
     (void)state;
-    for (uint64_t seed = seed_first; seed < seed_first + 8 * soak; seed++) {
+    for (uint64_t seed = seed_first; seed < seed_first + 4 * soak; seed++) {
         struct model m;
         struct disk *d = disk_formatted(2048);
         struct volume_options options = {.cache_size = seed % 2 ? 256 << 10 : 8 << 20, .log_blocks = 200};
@@ -246,7 +246,7 @@ static void test_crash(void **state)
 {
     (void)state;
     uint64_t images = 0;
-    for (uint64_t seed = seed_first; seed < seed_first + 8 * soak; seed++) {
+    for (uint64_t seed = seed_first; seed < seed_first + 4 * soak; seed++) {
         struct volume_options options = {.cache_size = seed % 2 ? 256 << 10 : 4 << 20, .log_blocks = 60};
         images += crash_run(seed, 200, 1, &options);
     }
