@@ -1,4 +1,6 @@
-/* The commands about evidence: each becomes the program cofre-attest (cli/attest_main.c). */
+/*
+ * Commands that are programs of their own: those about evidence (cli/attest_main.c) and about volumes (volume/main.c).
+ */
 #include <errno.h>
 #include <unistd.h>
 
@@ -6,13 +8,24 @@
 #include "cli/locate.h"
 #include "image/error.h"
 
-int cmd_attest(int argc, char **argv)
+static int become(const char *part, const char *variable, char **argv)
 {
-    char *error = NULL, *program = locate_part("cofre-attest", "COFRE_ATTEST", &error);
-    (void)argc;
+    char *error = NULL, *program = locate_part(part, variable, &error);
     if (!program)
         return command_failed(argv[0], error);
     execv(program, argv);
     error_set_errno(&error, errno, "%s", program);
     return command_failed(argv[0], error);
+}
+
+int cmd_attest(int argc, char **argv)
+{
+    (void)argc;
+    return become("cofre-attest", "COFRE_ATTEST", argv);
+}
+
+int cmd_volume(int argc, char **argv)
+{
+    (void)argc;
+    return become("cofre-volume", "COFRE_VOLUME", argv);
 }

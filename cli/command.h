@@ -20,6 +20,7 @@ int cmd_measure(int argc, char **argv);
 int cmd_quote(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_sign(int argc, char **argv);
+int cmd_volume(int argc, char **argv);
 
 /* "cofre: WHAT failed: WHY" on stderr; frees why; returns EXIT_COFRE. */
 int command_failed(const char *what, char *why);

@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"maa", "have a quote verified by Microsoft Azure Attestation", cmd_attest},
     {"ra-tls", "open and serve channels to attested peers", cmd_attest},
     {"simulation", "what verifies the quotes of this machine's software enclave", cmd_attest},
+    {"volume", "make encrypted volumes, look into them, check them", cmd_volume},
     {"check", "say what this machine offers and what would be used", cmd_check},
 };
 

@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation check collateral verify maa ra-tls --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation check collateral verify maa ra-tls volume --help --version' -- "$word")
         return
     fi
     case $command in
@@ -15,6 +15,8 @@ _cofre() {
     keygen) options='--help' ;;
     quote) options='--report-data --output --sgx --softsgx --help' ;;
     simulation) options='provision export --help' ;;
+    volume) options='create info check dump extract tar import add-key remove-key --key-file --passphrase-file --size --name --inode --output
+        --force --json --quiet --help' ;;
     collateral) options='fetch bundle show check --quote --root --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
         --evaluation --timeout --cache --no-cache --max-age --json --time --help' ;;
     verify) options='--policy --dry-run --report-data --collateral --url --ca --cache --offline --root --keys --time --json --help' ;;

@@ -1,0 +1,233 @@
+/* cofre-volume: `cofre volume COMMAND`, from the kernel's own files. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "kernel/crypto/crypto.h"
+#include "volume/tool.h"
+
+static const struct {
+    const char *name, *operands, *summary;
+    int operand_min, operand_max;
+    int (*fn)(struct tool_options *options, char **operands);
+} commands[] = {
+    {"create", "FILE", "make an empty volume (--size)", 1, 1, volume_cmd_create},
+    {"info", "FILE", "what a volume is; key slots; with a key also how full", 1, 1, volume_cmd_info},
+    {"check", "FILE", "verify every block, name and count; repairs nothing", 1, 1, volume_cmd_check},
+    {"dump", "FILE [PATH]", "an inode as it is stored (--inode for one by number)", 1, 2, volume_cmd_dump},
+    {"extract", "FILE PATH [OUT]", "one file's contents", 2, 3, volume_cmd_extract},
+    {"tar", "FILE [PATH]", "a tree as an archive, to --output or standard output", 1, 2, volume_cmd_tar},
+    {"import", "FILE [ARCHIVE]", "what an archive (or standard input) holds, into the volume", 1, 2, volume_cmd_import},
+    {"add-key", "FILE KEYFILE", "one more key that opens it", 2, 2, volume_cmd_add_key},
+    {"remove-key", "FILE SLOT", "a key slot less (of info's list)", 2, 2, volume_cmd_remove_key},
+};
+
+static void help(FILE *out)
+{
+    fputs("Usage: cofre volume COMMAND [OPTIONS] FILE ...\n\n"
+          "Encrypted volumes: made, looked into, checked. Only create, import, add-key and remove-key write.\n\n",
+          out);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        fprintf(out, "  %-10s %-16s %s\n", commands[i].name, commands[i].operands, commands[i].summary);
+    fputs("\n  --key-file FILE         the 32 bytes that open it\n"
+          "  --passphrase-file FILE  its first line is the passphrase (default: ask on the terminal)\n"
+          "  --size SIZE             of a new volume: 512M, 10G ...\n"
+          "  --name NAME             of the new key slot\n"
+          "  --inode NUMBER          what to dump\n"
+          "  --output FILE           where to write the archive\n"
+          "  --force                 create: format a file that exists\n"
+          "  --json                  info, check: for programs\n"
+          "  --quiet                 say nothing but errors\n",
+          out);
+}
+
+int tool_failed(const char *path, int error)
+{
+    static const struct {
+        int error, code;
+        const char *text;
+    } known[] = {
+        {-EINVAL, EXIT_NOT_VOLUME, "not a volume, or cut short"},
+        {-EOPNOTSUPP, EXIT_NOT_VOLUME, "made by a newer version (its features are not known here)"},
+        {-ENOKEY, EXIT_KEY, "no key slot opens with this key"},
+        {-EKEYREJECTED, EXIT_KEY, "the header was changed: it does not verify under the key"},
+        {-EUCLEAN, EXIT_DAMAGED, "damaged: no checkpoint verifies, or the log is broken in its middle"},
+        {-ESTALE, EXIT_ROLLED_BACK, "rolled back or forked: older than what its anchor knows"},
+        {-EIO, EXIT_DISK, "the disk cannot be read or written, or what it holds does not verify"},
+        {-ENOSPC, EXIT_DISK, "no room"},
+        {-EPERM, EXIT_USAGE, "the last key slot stays"},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (known[i].error == error) {
+            fprintf(stderr, "cofre: opening %s failed: %s\n", path, known[i].text);
+            return known[i].code;
+        }
+    fprintf(stderr, "cofre: reading %s failed: %s\n", path, strerror(-error));
+    return EXIT_COFRE;
+}
+
+int tool_mount(struct volume_file *file, const char *path, struct tool_options *options, struct volume **ret_volume)
+{
+    static const struct volume_options read_only = {.read_only = true};
+    int code = volume_file_open(file, path, false);
+    if (code != 0)
+        return code;
+    int err = volume_mount(&file->io, &read_only, tool_unlock, options, ret_volume);
+    if (err == 0)
+        return 0;
+    volume_file_close(file);
+    return tool_failed(path, err);
+}
+
+int tool_lookup(struct volume *v, const char *path, struct volume_node **ret_node)
+{
+    struct volume_node *at, *next;
+    int err = volume_node_get(v, VOLUME_ROOT_INO, &at);
+    while (err == 0 && *(path += strspn(path, "/"))) {
+        size_t size = strcspn(path, "/");
+        const char *name = path;
+        path += size;
+        if (size == 1 && name[0] == '.')
+            continue;
+        err = volume_lookup(at, name, size, &next);
+        volume_node_put(at);
+        at = next;
+    }
+    if (err == 0)
+        *ret_node = at;
+    return err;
+}
+
+struct entry {
+    char *name;
+    uint64_t ino;
+};
+struct entries {
+    struct entry *list;
+    size_t count, room;
+};
+
+static bool entry_keep(void *arg, const char *name, size_t size, uint64_t ino, unsigned type, int64_t next_pos)
+{
+    struct entries *e = arg;
+    (void)type;
+    if (next_pos <= 2)
+        return true;
+    if (e->count == e->room) {
+        size_t room = 2 * e->room + 64;
+        struct entry *list = realloc(e->list, room * sizeof(*list));
+        if (!list)
+            return false;
+        e->list = list;
+        e->room = room;
+    }
+    e->list[e->count] = (struct entry){strndup(name, size), ino};
+    return e->list[e->count].name != NULL && ++e->count > 0;
+}
+
+static int entry_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
+int tool_entries(struct volume_node *dir, tool_entry_fn fn, void *arg)
+{
+    struct entries e = {0};
+    int64_t pos = 0;
+    int result = volume_readdir(dir, &pos, entry_keep, &e);
+    if (result == 0 && e.count != volume_node_inode(dir)->entry_count)
+        result = -EIO;
+    if (e.count > 0)
+        qsort(e.list, e.count, sizeof(*e.list), entry_compare);
+    for (size_t i = 0; result == 0 && i < e.count; i++)
+        result = fn(arg, e.list[i].name, e.list[i].ino);
+    for (size_t i = 0; i < e.count; i++)
+        free(e.list[i].name);
+    free(e.list);
+    return result;
+}
+
+static bool parse(int argc, char **argv, struct tool_options *options)
+{
+    static const struct option longs[] = {
+        {"key-file", required_argument, 0, 'k'},
+        {"passphrase-file", required_argument, 0, 'p'},
+        {"size", required_argument, 0, 's'},
+        {"name", required_argument, 0, 'n'},
+        {"inode", required_argument, 0, 'i'},
+        {"output", required_argument, 0, 'o'},
+        {"force", no_argument, 0, 'f'},
+        {"json", no_argument, 0, 'j'},
+        {"quiet", no_argument, 0, 'q'},
+        {"help", no_argument, 0, 'h'},
+        {0, 0, 0, 0},
+    };
+    for (int c; (c = getopt_long(argc, argv, "k:s:o:qh", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'k':
+            options->key_file = optarg;
+            break;
+        case 'p':
+            options->passphrase_file = optarg;
+            break;
+        case 's':
+            options->size = optarg;
+            break;
+        case 'n':
+            options->name = optarg;
+            break;
+        case 'i':
+            options->inode = strtoull(optarg, NULL, 10);
+            break;
+        case 'o':
+            options->output = optarg;
+            break;
+        case 'f':
+            options->force = true;
+            break;
+        case 'j':
+            options->json = true;
+            break;
+        case 'q':
+            options->quiet = true;
+            break;
+        case 'h':
+            help(stdout);
+            exit(0);
+        default:
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "volume") == 0) {
+        argc--;
+        argv++;
+    }
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_USAGE : 0;
+    }
+    struct tool_options options = {.command = argv[1]};
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        if (!parse(argc - 1, argv + 1, &options))
+            return EXIT_USAGE;
+        int count = argc - 1 - optind;
+        if (count < commands[i].operand_min || count > commands[i].operand_max) {
+            fprintf(stderr, "cofre volume: usage: cofre volume %s [OPTIONS] %s\n", argv[1], commands[i].operands);
+            return EXIT_USAGE;
+        }
+        crypto_init();
+        return commands[i].fn(&options, argv + 1 + optind);
+    }
+    fprintf(stderr, "cofre volume: unknown command \"%s\" (see `cofre volume --help`)\n", argv[1]);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,66 @@
+/* What the commands of `cofre volume` share. */
+#ifndef COFRE_VOLUME_TOOL_H
+#define COFRE_VOLUME_TOOL_H
+
+#include <sys/stat.h>
+
+#include "kernel/volume/volume.h"
+
+/* Exit codes beside those of cli/command.h. */
+enum {
+    EXIT_NOT_VOLUME = 3, /* not a volume, truncated, or made by something newer */
+    EXIT_KEY = 4,
+    EXIT_DAMAGED = 5,
+    EXIT_ROLLED_BACK = 6,
+    EXIT_IN_USE = 7,
+    EXIT_DISK = 8, /* full or failing */
+};
+
+/* Options that all commands have, and theirs; operands are left in argv from optind on. */
+struct tool_options {
+    const char *command;
+    const char *key_file, *passphrase_file;
+    const char *name, *output, *size;
+    bool force, json, quiet;
+    uint64_t inode;
+};
+
+/* volume/file.c: a host file as what lies below a volume. */
+struct volume_file {
+    struct volume_io io;
+    int fd;
+    const char *path;
+};
+/* Locked against other tools (exclusively, for writing); 0, or an exit code after a message. */
+int volume_file_open(struct volume_file *file, const char *path, bool writing);
+/* A new file of size bytes, all allocated; an existing one only with force. */
+int volume_file_create(struct volume_file *file, const char *path, uint64_t size, bool force);
+void volume_file_close(struct volume_file *file);
+
+/* volume/unlock.c */
+int tool_unlock(void *options, const struct volume_key_slot *slot, uint8_t ret_key[32]);
+/* A slot of the type that the options say, with its wrapping key; 0 or an exit code after a message. */
+int tool_new_slot(const struct tool_options *options, struct volume_key_slot *ret_slot, uint8_t ret_key[32]);
+
+/* A message for what the engine answered; the exit code. */
+int tool_failed(const char *path, int error);
+
+/* Opens for reading only: the log is applied in memory, nothing is written. */
+int tool_mount(struct volume_file *file, const char *path, struct tool_options *options, struct volume **ret_volume);
+/* The node of a path in the volume, links in it not followed; 0 or negative errno. */
+int tool_lookup(struct volume *v, const char *path, struct volume_node **ret_node);
+/* Calls fn for each entry but "." and ".." in the order of names; fn returns non-zero to stop, which is returned. */
+typedef int (*tool_entry_fn)(void *arg, const char *name, uint64_t ino);
+int tool_entries(struct volume_node *dir, tool_entry_fn fn, void *arg);
+
+int volume_cmd_create(struct tool_options *options, char **operands);
+int volume_cmd_info(struct tool_options *options, char **operands);
+int volume_cmd_check(struct tool_options *options, char **operands);
+int volume_cmd_dump(struct tool_options *options, char **operands);
+int volume_cmd_extract(struct tool_options *options, char **operands);
+int volume_cmd_tar(struct tool_options *options, char **operands);
+int volume_cmd_import(struct tool_options *options, char **operands);
+int volume_cmd_add_key(struct tool_options *options, char **operands);
+int volume_cmd_remove_key(struct tool_options *options, char **operands);
+
+#endif

@@ -1,0 +1,116 @@
+/* Wrapping keys of people: the 32 bytes of a file, or scrypt of a passphrase. */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "kernel/crypto/secret.h"
+#include "volume/tool.h"
+
+struct scrypt_params {
+    uint64_t n;
+    uint32_t r, p;
+    uint8_t salt[32];
+};
+#define SCRYPT_N (1ULL << 17) /* 128 MiB, about half a second */
+#define SCRYPT_N_MAX (1ULL << 22)
+#define PASSPHRASE_MAX 1024
+
+static int key_file_read(const char *path, uint8_t ret_key[32])
+{
+    uint8_t data[33];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, data, sizeof(data));
+    int saved = errno;
+    if (fd >= 0)
+        close(fd);
+    if (size != 32) {
+        fprintf(stderr, "cofre: reading key %s failed: %s\n", path,
+                size < 0 ? strerror(saved) : "a key is 32 bytes (head -c 32 /dev/urandom >FILE makes one)");
+        return -EINVAL;
+    }
+    memcpy(ret_key, data, 32);
+    memory_wipe(data, sizeof(data));
+    return 0;
+}
+
+/* One line, from a file or from the terminal without echo. */
+static int passphrase_read(const struct tool_options *options, char ret_text[PASSPHRASE_MAX])
+{
+    FILE *in = options->passphrase_file ? fopen(options->passphrase_file, "re") : fopen("/dev/tty", "r+e");
+    struct termios saved, quiet;
+    bool terminal = in && !options->passphrase_file && tcgetattr(fileno(in), &saved) == 0;
+    if (!in) {
+        fprintf(stderr, "cofre: reading the passphrase failed: %s (--key-file or --passphrase-file?)\n",
+                strerror(errno));
+        return -EINVAL;
+    }
+    if (terminal) {
+        quiet = saved;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        tcsetattr(fileno(in), TCSAFLUSH, &quiet);
+        fputs("Passphrase: ", stderr);
+    }
+    bool good = fgets(ret_text, PASSPHRASE_MAX, in) != NULL;
+    if (terminal) {
+        tcsetattr(fileno(in), TCSAFLUSH, &saved);
+        fputc('\n', stderr);
+    }
+    fclose(in);
+    if (good)
+        ret_text[strcspn(ret_text, "\n")] = 0;
+    if (good && ret_text[0])
+        return 0;
+    fputs("cofre: reading the passphrase failed: it is empty\n", stderr);
+    return -EINVAL;
+}
+
+static int passphrase_key(const struct tool_options *options, const struct scrypt_params *params, uint8_t ret_key[32])
+{
+    char text[PASSPHRASE_MAX];
+    if (params->n > SCRYPT_N_MAX || params->r > 32 || params->p > 16)
+        return -ENOKEY; /* not a cost that this program ever asks for */
+    int err = passphrase_read(options, text);
+    if (err == 0 && EVP_PBE_scrypt(text, strlen(text), params->salt, sizeof(params->salt), params->n, params->r,
+                                   params->p, 1UL << 32, ret_key, 32) != 1)
+        err = -ENOMEM;
+    memory_wipe(text, sizeof(text));
+    return err;
+}
+
+int tool_unlock(void *arg, const struct volume_key_slot *slot, uint8_t ret_key[32])
+{
+    const struct tool_options *options = arg;
+    struct scrypt_params params;
+    if (slot->type == VOLUME_KEY_FILE && options->key_file)
+        return key_file_read(options->key_file, ret_key);
+    if (slot->type != VOLUME_KEY_PASSPHRASE || options->key_file || slot->params_size != sizeof(params))
+        return -ENOKEY;
+    memcpy(&params, slot->params, sizeof(params));
+    return passphrase_key(options, &params, ret_key);
+}
+
+int tool_new_slot(const struct tool_options *options, struct volume_key_slot *ret_slot, uint8_t ret_key[32])
+{
+    *ret_slot = (struct volume_key_slot){.type = options->key_file ? VOLUME_KEY_FILE : VOLUME_KEY_PASSPHRASE};
+    string_copy(ret_slot->name,
+                options->name       ? options->name
+                : options->key_file ? "key file"
+                                    : "passphrase",
+                sizeof(ret_slot->name));
+    if (options->key_file)
+        return key_file_read(options->key_file, ret_key) < 0 ? EXIT_KEY : 0;
+    struct scrypt_params params = {.n = SCRYPT_N, .r = 8, .p = 1};
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && read(fd, params.salt, sizeof(params.salt)) == sizeof(params.salt);
+    if (fd >= 0)
+        close(fd);
+    ret_slot->params_size = sizeof(params);
+    memcpy(ret_slot->params, &params, sizeof(params));
+    return !good || passphrase_key(options, &params, ret_key) < 0 ? EXIT_KEY : 0;
+}
