@@ -376,6 +376,7 @@ static int pipe_files_new(unsigned flags, struct file *ret_files[2])
 
     if (!pipe)
         return -ENOMEM;
+    pipe->nameless = true;
     /* An end without a watched past always sees the hang-up: opened_for_writing is 1, private 0. */
     reader = file_new_anon("pipe", &pipe_file_ops, NULL, O_RDONLY | flags);
     if (!reader) {
@@ -470,7 +471,7 @@ static int fifo_open(struct inode *inode, struct file *file)
         if (!pipe)
             return -ENOMEM;
     }
-    if (writes && !reads && nonblock && !pipe->readers) {
+    if (writes && !reads && nonblock && !pipe->readers && !pipe->nameless) {
         if (pipe->file_count == 0) {
             inode->pipe = NULL;
             pipe_free(pipe);
@@ -491,9 +492,9 @@ static int fifo_open(struct inode *inode, struct file *file)
     if (reads && !writes) {
         if (nonblock && !pipe->writers)
             file->private = (void *)(uint64_t)pipe->opened_for_writing;
-        else
+        else if (!pipe->nameless)
             r = fifo_wait_writer(pipe);
-    } else if (writes && !reads && !nonblock) {
+    } else if (writes && !reads && !nonblock && !pipe->nameless) {
         r = fifo_wait_reader(pipe);
     }
     if (r < 0)

@@ -26,6 +26,7 @@ struct pipe {
     uint32_t head, tail;                                               /* run freely; head - tail <= ring_size */
     unsigned readers, writers, opened_for_reading, opened_for_writing; /* ends now; ends ever (FIFOs wait for these) */
     unsigned file_count;
+    bool nameless; /* made by pipe(2): nobody waits for the other end when it is opened again through /proc */
     struct pipe_page *spare;
     struct wait_queue read_wait, write_wait;
 };

@@ -73,6 +73,29 @@ static void pipes(void)
     signal(SIGPIPE, SIG_DFL);
 }
 
+/* As <(...) of a shell: by the time it is opened the writer may be gone. */
+static void opened_again(void)
+{
+    int p[2];
+    char path[64], text[16] = "";
+    pipe(p);
+    int pid = child();
+    if (pid == 0) {
+        write(p[1], "left behind", 11);
+        _exit(0);
+    }
+    status("writer", pid);
+    close(p[1]);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", p[0]);
+    int fd = open(path, O_RDONLY);
+    SHOW(fd >= 0);
+    SHOW(read(fd, text, sizeof text - 1));
+    printf("%s\n", text);
+    SHOW(read(fd, text, 1));
+    close(fd);
+    close(p[0]);
+}
+
 static void broken_pipe(void)
 {
     int p[2];
@@ -287,6 +310,7 @@ static void sigchld(void)
 int main(void)
 {
     pipes();
+    opened_again();
     broken_pipe();
     offsets();
     locks();
