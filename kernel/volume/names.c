@@ -419,7 +419,7 @@ static void rename_exchange(struct renaming *r, struct volume_time time)
 /* Programs that forget to sync before they rename over a file mean the new contents to be there. */
 static void take_along(struct volume_node *node)
 {
-    if (node->along || !node->data_unlogged || !vol_is_file(node))
+    if (node->along || !vol_is_file(node))
         return;
     node->along = true;
     TAILQ_INSERT_TAIL(&node->volume->along, node, along_link);
