@@ -349,12 +349,12 @@ json_t *policy_to_json(const struct policy *p)
     return json_pack(
         "{s:i,s:I,s:I,s:I,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:{s:o,s:o,s:o},s:{s:o,s:o},s:o,s:o,s:{s:b,s:b},s:o}",
         "version", (int)p->version, "memory", (json_int_t)p->memory_size, "kernel_heap",
-        (json_int_t)p->kernel_heap_size, "enclave_size", (json_int_t)p->elrange_size, "vcpus", (int)p->vcpu_max, "processes", (int)p->process_max, "edmm",
-        json_flag(p, POLICY_EDMM), "debug", json_flag(p, POLICY_DEBUG), "diagnostics", json_flag(p, POLICY_DIAGNOSTICS),
-        "hostname", json_text(hostname ? hostname : "cofre"), "command", json_command(p), "env", "set",
-        json_list(p, p->env), "allow", json_list(p, p->env_allow), "from_host", "hostname",
-        json_flag(p, POLICY_HOST_NAME), "hosts", json_flag(p, POLICY_HOST_HOSTS), "resolv_conf",
-        json_flag(p, POLICY_HOST_RESOLV_CONF), "network", "listen", json_ports(p), "connect",
+        (json_int_t)p->kernel_heap_size, "enclave_size", (json_int_t)p->elrange_size, "vcpus", (int)p->vcpu_max,
+        "processes", (int)p->process_max, "edmm", json_flag(p, POLICY_EDMM), "debug", json_flag(p, POLICY_DEBUG),
+        "diagnostics", json_flag(p, POLICY_DIAGNOSTICS), "hostname", json_text(hostname ? hostname : "cofre"),
+        "command", json_command(p), "env", "set", json_list(p, p->env), "allow", json_list(p, p->env_allow),
+        "from_host", "hostname", json_flag(p, POLICY_HOST_NAME), "hosts", json_flag(p, POLICY_HOST_HOSTS),
+        "resolv_conf", json_flag(p, POLICY_HOST_RESOLV_CONF), "network", "listen", json_ports(p), "connect",
         json_flag(p, POLICY_CONNECT_ANY), "root", json_root(p), "tmpfs", json_tmpfs(p), "cpu", "avx512",
         (int)((p->xfrm_low & 0xe0) == 0xe0), "pkru", (int)((p->xfrm_low & 0x200) != 0), "root_image",
         json_root_image(p));
