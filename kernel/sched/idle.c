@@ -1,8 +1,8 @@
 /*
  * What a vCPU does between tasks, and when it must be interrupted.
  *
- * Idle: run timers, look at rings and links, linger if an answer is near, else park. vCPU 0 pumps while it is parked; the others only sleep. A vCPU parks
- * until the next timer unless vCPU 0 is parked and will wake for it.
+ * Idle: run timers, look at rings and links, linger if an answer is near, else park. vCPU 0 pumps while it is parked;
+ * the others only sleep. A vCPU parks until the next timer unless vCPU 0 is parked and will wake for it.
  *
  * Busy: nobody looks at timers, rings or the queue while user code runs, so a tick is asked for
  * (vcpu_shared.tick_wanted) whenever there is something to look at: tasks in the queue, bytes to send, a timer that no
