@@ -186,3 +186,9 @@ P
     [ "$status" -ne 0 ]
     [[ "$output" == *"ddress already in use"* ]]
 }
+
+@test "make gdb: a program in an enclave runs to its end" {
+    run -0 timeout -k 5 60 "$TOP/tools/gdb" "$BUSYBOX" echo under gdb <<<$'run\nquit\n'
+    [[ $output == *"under gdb"* ]]
+    [[ $output == *"exited normally"* ]]
+}
