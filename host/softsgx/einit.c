@@ -142,9 +142,9 @@ int softsgx_sigstruct_check(const void *sigstruct, uint8_t ret_mrsigner[32])
 {
     const uint8_t *sig = sigstruct;
     uint32_t vendor = u32(sig + SIG_VENDOR);
-    if (memcmp(sig, header1, 16) || memcmp(sig + SIG_HEADER2, header2, 16) || (vendor != 0 && vendor != 0x8086) ||
-        !zero(sig + SIG_RESERVED1, 84) || u32(sig + SIG_EXPONENT) != 3 || !zero(sig + SIG_CET + 2, 2) ||
-        !zero(sig + SIG_RESERVED3, 16) || !zero(sig + SIG_RESERVED4, 12))
+    if (memcmp(sig, header1, 16) != 0 || memcmp(sig + SIG_HEADER2, header2, 16) != 0 ||
+        (vendor != 0 && vendor != 0x8086) || !zero(sig + SIG_RESERVED1, 84) || u32(sig + SIG_EXPONENT) != 3 ||
+        !zero(sig + SIG_CET + 2, 2) || !zero(sig + SIG_RESERVED3, 16) || !zero(sig + SIG_RESERVED4, 12))
         return SGX_INVALID_SIG_STRUCT;
     bignum message, expected;
     padded_hash(expected, sig);

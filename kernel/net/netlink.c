@@ -371,7 +371,7 @@ static void answer_error(struct netlink_socket *n, const struct nlmsghdr *to, in
             (uint32_t)NLMSG_ALIGN(rest) <= reply->capacity - reply->size ? (uint32_t)NLMSG_ALIGN(rest) : (uint32_t)rest;
         h->nlmsg_len += (uint32_t)rest;
     } else {
-        h->nlmsg_flags = error ? NLM_F_CAPPED : NLM_F_CAPPED;
+        h->nlmsg_flags = NLM_F_CAPPED;
     }
     reply_queue(n, reply);
 }

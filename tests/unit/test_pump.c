@@ -636,7 +636,7 @@ static void test_published_port(void **state)
     uint32_t c, accepted = 0;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    bind(fd, (struct sockaddr *)&in, sizeof(in)); /* a port that is free */
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0); /* a port that is free */
     getsockname(fd, (struct sockaddr *)&in, &size);
     close(fd);
     ports[0].host_port = ntohs(in.sin_port);

@@ -443,7 +443,8 @@ static void test_io_error(void **state)
         write_synced(node, 'a');
         char last = 'a';
         d->fail_at = d->events + k;
-        for (char c = 'b'; c < 'z'; c++) {
+        for (int i = 'b'; i < 'z'; i++) {
+            char c = (char)i;
             assert_true(volume_write(node, 0, &c, 1) == 1 || volume_failed(v));
             if (volume_fsync(node) != 0)
                 break;
