@@ -207,16 +207,27 @@ int stubs_save(struct stream *stream)
     return r;
 }
 
-static void count_slots(struct area *area)
+static bool slot_ok(const struct slot *slot)
+{
+    return *(const uint8_t *)&slot->syscall_kept <= 1 && slot->before_size <= STUB_BEFORE_MAX &&
+           slot->after_size <= sizeof(((struct stub_place *)0)->after) &&
+           (!slot->site || mm_range_ok(slot->site, slot->site_size));
+}
+
+/* Counts what is used, too. */
+static bool slots_ok(struct area *area)
 {
     area->used = 0;
     area->next_free = area->slot_count;
     for (size_t i = area->slot_count; i-- > 0;) {
+        if (!slot_ok(&area->slots[i]))
+            return false;
         if (area->slots[i].site)
             area->used++;
         else
             area->next_free = i;
     }
+    return true;
 }
 
 static int area_load(struct stream *stream)
@@ -225,7 +236,8 @@ static int area_load(struct stream *stream)
     int r = stream_read(stream, &saved, sizeof(saved));
     if (r < 0)
         return r;
-    if (area_count == AREAS_MAX || saved.slot_count == 0 || saved.slot_count > SLOTS_MAX)
+    if (area_count == AREAS_MAX || saved.slot_count == 0 || saved.slot_count > SLOTS_MAX || saved.base % STUB_SIZE ||
+        !mm_range_ok(saved.base, saved.slot_count * STUB_SIZE))
         return -EPROTO;
     struct area *area = &areas[area_count];
     *area = (struct area){.base = saved.base, .slot_count = saved.slot_count};
@@ -234,8 +246,7 @@ static int area_load(struct stream *stream)
         return -ENOMEM;
     area_count++;
     r = stream_read(stream, area->slots, area->slot_count * sizeof(*area->slots));
-    count_slots(area);
-    return r;
+    return r == 0 && !slots_ok(area) ? -EPROTO : r;
 }
 
 int stubs_load(struct stream *stream)

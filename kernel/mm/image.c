@@ -287,7 +287,10 @@ static int load_vma(struct loader *l, const struct record *record)
     struct vma *vma;
 
     if (((template.start | template.end) & (PAGE_SIZE - 1)) || template.start >= template.end ||
-        !mm_range_ok(template.start, template.end - template.start) || !vma_range_free(template.start, template.end) ||
+        !mm_range_ok(template.start, template.end - template.start) ||
+        (template.prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) || template.offset < 0 ||
+        template.offset > INT64_MAX - (int64_t)(template.end - template.start) ||
+        (template.offset & (file_off_t)(PAGE_SIZE - 1)) || !vma_range_free(template.start, template.end) ||
         record->vma.name >= ARRAY_COUNT(names) || mm_self()->vma_count >= VMA_COUNT_MAX ||
         (record->vma.file != NO_FILE && record->vma.file >= l->count))
         return -EPROTO;
@@ -345,11 +348,19 @@ static int load_pages(struct loader *l, const struct record *record)
     return r;
 }
 
+/* Where the kernel itself will put or unmap something; the others are only shown. */
+static bool end_ok(const struct record *record)
+{
+    return record->mm.auxv_count <= MM_AUXV_MAX && record->mm.brk_start <= record->mm.brk &&
+           (record->mm.brk_start == 0 || mm_range_ok(record->mm.brk_start, record->mm.brk - record->mm.brk_start)) &&
+           mm_range_ok(record->mm.mmap_top, 0) && record->mm.mmap_top % PAGE_SIZE == 0;
+}
+
 static int load_end(struct loader *l, const struct record *record)
 {
     struct mm *mm = mm_self();
 
-    if (record->mm.auxv_count > MM_AUXV_MAX)
+    if (!end_ok(record))
         return -EPROTO;
     mm->brk_start = record->mm.brk_start;
     mm->brk = record->mm.brk;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "kernel/fs/file.h"
+#include "kernel/lib/printk.h"
 #include "kernel/lib/stream.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/image.h"
@@ -25,6 +26,7 @@
 #define LIMIT (128UL << 20)
 #define ROUNDS 60
 
+SYSCALL_PROLOGUE_(brk)
 SYSCALL_PROLOGUE_(madvise)
 
 static bool edmm = true;
@@ -279,9 +281,24 @@ static void test_cut(void **state)
 
 static struct memory_stream changed;
 
+/* Also what relies on it later: places for new mappings, the break. */
 static void load_changed(void)
 {
-    (void)!image_load(&changed.stream, &files);
+    struct trap_frame frame = {0};
+
+    if (image_load(&changed.stream, &files) < 0)
+        return;
+    for (unsigned i = 0; i < 4; i++) {
+        int64_t at = mm_map(0, PAGE_SIZE << i, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+
+        if (at > 0 && (!mm_range_ok((uaddr_t)at, PAGE_SIZE << i) || machine_touch((uaddr_t)at, true, &(uint8_t){1})))
+            panic("a new mapping at %lx", (unsigned long)at);
+    }
+    frame.rdi = mm_self()->brk + PAGE_SIZE;
+    if (sys_brk(&frame) == (int64_t)frame.rdi && machine_touch(frame.rdi - 1, true, &(uint8_t){1}))
+        panic("the break is nowhere");
+    frame.rdi = mm_self()->brk_start;
+    sys_brk(&frame);
 }
 
 /* Records that say anything: refused or loaded, but never outside application memory. */
@@ -294,8 +311,11 @@ static void test_changed(void **state)
         changed.bytes = kmalloc(memory.size);
         changed.at = 0;
         memcpy(changed.bytes, memory.bytes, memory.size);
-        for (unsigned k = 0; k < 4; k++)
-            changed.bytes[pick(pick(2) ? 400 : (unsigned)memory.size)] = (uint8_t)pick(256);
+        for (unsigned k = 0; k < 4; k++) {
+            size_t end = memory.size - MM_AUXV_MAX * sizeof(uint64_t); /* of the last record */
+            size_t at = i % 3 == 0 ? pick(400) : i % 3 == 1 ? pick((unsigned)memory.size) : end - 1 - pick(100);
+            changed.bytes[at] = (uint8_t)pick(256);
+        }
         drop_all();
         assert_false(machine_dies(load_changed));
         kfree(changed.bytes);

@@ -61,6 +61,11 @@ void kfree(void *p)
     free(p);
 }
 
+bool mm_range_ok(uaddr_t addr, size_t size)
+{
+    return addr + size >= addr;
+}
+
 uaddr_t mm_stub_area(uaddr_t near, size_t *ret_size)
 {
     (void)near;
