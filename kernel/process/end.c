@@ -188,9 +188,15 @@ static void process_close(struct process *process)
 void process_exited(struct process *process, int wait_status, const struct process_usage *usage)
 {
     struct task *agent;
-    ASSERT(!process->ended && process->thread_count == 0 && process != process_first());
-    process->exiting = process->ended = true;
+    ASSERT(!process->ended && process != process_first());
     process->exit_status = wait_status;
+    if (process->thread_count > 0) { /* its last task here, which sends it away: thread_left() goes on */
+        ASSERT(process->remote);
+        process->end_reported = true;
+        process->end_usage = *usage;
+        return;
+    }
+    process->exiting = process->ended = true;
     process->dead_user_ns = usage->user_ns;
     process->dead_system_ns = usage->system_ns;
     process->resident_max = usage->resident_max;

@@ -255,6 +255,8 @@ void thread_left(void)
     process_vfork_done(process);
     if (member_ops)
         process_forget(process);
+    else if (process->end_reported)
+        process_exited(process, process->exit_status, &process->end_usage);
     task->process = NULL;
     task_exit();
 }

@@ -91,7 +91,9 @@ struct process {
     bool stop_unreported, continue_unreported; /* to wait(2) */
     bool exiting;                              /* exit_group or fatal signal: every thread ends */
     bool ended;                                /* process_exited() */
-    bool closing;                              /* its descriptors are being closed */
+    bool end_reported;                         /* the same, while a task here still sends it away */
+    struct process_usage end_usage;
+    bool closing; /* its descriptors are being closed */
     bool zombie;
     int exit_status;              /* wait status */
     struct wait_queue stop_wait;  /* threads of a stopped process sleep here */

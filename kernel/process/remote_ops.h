@@ -86,7 +86,8 @@ void agent_cancel(struct task *task);
 /* What a member reports. Wait statuses as wait(2)'s. Signals to the parent, waiters and orphans are seen to. */
 void process_stopped(struct process *process, int signal);
 void process_continued(struct process *process);
-/* Its agents are cancelled; when the last has left, its descriptors are closed (which may sleep) and it is a zombie. */
+/* Its agents are cancelled; when the last has left, its descriptors are closed (which may sleep) and it is a zombie.
+ * If a task of this enclave is still sending it away, all that comes when that task has left. */
 void process_exited(struct process *process, int wait_status, const struct process_usage *usage);
 /*
  * exec went through: close-on-exec descriptors go, dispositions are reset, the program's file (may be NULL), comm and
