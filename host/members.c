@@ -86,6 +86,16 @@ struct boot_blob members_area(const struct runtime *runtime)
 
 /* ---- the zygote ---- */
 
+static void tell_end(struct runtime *runtime, uint32_t number)
+{
+    struct members *m = runtime->members;
+
+    m->pids[number] = 0;
+    __atomic_store_n(&m->shared[number].state, MEMBER_ENDED, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&m->shared[0].attention, 1, __ATOMIC_SEQ_CST);
+    member_kick(runtime, 0, 1);
+}
+
 static void start(struct runtime *runtime, uint32_t number, const sigset_t *mask)
 {
     struct members *m = runtime->members;
@@ -102,19 +112,8 @@ static void start(struct runtime *runtime, uint32_t number, const sigset_t *mask
     m->pids[number] = pid > 0 ? pid : 0;
     if (pid < 0) {
         complain("starting a process failed: %s", strerror(errno));
-        __atomic_store_n(&m->shared[number].state, MEMBER_ENDED, __ATOMIC_RELEASE);
-        member_kick(runtime, 0, 1);
+        tell_end(runtime, number);
     }
-}
-
-static void tell_end(struct runtime *runtime, uint32_t number)
-{
-    struct members *m = runtime->members;
-
-    m->pids[number] = 0;
-    __atomic_store_n(&m->shared[number].state, MEMBER_ENDED, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&m->shared[0].attention, 1, __ATOMIC_SEQ_CST);
-    member_kick(runtime, 0, 1);
 }
 
 static void reap(struct runtime *runtime)

@@ -11,6 +11,7 @@
 #include "kernel/process/exec.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/exec_client.h"
 #include "kernel/remote/fork.h"
@@ -81,7 +82,9 @@ static int receive_fork(struct process *process, struct stream *stream, struct t
     void *vector = page_alloc();
     int r = vector ? stream_read(stream, &image, sizeof(image)) : -ENOMEM;
     if (r == 0)
-        r = image.vector_size == xsave_size ? stream_read(stream, vector, xsave_size) : -EPROTO;
+        r = thread_image_ok(&image) ? stream_read(stream, vector, xsave_size) : -EPROTO;
+    if (r == 0)
+        r = vector_image_ok(vector) ? 0 : -EPROTO;
     if (r == 0)
         r = image_load(stream, &files);
     if (r == 0) {
@@ -112,12 +115,15 @@ static int read_strings(struct stream *stream, struct exec_strings *strings, uin
 {
     strings->size = strings->capacity = size;
     strings->count = count;
-    return read_text(stream, &strings->text, size);
+    int r = read_text(stream, &strings->text, size);
+    return r == 0 && !strings_ok(strings->text, size, count) ? -EPROTO : r;
 }
 
 static int read_program(struct stream *stream, struct exec *exec, struct exec_image *image)
 {
     int r = stream_read(stream, image, sizeof(*image));
+    if (r == 0 && !exec_image_ok(image))
+        r = -EPROTO;
     if (r == 0)
         r = read_strings(stream, &exec->argv, image->argv_size, image->argv_count);
     if (r == 0)
@@ -126,7 +132,6 @@ static int read_program(struct stream *stream, struct exec *exec, struct exec_im
         r = read_text(stream, &exec->name, image->name_size);
     if (r < 0)
         return r;
-    image->comm[sizeof(image->comm) - 1] = '\0';
     return exec_program_set(exec, &image->file, image->has_interp ? &image->interp_file : NULL, &image->image,
                             &image->interp,
                             &(struct exec_rights){image->set_mode, image->set_uid, image->set_gid, image->unreadable});
@@ -219,11 +224,11 @@ static void set_up(struct process *process, const struct adopt_message *m)
     process_table_add(process, m->message.pid);
 }
 
-/* The process exists from here on, so that signals find it; its thread comes later. */
+/* Once in the enclave's life. The process exists from here on, so that signals find it; its thread comes later. */
 void adopt(struct record *record)
 {
     const struct adopt_message *m = (const struct adopt_message *)record->data;
-    if (record->size < sizeof(*m) || process_count() > 0 || m->message.pid <= 1)
+    if (record->size < sizeof(*m) || process_made_count() > 0 || !adopt_message_ok(m))
         member_end("what the init enclave wants of it");
     set_up(process_first(), m);
     if (!kernel_thread_start("adopt", run, record))

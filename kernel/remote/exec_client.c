@@ -7,6 +7,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/process/exec.h"
+#include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/sched/task.h"
@@ -19,16 +20,13 @@ static int open_file(const struct file_info *info, struct file **ret_file)
     return r;
 }
 
-static bool image_ok(const struct elf_image *image)
-{
-    return image->segment_count <= ELF_SEGMENTS_MAX && image->interp[ELF_INTERP_MAX - 1] == '\0';
-}
-
 static int copy_image(const struct elf_image *image, struct elf_image **ret_image)
 {
-    *ret_image = image_ok(image) ? kmalloc(sizeof(**ret_image)) : NULL;
+    if (!elf_image_ok(image))
+        return -EPROTO;
+    *ret_image = kmalloc(sizeof(**ret_image));
     if (!*ret_image)
-        return image_ok(image) ? -ENOMEM : -EPROTO;
+        return -ENOMEM;
     memcpy(*ret_image, image, sizeof(**ret_image));
     return 0;
 }
@@ -55,7 +53,8 @@ int exec_program_set(struct exec *exec, const struct file_info *file, const stru
 static int replace_first(struct exec *exec, const struct exec_answer *answer)
 {
     const char *text = answer->arguments, *end = text + answer->argument_size;
-    if (answer->argument_size > sizeof(answer->arguments) || answer->argument_size == 0 || end[-1] != '\0')
+    if (answer->argument_size > sizeof(answer->arguments) ||
+        !strings_ok(text, answer->argument_size, answer->argument_count))
         return -EPROTO;
     exec_drop_first(&exec->argv);
     while (end > text) {

@@ -11,6 +11,7 @@
 #include "kernel/process/exec.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/check.h"
 #include "kernel/remote/exec_message.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/server.h"
@@ -63,7 +64,7 @@ static void work_open(struct remote_member *member, struct process *process, con
     const struct exec_open_message *m = (const struct exec_open_message *)message;
     struct exec_answer *answer = kzalloc(sizeof(*answer));
     struct exec *exec = kzalloc(sizeof(*exec));
-    if (!answer || !exec || size < sizeof(*m)) {
+    if (!answer || !exec || size < sizeof(*m) || !exec_open_message_ok(m)) {
         remote_answer_number(member, message, answer && exec ? -EPROTO : -ENOMEM);
     } else {
         exec_init(exec);
@@ -85,7 +86,7 @@ static void work_execed(struct remote_member *member, struct process *process, c
     const struct execed_message *m = (const struct execed_message *)message;
     struct file *program = size >= sizeof(*m) ? handle_file(&process->remote->handles, m->program) : NULL;
     bool secure = false;
-    if (!program || m->size > size - sizeof(*m)) {
+    if (!program || m->size > size - sizeof(*m) || !memchr(m->comm, '\0', sizeof(m->comm))) {
         remote_answer_number(member, message, -EPROTO);
         return;
     }

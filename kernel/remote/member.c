@@ -15,11 +15,13 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/exec_client.h"
 #include "kernel/remote/fork.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/remote_file.h"
+#include "kernel/remote/stream.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/table.h"
 
@@ -202,7 +204,8 @@ static const struct member_ops ops = {
 static void receive_signal(struct record *record)
 {
     const struct signal_message *m = (const struct signal_message *)record->data;
-    struct process *process = record->size >= sizeof(*m) ? process_find(m->message.pid) : NULL;
+    bool good = record->size >= sizeof(*m) && signal_source_ok(&m->source);
+    struct process *process = good ? process_find(m->message.pid) : NULL;
     if (process && m->message.tid) {
         struct task *task = task_find(m->message.tid);
         if (task && task->process == process)
@@ -210,6 +213,14 @@ static void receive_signal(struct record *record)
     } else if (process) {
         signal_send_process(process, &m->source);
     }
+    kfree(record);
+}
+
+static void receive_cut(struct record *record)
+{
+    const struct number_message *m = (const struct number_message *)record->data;
+    if (record->size >= sizeof(*m))
+        link_stream_cut((uint64_t)m->number);
     kfree(record);
 }
 
@@ -230,6 +241,7 @@ void member_init(void)
         remote_mixed_set(own[i], syscall_functions()[own[i]]);
     client_on_message(MESSAGE_ADOPT, adopt);
     client_on_message(MESSAGE_SIGNAL, receive_signal);
+    client_on_message(MESSAGE_CUT, receive_cut);
     if (client_send(&hello, sizeof(hello)) < 0)
         member_end("the init enclave is not there");
 }

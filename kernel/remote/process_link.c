@@ -15,6 +15,7 @@
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/area.h"
+#include "kernel/remote/check.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/stream.h"
@@ -46,14 +47,28 @@ static void tell_waiter(struct remote_process *remote)
     remote_member_put(waiter);
 }
 
+/* Whoever sends by it need not wait for room any more. */
+static void cut_stream(struct remote_process *remote)
+{
+    struct number_message m = {{.type = MESSAGE_CUT}, (int64_t)remote->stream_id};
+    struct remote_member *sender = remote_member_find(remote->stream_from);
+    if (!remote->stream || !remote->stream_id)
+        return;
+    remote->stream_id = 0;
+    link_stream_cut((uint64_t)m.number);
+    if (sender && link_send(remote_member_link(sender), &m, sizeof(m)) == -ENOMEM)
+        spawn_kill(sender);
+}
+
 static void remote_free(struct remote_process *remote)
 {
     tell_waiter(remote);
     handle_table_free(&remote->handles);
-    if (remote->stream) {
-        link_stream_cut(remote->stream);
+    cut_stream(remote);
+    if (remote->stream && remote_member_find(remote->stream_from))
+        stream_number_retire(remote->stream, remote->stream_from);
+    else
         stream_number_free(remote->stream);
-    }
     remote_member_put(remote->member);
     kfree(remote);
 }
@@ -62,8 +77,7 @@ void remote_process_exited(struct process *process, int wait_status, const struc
 {
     struct remote_process *remote = process->remote;
     handle_table_free(&remote->handles);
-    if (remote->stream)
-        link_stream_cut(remote->stream);
+    cut_stream(remote);
     process_get(process);
     process_exited(process, wait_status, usage);
     tell_waiter(remote);
@@ -77,7 +91,7 @@ void remote_start_wait(const struct process *process)
     wait_queue_add(&starts, &entry);
     for (;;) {
         task_prepare_sleep(false);
-        if (process->ended || !process->remote->stream)
+        if (process->ended || process->end_reported || !process->remote->stream)
             break;
         (void)!task_sleep(NO_DEADLINE);
     }
@@ -138,11 +152,12 @@ static int send_adopt(struct process *process, enum adopt_how how, const struct 
 /* A stream between enclaves a (side 0) and b: both ends' places. */
 static int make_stream(uint32_t a, uint32_t b, struct stream_place *ret_a, struct stream_place *ret_b)
 {
+    static uint64_t last_id;
     uint32_t number = stream_number_new();
     if (!number)
         return -EAGAIN;
     link_reset(number);
-    *ret_a = (struct stream_place){.number = number, .peer = b};
+    *ret_a = (struct stream_place){.number = number, .peer = b, .id = ++last_id};
     random_bytes(ret_a->key, sizeof(ret_a->key));
     *ret_b = *ret_a;
     ret_b->peer = a;
@@ -159,6 +174,7 @@ static int begin(struct process *process, enum adopt_how how, uint32_t from, str
         return r;
     remote->stream = ret_stream->number;
     remote->stream_from = from;
+    remote->stream_id = ret_stream->id;
     r = send_adopt(process, how, &theirs);
     memory_wipe(&theirs, sizeof(theirs));
     return r < 0 ? -EAGAIN : 0;
@@ -180,7 +196,9 @@ int remote_fork(struct process *parent, int tid, uint32_t parent_member, uint64_
         memcpy(parent->actions, actions, sizeof(parent->actions));
     r = process_new_child(parent, tid, flags, exit_signal, 0, &child);
     if (r == 0) {
-        r = remote_process_new(child, member);
+        r = remote_process_new(child, remote_member_get(member));
+        if (r < 0)
+            remote_member_put(member);
         if (r == 0 && parent->remote)
             r = handle_table_copy(&child->remote->handles, &parent->remote->handles);
         if (r == 0)
@@ -188,36 +206,45 @@ int remote_fork(struct process *parent, int tid, uint32_t parent_member, uint64_
         if (r < 0)
             process_discard(child);
     }
-    if (r < 0) {
+    if (r < 0)
         spawn_kill(member);
-        return r;
-    }
-    *ret_child = process_get(child);
-    return 0;
+    else
+        *ret_child = process_get(child);
+    remote_member_put(member);
+    return r;
+}
+
+/* Does it still run where it ran before the sleep, and wholly? */
+static bool is_at(const struct process *process, uint32_t from)
+{
+    const struct remote_process *remote = process->remote;
+    return !process->ended && (remote ? remote_member_number(remote->member) == from && !remote->stream : from == 0);
 }
 
 int remote_exec_away(struct process *process, uint32_t from, struct stream_place *ret_stream)
 {
-    struct remote_process *old = process->remote;
     struct remote_member *member;
     int r = spawn_take(&member);
     if (r < 0)
         return r;
-    r = remote_process_new(process, member);
+    struct remote_process *old = process->remote;
+    r = is_at(process, from) ? remote_process_new(process, remote_member_get(member)) : -ESRCH;
+    if (r < 0)
+        remote_member_put(member);
     if (r == 0 && old)
         r = handle_table_copy(&process->remote->handles, &old->handles);
     if (r == 0)
         r = begin(process, ADOPT_EXEC, from, ret_stream);
     if (r < 0) {
-        if (process->remote != old && process->remote)
+        if (process->remote != old)
             remote_free(process->remote);
         process->remote = old;
         spawn_kill(member);
-        return r;
-    }
-    if (old)
+    } else if (old) {
         remote_free(old);
-    return 0;
+    }
+    remote_member_put(member);
+    return r;
 }
 
 /* ---- what members report ---- */
@@ -256,27 +283,33 @@ HANDLER(started)
     tell_waiter(process->remote);
 }
 
+/* What has already done something is no longer undone: it ends. */
 HANDLER(drop_child)
 {
     const struct number_message *m = (const struct number_message *)message;
     struct process *child = size >= sizeof(*m) ? process_find((int)m->number) : NULL;
-    if (child && child->remote && child->remote->member == member && child->parent == process && !child->ended)
+    if (!child || !child->remote || child->remote->member != member || child->parent != process || child->ended)
+        return;
+    if (TAILQ_EMPTY(&child->agents) && TAILQ_EMPTY(&child->children) && !child->session_leader)
         process_discard(child);
+    else
+        remote_process_exited(child, SIGKILL, &(struct process_usage){0});
 }
 
 HANDLER(exited)
 {
     const struct exited_message *m = (const struct exited_message *)message;
-    (void)member;
-    if (size >= sizeof(*m))
+    if (size >= sizeof(*m) && wait_status_ok(m->wait_status))
         remote_process_exited(process, (int)m->wait_status, &m->usage);
+    else
+        spawn_kill(member);
 }
 
 HANDLER(stopped)
 {
     const struct number_message *m = (const struct number_message *)message;
     (void)member;
-    if (size >= sizeof(*m))
+    if (size >= sizeof(*m) && stop_signal_ok(m->number))
         process_stopped(process, (int)m->number);
 }
 
@@ -304,11 +337,13 @@ HANDLER(handle_put)
         handle_drop(&process->remote->handles, m->handle, m->count);
 }
 
+#define TIDS_MAX 32768 /* threads of a process, as Linux's default threads-max is about */
+
 HANDLER(tids_get)
 {
     struct tids_answer answer = {.message = *message};
     (void)size;
-    while (answer.count < TIDS_BLOCK) {
+    while (answer.count < TIDS_BLOCK && process->reserved_tids < TIDS_MAX) {
         int tid = tid_reserve(process);
         if (tid < 0)
             break;
@@ -352,7 +387,8 @@ HANDLER(handle_read)
     answer->message = *message;
     answer->result = file ? 0 : -EBADF;
     for (; done < count && file->inode->ops && file->inode->ops->read_page; done++) {
-        if (((m->index + done) << PAGE_SHIFT) >= (uint64_t)file->inode->size)
+        if (m->index + done > (uint64_t)INT64_MAX >> PAGE_SHIFT ||
+            ((m->index + done) << PAGE_SHIFT) >= (uint64_t)file->inode->size)
             break;
         if (file->inode->ops->read_page(file->inode, m->index + done, answer->pages + done * PAGE_SIZE) < 0)
             break;

@@ -35,6 +35,7 @@ enum process_message_type {
     /* to a member */
     MESSAGE_ADOPT,  /* struct adopt_message */
     MESSAGE_SIGNAL, /* struct signal_message */
+    MESSAGE_CUT,    /* struct number_message: id of a stream whose other end is gone */
 };
 
 /* Answers that carry a result alone, and messages that carry a number. */
@@ -65,6 +66,7 @@ struct fork_message {
 struct stream_place {
     uint32_t number; /* of the link */
     uint32_t peer;   /* process number of the other side */
+    uint64_t id;     /* never used again, as the number is */
     uint8_t key[LINK_KEY_SIZE];
 };
 

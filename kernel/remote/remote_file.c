@@ -7,6 +7,7 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
 #include "kernel/sched/task.h"
 
@@ -77,6 +78,8 @@ static struct remote_inode *find(uint64_t handle)
 
 int remote_file_open(const struct file_info *info, struct file **ret_file)
 {
+    if (!file_info_ok(info))
+        return -EPROTO;
     struct remote_inode *i = find(info->handle);
     if (i) {
         i->count++;

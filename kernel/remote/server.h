@@ -14,8 +14,9 @@ struct remote_member;
 struct remote_process {
     struct remote_member *member; /* referenced */
     struct handle_table handles;
-    uint32_t stream;              /* that its beginning comes by; 0 once it runs */
-    uint32_t stream_from;         /* the enclave that sends it */
+    uint32_t stream;      /* that its beginning comes by; 0 once it runs */
+    uint32_t stream_from; /* the enclave that sends it */
+    uint64_t stream_id;
     struct remote_member *waiter; /* referenced; told by an answer to wait_message when it runs */
     struct message wait_message;
 };

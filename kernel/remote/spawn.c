@@ -20,9 +20,11 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/server.h"
+#include "kernel/remote/stream.h"
 #include "kernel/sched/task.h"
 
 #define WARM_WANTED 2
+#define STILLBORN_MAX 3 /* enclaves that end before they are up, while somebody waits for one */
 
 enum enclave_state { STARTING, WARM, TAKEN, ENDING };
 
@@ -34,6 +36,7 @@ struct enclave {
 };
 
 static TAILQ_HEAD(, enclave) enclaves = TAILQ_HEAD_INITIALIZER(enclaves);
+static unsigned stillborn;
 static struct wait_queue change = {TAILQ_HEAD_INITIALIZER(change.entries)};
 
 bool spawn_possible(void)
@@ -113,11 +116,14 @@ int spawn_take(struct remote_member **ret_member)
 {
     struct wait_entry entry;
     struct enclave *e;
+    unsigned before = stillborn;
     int r = 0;
     wait_entry_init(&entry, NULL);
     wait_queue_add_exclusive(&change, &entry);
     for (;;) {
         task_prepare_sleep_killable();
+        if (stillborn - before >= STILLBORN_MAX)
+            r = -EAGAIN;
         if ((e = enclave_in(WARM)) != NULL || r < 0)
             break;
         if (!enclave_in(STARTING) && (r = start()) < 0)
@@ -155,7 +161,7 @@ static struct process *process_in(const struct remote_member *member)
 {
     struct process *process;
     TAILQ_FOREACH (process, &process_list, table_link)
-        if (process->remote && process->remote->member == member && !process->ended)
+        if (process->remote && process->remote->member == member && !process->ended && !process->end_reported)
             return process;
     return NULL;
 }
@@ -165,7 +171,8 @@ static struct process *process_awaiting(uint32_t number)
 {
     struct process *process;
     TAILQ_FOREACH (process, &process_list, table_link)
-        if (process->remote && process->remote->stream && process->remote->stream_from == number && !process->ended)
+        if (process->remote && process->remote->stream && process->remote->stream_from == number && !process->ended &&
+            !process->end_reported)
             return process;
     return NULL;
 }
@@ -177,14 +184,13 @@ void spawn_lost(struct remote_member *member, const char *lie)
     (void)lie; /* server.c has said it */
     if (!e || e->state == ENDING)
         return;
+    stillborn += e->state == STARTING;
     e->state = ENDING;
     host_kill(e);
     while ((process = process_in(member)) != NULL)
         remote_process_exited(process, SIGKILL, &(struct process_usage){0});
-    while ((process = process_awaiting(e->number)) != NULL) {
-        process->remote->stream_from = 0;
+    while ((process = process_awaiting(e->number)) != NULL)
         spawn_kill(process->remote->member);
-    }
     wake_up_all(&change, 0);
     spawn_poll();
 }
@@ -203,6 +209,7 @@ void spawn_poll(void)
             continue;
         if (hostcall_spawn(SPAWN_RELEASE, e->number) < 0)
             continue;
+        stream_numbers_release(e->number);
         TAILQ_REMOVE(&enclaves, e, entry);
         remote_member_put(e->member);
         kfree(e);

@@ -7,6 +7,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/remote/area.h"
+#include "kernel/remote/check.h"
 #include "kernel/sched/task.h"
 
 #define PIECE 0x10000UL /* bytes of a record */
@@ -16,6 +17,7 @@ struct link_stream {
     struct stream stream;
     TAILQ_ENTRY(link_stream) entry;
     struct link link;
+    uint64_t id;
     struct wait_queue wait; /* for something to read */
     size_t gathered;
     struct record *in; /* being read */
@@ -116,14 +118,31 @@ static int stream_do_read(struct stream *stream, void *data, size_t size)
 
 /* ---- life ---- */
 
+/* What was cut lately: it may be opened only after that was heard of. */
+static uint64_t cut[16];
+static size_t cut_next;
+
+static bool was_cut(uint64_t id)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(cut); i++)
+        if (cut[i] == id)
+            return true;
+    return false;
+}
+
+#define GONE "the other enclave has ended"
+
 struct link_stream *link_stream_open(const struct stream_place *place, unsigned side)
 {
-    struct link_stream *s = kzalloc(sizeof(*s));
+    struct link_stream *s = stream_place_ok(place) ? kzalloc(sizeof(*s)) : NULL;
     if (!s)
         return NULL;
+    s->id = place->id;
     s->stream = (struct stream){stream_do_write, stream_do_read};
     wait_queue_init(&s->wait);
     link_open(&s->link, place->number, side, place->peer, place->key);
+    if (was_cut(s->id))
+        link_kill(&s->link, GONE);
     TAILQ_INSERT_TAIL(&streams, s, entry);
     return s;
 }
@@ -143,13 +162,14 @@ void link_stream_close(struct link_stream *s)
     kfree(s);
 }
 
-void link_stream_cut(uint32_t number)
+void link_stream_cut(uint64_t id)
 {
     struct link_stream *s;
+    cut[cut_next++ % ARRAY_COUNT(cut)] = id;
     TAILQ_FOREACH (s, &streams, entry) {
-        if (s->link.number != number)
+        if (s->id != id)
             continue;
-        link_kill(&s->link, "the other enclave has ended");
+        link_kill(&s->link, GONE);
         wake_up_all(&s->wait, 0);
     }
 }
@@ -170,25 +190,48 @@ bool stream_busy(void)
 
 /* ---- numbers ---- */
 
-static uint64_t *used; /* bit map of links above the members' */
+#define FREE 0U
+#define IN_USE (~0U)
+
+static uint32_t *numbers; /* of links above the members': FREE, IN_USE, or the member that must be gone first */
+
+static uint32_t first_number(void)
+{
+    return link_area_member_max() + 1;
+}
+
+static uint32_t number_count(void)
+{
+    return link_area_link_count() - first_number();
+}
 
 uint32_t stream_number_new(void)
 {
-    uint32_t first = link_area_member_max() + 1, count = link_area_link_count() - first;
-    if (!used)
-        used = kzalloc((count + 63) / 64 * sizeof(*used));
-    for (uint32_t i = 0; used && i < count; i++) {
-        if (used[i / 64] >> (i % 64) & 1)
+    if (!numbers)
+        numbers = kzalloc(MAX(number_count(), 1U) * sizeof(*numbers));
+    for (uint32_t i = 0; numbers && i < number_count(); i++) {
+        if (numbers[i] != FREE)
             continue;
-        used[i / 64] |= 1ULL << (i % 64);
-        return first + i;
+        numbers[i] = IN_USE;
+        return first_number() + i;
     }
     return 0;
 }
 
 void stream_number_free(uint32_t number)
 {
-    uint32_t i = number - link_area_member_max() - 1;
     if (number)
-        used[i / 64] &= ~(1ULL << (i % 64));
+        numbers[number - first_number()] = FREE;
+}
+
+void stream_number_retire(uint32_t number, uint32_t member)
+{
+    numbers[number - first_number()] = member;
+}
+
+void stream_numbers_release(uint32_t member)
+{
+    for (uint32_t i = 0; numbers && i < number_count(); i++)
+        if (numbers[i] == member)
+            numbers[i] = FREE;
 }
