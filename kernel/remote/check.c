@@ -3,6 +3,7 @@
 
 #include <asm/processor-flags.h>
 #include <linux/mman.h>
+#include <linux/sched.h>
 #include <linux/signal.h>
 
 #include "kernel/arch/trap.h"
@@ -89,6 +90,11 @@ bool adopt_message_ok(const struct adopt_message *m)
            m->ppid >= 0 && m->pgid >= 0 && m->sid >= 0 && m->exit_signal >= 0 && m->exit_signal <= SIGNAL_MAX &&
            m->nice >= -20 && m->nice <= 19 && TERMINATED(m->comm) && TERMINATED(m->hostname) &&
            m->credentials.group_count <= NGROUPS_MAX_COFRE && BOOL_OK(m->credentials.keep_capabilities);
+}
+
+bool fork_message_ok(const struct fork_message *m)
+{
+    return m->exit_signal >= 0 && m->exit_signal <= SIGNAL_MAX && !(m->flags & (CLONE_THREAD | CLONE_SIGHAND));
 }
 
 bool exec_open_message_ok(const struct exec_open_message *m)

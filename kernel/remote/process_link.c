@@ -27,7 +27,7 @@ int remote_process_new(struct process *process, struct remote_member *member)
     struct remote_process *remote = kzalloc(sizeof(*remote));
     if (!remote)
         return -ENOMEM;
-    remote->member = member;
+    remote->member = remote_member_get(member);
     handle_table_init(&remote->handles);
     process->remote = remote;
     return 0;
@@ -47,16 +47,17 @@ static void tell_waiter(struct remote_process *remote)
     remote_member_put(waiter);
 }
 
-/* Whoever sends by it need not wait for room any more. */
+/* Whoever sends by it need not wait for room any more. If the process claimed to run, only this enclave may doubt it.
+ */
 static void cut_stream(struct remote_process *remote)
 {
     struct number_message m = {{.type = MESSAGE_CUT}, (int64_t)remote->stream_id};
     struct remote_member *sender = remote_member_find(remote->stream_from);
-    if (!remote->stream || !remote->stream_id)
+    if (!remote->stream_id)
         return;
     remote->stream_id = 0;
     link_stream_cut((uint64_t)m.number);
-    if (sender && link_send(remote_member_link(sender), &m, sizeof(m)) == -ENOMEM)
+    if (sender && remote->stream && link_send(remote_member_link(sender), &m, sizeof(m)) == -ENOMEM)
         spawn_kill(sender);
 }
 
@@ -196,9 +197,7 @@ int remote_fork(struct process *parent, int tid, uint32_t parent_member, uint64_
         memcpy(parent->actions, actions, sizeof(parent->actions));
     r = process_new_child(parent, tid, flags, exit_signal, 0, &child);
     if (r == 0) {
-        r = remote_process_new(child, remote_member_get(member));
-        if (r < 0)
-            remote_member_put(member);
+        r = remote_process_new(child, member);
         if (r == 0 && parent->remote)
             r = handle_table_copy(&child->remote->handles, &parent->remote->handles);
         if (r == 0)
@@ -228,9 +227,7 @@ int remote_exec_away(struct process *process, uint32_t from, struct stream_place
     if (r < 0)
         return r;
     struct remote_process *old = process->remote;
-    r = is_at(process, from) ? remote_process_new(process, remote_member_get(member)) : -ESRCH;
-    if (r < 0)
-        remote_member_put(member);
+    r = is_at(process, from) ? remote_process_new(process, member) : -ESRCH;
     if (r == 0 && old)
         r = handle_table_copy(&process->remote->handles, &old->handles);
     if (r == 0)
@@ -466,7 +463,7 @@ static void work_fork(struct remote_member *member, struct process *process, con
     const struct fork_message *m = (const struct fork_message *)message;
     struct fork_answer answer = {.message = *message, .pidfd = -1};
     struct process *child = NULL;
-    if (size < sizeof(*m)) {
+    if (size < sizeof(*m) || !fork_message_ok(m)) {
         answer.result = -EPROTO;
     } else {
         answer.result = remote_fork(process, message->tid, remote_member_number(member), m->flags, m->exit_signal,
@@ -488,16 +485,14 @@ static void work_new_child(struct remote_member *member, struct process *process
     const struct fork_message *m = (const struct fork_message *)message;
     struct fork_answer answer = {.message = *message, .result = -EPROTO, .pidfd = -1};
     struct process *child;
-    if (size >= sizeof(*m)) {
+    if (size >= sizeof(*m) && fork_message_ok(m)) {
         memcpy(process->actions, m->actions, sizeof(process->actions));
         answer.result = process_new_child(process, message->tid, m->flags, m->exit_signal, 0, &child);
     }
     if (answer.result == 0) {
         int r = remote_process_new(child, member);
-        if (r == 0) {
-            remote_member_get(member);
+        if (r == 0)
             r = handle_table_copy(&child->remote->handles, &process->remote->handles);
-        }
         if (r == 0 && (m->flags & CLONE_PIDFD))
             r = answer.pidfd = pidfd_install(child, 0);
         answer.result = r < 0 ? r : child->pid;

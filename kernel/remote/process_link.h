@@ -13,7 +13,7 @@ struct remote_member;
 /* Boot, if there are members at all: handlers of what members send. */
 void process_link_init(void);
 
-/* 0 or -ENOMEM. The member's reference is taken over on success. */
+/* 0 or -ENOMEM. */
 must_check int remote_process_new(struct process *process, struct remote_member *member);
 /* It has ended, or its enclave is lost. */
 void remote_process_exited(struct process *process, int wait_status, const struct process_usage *usage);

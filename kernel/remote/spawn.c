@@ -87,6 +87,7 @@ static uint32_t free_number(void)
 
 static int start(void)
 {
+    spawn_poll();
     uint32_t number = free_number();
     struct enclave *e = number ? kzalloc(sizeof(*e)) : NULL;
     if (!e)
@@ -177,6 +178,7 @@ static struct process *process_awaiting(uint32_t number)
     return NULL;
 }
 
+/* What ends with it may end others: none of them is freed before spawn_poll(). */
 void spawn_lost(struct remote_member *member, const char *lie)
 {
     struct enclave *e = enclave_of(member);
@@ -192,7 +194,6 @@ void spawn_lost(struct remote_member *member, const char *lie)
     while ((process = process_awaiting(e->number)) != NULL)
         spawn_kill(process->remote->member);
     wake_up_all(&change, 0);
-    spawn_poll();
 }
 
 void spawn_kill(struct remote_member *member)
