@@ -5,11 +5,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -162,6 +165,54 @@ static void bench_pthread_create_join(long n)
     }
 }
 
+static void wait_for(pid_t pid)
+{
+    int status;
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        die("child");
+}
+
+static void bench_spawn(long n)
+{
+    static char *argv[] = {"true", NULL}, *envp[] = {NULL};
+    for (long i = 0; i < n; i++) {
+        pid_t pid;
+        if (posix_spawn(&pid, "/bin/true", NULL, NULL, argv, envp) != 0)
+            die("/bin/true");
+        wait_for(pid);
+    }
+}
+
+/* A process with `size` bytes that are not zero. */
+static void fork_with(size_t size, long n)
+{
+    static char *memory;
+    if (!memory) {
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            die("mmap");
+        memset(memory, 'x', size);
+    }
+    for (long i = 0; i < n; i++) {
+        pid_t pid = fork();
+        if (pid < 0)
+            die("fork");
+        if (pid == 0)
+            _exit(memory[size - 1] != 'x');
+        wait_for(pid);
+    }
+}
+
+static void bench_fork_10m(long n)
+{
+    fork_with(10UL << 20, n);
+}
+
+static void bench_fork_500m(long n)
+{
+    fork_with(500UL << 20, n);
+}
+
 static const struct {
     const char *name;
     void (*fn)(long n);
@@ -176,6 +227,9 @@ static const struct {
     {"pipe_pingpong", bench_pipe_pingpong, 20000},
     {"cond_pingpong", bench_cond_pingpong, 20000},
     {"pthread_create_join", bench_pthread_create_join, 5000},
+    {"spawn", bench_spawn, 100},
+    {"fork_10m", bench_fork_10m, 50},
+    {"fork_500m", bench_fork_500m, 2},
 };
 
 int main(int argc, char **argv)
