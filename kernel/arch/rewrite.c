@@ -20,6 +20,7 @@
 #define SYSCALL_NR_MAX 512
 #define SYS_RT_SIGRETURN 15
 #define BRANCH_NEAR 2048 /* how far around a site branches into it are looked for */
+#define SHORT_REACH 130  /* a jump of two bytes comes from no further */
 
 struct text {
     const uint8_t *bytes;
@@ -132,21 +133,33 @@ static bool match_exit(const struct text *t, size_t site, struct match *m)
     return true;
 }
 
-/* Might a jump in the neighbourhood land on offset `target`? Looks at every byte as if an instruction began there. */
+/* Does a jump of two bytes that may begin at offset i land on `target`? */
+static bool short_jump_to(const struct text *t, size_t i, size_t target)
+{
+    uint8_t op = t->bytes[i];
+    bool short_jump = (op & 0xf0) == 0x70 || op == 0xeb || (op & 0xfc) == 0xe0;
+    return short_jump && i + 2 + (size_t)(int8_t)t->bytes[i + 1] == target;
+}
+
+/*
+ * Might a jump in the neighbourhood land on offset `target`? Looks at every byte as if an instruction began there. The
+ * distance of a near jump is compared before its opcode is looked at: it hardly ever fits. It begins one byte after
+ * e9, and also one byte after the second opcode byte of a conditional jump.
+ */
 static bool branch_target(const struct text *t, size_t target)
 {
     size_t from = target > BRANCH_NEAR ? target - BRANCH_NEAR : 0, to = MIN(target + BRANCH_NEAR, t->size);
-    for (size_t i = from; i + 2 <= to; i++) {
-        uint8_t op = t->bytes[i];
-        bool short_jump = (op & 0xf0) == 0x70 || op == 0xeb || (op & 0xfc) == 0xe0;
-        if (short_jump && i + 2 + (size_t)(int8_t)t->bytes[i + 1] == target)
-            return true;
-        if (op == 0xe9 && i + 5 <= t->size && i + 5 + (size_t)(int32_t)load32(t->bytes + i + 1) == target)
-            return true;
-        if (op == 0x0f && (t->bytes[i + 1] & 0xf0) == 0x80 && i + 6 <= t->size &&
-            i + 6 + (size_t)(int32_t)load32(t->bytes + i + 2) == target)
+    for (size_t i = from; i + 5 <= to; i++) {
+        if (likely((uint32_t)(i + 5) + load32(t->bytes + i + 1) != (uint32_t)target))
+            continue;
+        if (t->bytes[i] == 0xe9 || ((t->bytes[i] & 0xf0) == 0x80 && i > 0 && t->bytes[i - 1] == 0x0f))
             return true;
     }
+    from = target > SHORT_REACH ? target - SHORT_REACH : 0;
+    to = MIN(target + SHORT_REACH, t->size);
+    for (size_t i = from; i + 2 <= to; i++)
+        if (short_jump_to(t, i, target))
+            return true;
     return false;
 }
 
@@ -201,23 +214,42 @@ static bool patch(uaddr_t start, uint8_t *text, const struct match *m)
     return true;
 }
 
+/* Is any of eight bytes 0x05? */
+static bool any_is_5(const uint8_t *bytes)
+{
+    const uint64_t ones = 0x0101010101010101;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    word ^= 5 * ones;
+    return ((word - ones) & ~word & ones << 7) != 0;
+}
+
+/* The offset of the first `0f 05` from offset i on, or the size. Most of text is passed over in eights. */
+static size_t next_site(const struct text *t, size_t i)
+{
+    for (size_t end; i + 1 < t->size; i = end) {
+        end = MIN(i + 8, t->size - 1);
+        if (end == i + 8 && likely(!any_is_5(t->bytes + i + 1)))
+            continue;
+        for (; i < end; i++)
+            if (t->bytes[i] == 0x0f && t->bytes[i + 1] == 0x05)
+                return i;
+    }
+    return t->size;
+}
+
 void rewrite_text_copy(uaddr_t start, void *text, size_t size)
 {
-    uint8_t *bytes = text;
-    const struct text t = {bytes, size};
-    for (size_t i = 0; i + 1 < size; i++) {
+    const struct text t = {text, size};
+    size_t next;
+    for (size_t i = next_site(&t, 0); i < size; i = next_site(&t, next)) {
         struct match m;
-        if (bytes[i + 1] != 0x05) {
-            i += bytes[i + 1] != 0x0f; /* no site starts at the next byte either */
-            continue;
-        }
-        if (bytes[i] != 0x0f)
-            continue;
-        if (match_site(&t, i, &m) && patch(start, bytes, &m)) {
+        if (match_site(&t, i, &m) && patch(start, text, &m)) {
             rewritten_count++;
-            i = m.return_offset - 1;
+            next = m.return_offset;
         } else {
             left_count++;
+            next = i + 1;
         }
     }
 }
