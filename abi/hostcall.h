@@ -15,7 +15,8 @@
 
 #define HOSTCALLS(HOSTCALL)                                                                                            \
     HOSTCALL(0, PARK,                                                                                                  \
-             "sleep until an event, a kick or deadline arg0 (CLOCK_MONOTONIC ns, 0 = do not wait, ~0 = none); "        \
+             "sleep until an event, a kick or deadline arg0 (CLOCK_MONOTONIC ns, ~0 = none; 0 = leave the CPU to "     \
+             "others for a moment); "                                                                                  \
              "arg1 & PARK_PUMP: send what is queued, wait for input, fill rings",                                      \
              "result ignored; rings are validated when read")                                                          \
     HOSTCALL(1, KICK,                                                                                                  \

@@ -10,7 +10,10 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
+
+#define YIELD_NS 20000
 
 typedef int64_t (*hostcall_fn)(struct vcpu *vcpu, const uint64_t args[6]);
 
@@ -19,8 +22,10 @@ static int64_t call_park(struct vcpu *vcpu, const uint64_t args[6])
     struct runtime *runtime = vcpu->runtime;
     bool pump = (args[1] & PARK_PUMP) && vcpu->index == 0 && runtime->member == 0;
 
-    if (!pump && args[0] == 0)
+    if (!pump && args[0] == 0) {
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = YIELD_NS}, NULL);
         return 0;
+    }
     vcpu->idle_count += args[0] != 0;
     __atomic_store_n(&vcpu->shared->parked, 1, __ATOMIC_RELAXED);
     atomic_store(vcpu->parked, 1);

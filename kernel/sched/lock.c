@@ -8,7 +8,7 @@
 #include "kernel/arch/vcpu.h"
 #include "kernel/sched/task.h"
 
-#define SPINS_BEFORE_YIELD 4000
+#define SPINS_BEFORE_YIELD 1000
 
 static struct {
     uint32_t holder;  /* vCPU index + 1, 0 = free */
