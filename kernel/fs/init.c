@@ -17,10 +17,12 @@
 
 /* Verified blocks kept for reading again: enough for the metadata and hot files of a big image. */
 #define CACHE_BYTES (4UL << 20)
+/* A member only maps files: what it reads lies in the process's own memory then. */
+#define CACHE_BYTES_MEMBER (256UL << 10)
 
 struct verity *root_device;
 
-static struct super_block *root_image(void)
+static struct super_block *root_image(uint64_t cache_bytes)
 {
     const struct policy *p = policy();
     const struct boot_params *boot = boot_params();
@@ -30,7 +32,7 @@ static struct super_block *root_image(void)
         .data_size = p->root_size,
         .hash_offset = p->root_hash_offset,
         .key = image_key(),
-        .cache_blocks = CACHE_BYTES / ROOT_BLOCK_SIZE,
+        .cache_blocks = cache_bytes / ROOT_BLOCK_SIZE,
     };
     struct super_block *sb;
     memcpy(params.root_hash, p->root_hash, sizeof(params.root_hash));
@@ -87,7 +89,7 @@ static struct super_block *lower;
 
 void fs_init_member(void)
 {
-    lower = root_image();
+    lower = root_image(CACHE_BYTES_MEMBER);
 }
 
 int fs_root_inode(uint64_t number, struct inode **ret_inode)
@@ -97,7 +99,7 @@ int fs_root_inode(uint64_t number, struct inode **ret_inode)
 
 void fs_init(void)
 {
-    lower = root_image();
+    lower = root_image(CACHE_BYTES);
     struct super_block *root = overlay_new(lower);
     if (!root || vfs_mount("/", root, 0) < 0)
         panic("no memory for the root file system");
