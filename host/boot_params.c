@@ -78,13 +78,13 @@ static void cpuid_add_leaf(struct cpuid_table *table, uint32_t leaf)
         cpuid_add(table, leaf, i);
 }
 
-static struct boot_blob collect_cpuid(void)
+void boot_params_prepare(struct runtime *runtime)
 {
     struct cpuid_table *table = calloc(1, sizeof(*table));
     static const uint32_t bases[] = {0, 0x40000000, 0x80000000};
 
     if (!table)
-        return (struct boot_blob){0};
+        return;
     for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
         uint32_t max, b, c, d;
 
@@ -94,7 +94,7 @@ static struct boot_blob collect_cpuid(void)
         for (uint32_t leaf = bases[i]; leaf <= max; leaf++)
             cpuid_add_leaf(table, leaf);
     }
-    return (struct boot_blob){(uint64_t)(uintptr_t)table->entries, table->count * sizeof(struct boot_cpuid)};
+    runtime->cpuid = (struct boot_blob){(uint64_t)(uintptr_t)table->entries, table->count * sizeof(struct boot_cpuid)};
 }
 
 static struct boot_blob blob(const void *data, size_t size)
@@ -243,7 +243,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .workdir = blob_string(o->workdir),
         .user = blob_string(o->user),
         .image_key = blob(runtime->image_key, runtime->image_key_size),
-        .cpuid = collect_cpuid(),
+        .cpuid = runtime->cpuid,
         .stats = o->stats ? blob(runtime->stats, sizeof(*runtime->stats)) : blob(NULL, 0),
         .tsc_hz = now.tsc_hz,
         .clock_tsc = now.tsc,

@@ -50,6 +50,8 @@ static int prepare_enclave(struct runtime *runtime, char **ret_error)
     runtime->stats = shared_pages(sizeof(*runtime->stats));
     if (!runtime->shared || !runtime->stats)
         return fail(ret_error, ENOMEM, "preparing the start failed: no memory");
+    if (runtime->enclave) /* the zygote's */
+        return sgx_inherit(runtime->enclave);
     return enclave_build(&runtime->artifacts, runtime->options.sgx, &runtime->enclave, ret_error);
 }
 
@@ -103,6 +105,7 @@ static int prepare(struct runtime *runtime, char **ret_error)
     if (ret < 0)
         return ret;
     runtime->vcpu_count = choose_vcpu_count(runtime);
+    boot_params_prepare(runtime);
     config.single_vcpu = runtime->vcpu_count == 1;
     ret = pump_new(&config, &runtime->pump, ret_error);
     if (ret == 0)

@@ -1,6 +1,7 @@
 /* Members and their zygote: the shared link area, starting, ending and waking host processes. */
 #include "host/members.h"
 
+#include "host/enclave.h"
 #include "host/error.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
@@ -96,11 +97,28 @@ static void tell_end(struct runtime *runtime, uint32_t number)
     member_kick(runtime, 0, 1);
 }
 
+/*
+ * Members' enclaves are all alike when they are new. Where fork copies one (sgx_can_inherit()), the zygote builds it
+ * once. If that fails, each member tries for itself and says why not.
+ */
+static void build_once(struct runtime *runtime)
+{
+    static bool tried;
+    char *error = NULL;
+
+    if (!tried && sgx_can_inherit(runtime->options.sgx) &&
+        enclave_build(&runtime->artifacts, runtime->options.sgx, &runtime->enclave, &error) < 0)
+        free(error);
+    tried = true;
+}
+
 static void start(struct runtime *runtime, uint32_t number, const sigset_t *mask)
 {
     struct members *m = runtime->members;
-    pid_t zygote = getpid(), pid = fork();
+    pid_t zygote = getpid(), pid;
 
+    build_once(runtime);
+    pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != zygote)

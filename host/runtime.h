@@ -46,6 +46,7 @@ struct runtime {
     uint32_t member; /* which one this process is; 0 = init */
     uint8_t image_key[IMAGE_KEY_SIZE];
     size_t image_key_size; /* 0: the image takes none from us */
+    struct boot_blob cpuid;
     unsigned vcpu_count;
     struct vcpu vcpus[VCPU_MAX];
     struct vcpu_shared *shared;
@@ -78,6 +79,8 @@ _Noreturn void signals_forward(struct runtime *runtime);
 /* boot_params.c */
 /* The key of an encrypted image, if the policy has it from a file; says so on stderr. */
 int image_key_load(struct runtime *runtime, char **ret_error);
+/* What CPUID says: asking takes half a millisecond where a hypervisor answers, so once for all members. */
+void boot_params_prepare(struct runtime *runtime);
 int boot_params_make(struct runtime *runtime, char **ret_error);
 
 /* stats.c */

@@ -33,6 +33,16 @@ int sgx_open(enum sgx_kind kind, struct sgx_enclave **ret_enclave)
     return choose(kind)->open(ret_enclave);
 }
 
+bool sgx_can_inherit(enum sgx_kind kind)
+{
+    return choose(kind)->inherit != NULL;
+}
+
+int sgx_inherit(struct sgx_enclave *enclave)
+{
+    return enclave->ops->inherit ? enclave->ops->inherit(enclave) : -ENOTSUP;
+}
+
 void sgx_close(struct sgx_enclave *enclave)
 {
     if (enclave)

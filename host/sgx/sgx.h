@@ -44,6 +44,7 @@ struct sgx_ops {
     bool (*has_edmm)(struct sgx_enclave *enclave);
     bool (*keeps_xcr0)(struct sgx_enclave *enclave); /* may be NULL: no */
     int (*open)(struct sgx_enclave **ret_enclave);
+    int (*inherit)(struct sgx_enclave *enclave); /* NULL: enclaves do not survive fork */
     void (*close)(struct sgx_enclave *enclave);
     int (*reserve)(struct sgx_enclave *enclave, uint64_t base, uint64_t size);
     int (*ioctl)(struct sgx_enclave *enclave, unsigned long request, void *arg);
@@ -59,6 +60,12 @@ struct sgx_ops {
 
 /* Opens the device or makes a software enclave. */
 int sgx_open(enum sgx_kind kind, struct sgx_enclave **ret_enclave);
+/*
+ * Whether a child made by fork has, of an enclave that was built and never entered, a copy of its own: as if it had
+ * built the same one. The child says so by sgx_inherit(), before it uses it. A device has no such thing.
+ */
+bool sgx_can_inherit(enum sgx_kind kind);
+int sgx_inherit(struct sgx_enclave *enclave);
 void sgx_close(struct sgx_enclave *enclave);
 const struct sgx_ops *sgx_ops(struct sgx_enclave *enclave);
 /* True for softsgx. The host then prints sgx_simulation_notice() once. */

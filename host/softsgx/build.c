@@ -63,6 +63,15 @@ static int soft_open(struct sgx_enclave **ret_enclave)
     return softsgx_secret_load();
 }
 
+/* All is memory that fork copied but the descriptor, which is the parent's memory. */
+static int soft_inherit(struct sgx_enclave *enclave)
+{
+    if (softsgx.mem_fd >= 0)
+        close(softsgx.mem_fd);
+    softsgx.mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+    return 0;
+}
+
 static void soft_close(struct sgx_enclave *enclave)
 {
     if (softsgx.elrange_end)
@@ -485,6 +494,7 @@ const struct sgx_ops sgx_softsgx_ops = {
     .has_edmm = soft_has_edmm,
     .keeps_xcr0 = soft_keeps_xcr0,
     .open = soft_open,
+    .inherit = soft_inherit,
     .close = soft_close,
     .reserve = soft_reserve,
     .ioctl = soft_ioctl,

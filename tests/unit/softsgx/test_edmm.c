@@ -1,6 +1,9 @@
 /* Pages that come, change and go: EACCEPT, EMODPE, EACCEPTCOPY, the SGX2 ioctls; with and without SGX2. */
 #include "tests/unit/softsgx/support.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define REG(rwx) (0x200UL | (rwx))
 #define R 1UL
 #define W 2UL
@@ -399,6 +402,45 @@ static void many_areas_are_guarded(void **state)
     test_enclave_free(&t);
 }
 
+/* What the child of a fork does with its enclave; its exit status. */
+static int use_inherited(struct test_enclave *t)
+{
+    struct secinfo *secinfo = (struct secinfo *)(DATA + 0xe000);
+    if (sgx_inherit(t->enclave) || sgx_thread_init(t->enclave, VCPU(0), &t->thread) || load(t, DATA) != 1)
+        return 1;
+    store(t, DATA, 2);
+    accept_range(t, NEW_PAGE, DYNAMIC, 1);
+    store(t, DYNAMIC, 3);
+    memset(secinfo, 0, sizeof(*secinfo));
+    secinfo->flags = REG(R | X);
+    memset((void *)(DATA + 0x1000), 0xc3, 4096);
+    if (test_leaf(t, 7, (uint64_t)secinfo, DYNAMIC + 0x1000, DATA + 0x1000).rsi != 0)
+        return 2;
+    test_call(t, OP(call), DYNAMIC + 0x1000);
+    return load(t, DATA) == 2 && load(t, DYNAMIC) == 3 ? 0 : 3;
+}
+
+/* A copy of its own, as if it had been built once more: neither sees what the other does. */
+static void a_child_inherits(void **state)
+{
+    struct test_enclave t;
+    int status;
+    test_enclave_new(&t, NULL);
+    store(&t, DATA, 1);
+    sgx_thread_exit(t.thread);
+    assert_true(sgx_can_inherit(SGX_SOFTWARE));
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(use_inherited(&t));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(sgx_thread_init(t.enclave, VCPU(0), &t.thread), 0);
+    assert_int_equal(load(&t, DATA), 1);
+    store_faults(&t, DYNAMIC, 7 | PF_SGX);
+    store_faults(&t, DYNAMIC + 0x1000, 7 | PF_SGX);
+    test_enclave_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +455,7 @@ int main(void)
         cmocka_unit_test(the_epc_is_finite),
         cmocka_unit_test(without_sgx2_nothing_changes),
         cmocka_unit_test(areas_merge_again),
+        cmocka_unit_test(a_child_inherits),
         cmocka_unit_test(many_areas_are_guarded),
     };
     return cmocka_run_group_tests_name("softsgx pages", tests, NULL, NULL);
