@@ -49,7 +49,7 @@ bool wait_status_ok(int64_t status)
 
 bool file_info_ok(const struct file_info *info)
 {
-    return info->size >= 0 && TERMINATED(info->name);
+    return info->size >= 0 && TERMINATED(info->path);
 }
 
 static bool segment_ok(const struct elf_image *image, const struct elf_segment *s)

@@ -45,7 +45,8 @@ int exec_program_set(struct exec *exec, const struct file_info *file, const stru
     exec->set_uid = rights->uid;
     exec->set_gid = rights->gid;
     exec->unreadable = rights->unreadable;
-    string_copy(exec->file_name, file->name, sizeof(exec->file_name));
+    const char *slash = strrchr(file->path, '/');
+    string_copy(exec->file_name, slash ? slash + 1 : file->path, sizeof(exec->file_name));
     return r;
 }
 

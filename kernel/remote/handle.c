@@ -55,6 +55,7 @@ static void describe(struct file *file, uint64_t number, struct file_info *ret_i
     *ret_info = (struct file_info){
         .handle = number,
         .nid = overlay_unchanged(file->inode),
+        .dev = inode->sb ? inode->sb->dev : 0,
         .ino = inode->ino,
         .size = inode->size,
         .mode = inode->mode,
@@ -62,8 +63,11 @@ static void describe(struct file *file, uint64_t number, struct file_info *ret_i
         .gid = inode->gid,
         .flags = file->flags & 3,
     };
-    if (file->dentry)
-        string_copy(ret_info->name, dentry_name(file->dentry), sizeof(ret_info->name));
+    char *path = file_path(file, ret_info->path, sizeof(ret_info->path));
+    if (path)
+        memmove(ret_info->path, path, strlen(path) + 1);
+    else if (file->dentry)
+        string_copy(ret_info->path, dentry_name(file->dentry), sizeof(ret_info->path));
 }
 
 int handle_add(struct handle_table *table, struct file *file, struct file_info *ret_info)

@@ -108,15 +108,17 @@ struct handle_message {
     uint32_t count;
 };
 
+#define FILE_PATH_MAX 1024
+
 /* A file that a member maps: what its own struct file and inode show. */
 struct file_info {
     uint64_t handle;
     uint64_t nid; /* unchanged file of the root image: read it there; 0: by the handle */
-    uint64_t ino;
+    uint64_t dev, ino;
     int64_t size;
     uint32_t mode, uid, gid;
     uint32_t flags; /* O_* access mode */
-    char name[256]; /* the last part of its path */
+    char path[FILE_PATH_MAX]; /* as /proc/PID/maps shows it; the last part if it is longer */
 };
 
 struct file_answer {

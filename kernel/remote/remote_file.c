@@ -22,6 +22,29 @@ struct remote_inode {
 
 static LIST_HEAD(, remote_inode) inodes = LIST_HEAD_INITIALIZER(inodes);
 
+/* The file systems that the init enclave's files are of, by their device number alone. */
+struct remote_super {
+    struct super_block sb;
+    LIST_ENTRY(remote_super) entry;
+};
+
+static LIST_HEAD(, remote_super) supers = LIST_HEAD_INITIALIZER(supers);
+
+static struct super_block *remote_super(uint64_t dev)
+{
+    struct remote_super *s;
+    LIST_FOREACH (s, &supers, entry)
+        if (s->sb.dev == dev)
+            return &s->sb;
+    s = kzalloc(sizeof(*s));
+    if (!s)
+        return NULL;
+    s->sb.type = "remote";
+    s->sb.dev = dev;
+    LIST_INSERT_HEAD(&supers, s, entry);
+    return &s->sb;
+}
+
 static struct remote_inode *remote_inode(const struct inode *inode)
 {
     return container_of(inode, struct remote_inode, inode);
@@ -86,10 +109,11 @@ int remote_file_open(const struct file_info *info, struct file **ret_file)
         *ret_file = file_get(i->file);
         return 0;
     }
-    i = kzalloc(sizeof(*i));
+    struct super_block *sb = remote_super(info->dev);
+    i = sb ? kzalloc(sizeof(*i)) : NULL;
     if (!i)
         return -ENOMEM;
-    inode_init(&i->inode, NULL, &inode_ops, info->mode);
+    inode_init(&i->inode, sb, &inode_ops, info->mode);
     i->inode.ino = info->ino;
     i->inode.size = info->size;
     i->inode.uid = info->uid;
@@ -103,6 +127,8 @@ int remote_file_open(const struct file_info *info, struct file **ret_file)
     inode_put(&i->inode);
     if (!i->file)
         return -ENOMEM;
+    if (info->path[0])
+        i->file->dentry = dentry_new_detached(&i->inode, info->path); /* without: nameless, and no worse */
     *ret_file = i->file;
     return 0;
 }
