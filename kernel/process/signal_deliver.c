@@ -4,6 +4,7 @@
 
 #include "kernel/arch/rewrite.h"
 #include "kernel/lib/printk.h"
+#include "kernel/process/crash.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/siginfo.h"
 #include "kernel/process/table.h"
@@ -126,8 +127,11 @@ static bool deliver_one(struct trap_frame *frame, const struct signal_source *so
         return false;
     if (what == SIGNAL_STOP && stops(process, source->signal))
         begin_stop(process, source->signal);
-    else if (what == SIGNAL_TERMINATE)
+    if (what == SIGNAL_TERMINATE) {
+        if (SIGNAL_BIT(source->signal) & CRASH_SIGNALS)
+            process_crashed(frame, source);
         process_exit(source->signal);
+    }
     return false;
 }
 

@@ -24,6 +24,14 @@ enum task_state { TASK_RUNNING, TASK_RUNNABLE, TASK_SLEEPING, TASK_DEAD };
 #define KERNEL_STACK_SIZE 0x4000UL
 #define TASK_COMM_SIZE 16
 
+/* One of a task's last system calls. */
+#define RECENT_CALLS 8
+struct recent_call {
+    uint64_t nr, argument; /* the first one */
+    int64_t result;        /* CALL_UNFINISHED: it has not returned */
+};
+#define CALL_UNFINISHED INT64_MIN
+
 struct task {
     /* entry code (offsets asserted in kernel/arch) */
     uint64_t kernel_stack_top;
@@ -64,6 +72,9 @@ struct task {
 
     /* signals (kernel/process/signal.c) */
     struct task_signals signals;
+    /* for the report of a crash */
+    struct recent_call recent_calls[RECENT_CALLS];
+    unsigned recent_count; /* ever */
     /* restart_syscall */
     int64_t (*restart_fn)(struct task *task);
     uint64_t restart_args[4];
@@ -110,5 +121,14 @@ static inline unsigned vcpu_count(void)
 }
 #endif
 unsigned vcpu_index(void);
+
+static inline struct recent_call *task_call_begin(struct task *task, uint64_t nr, uint64_t argument)
+{
+    struct recent_call *call = &task->recent_calls[task->recent_count++ % RECENT_CALLS];
+    call->nr = nr;
+    call->argument = argument;
+    call->result = CALL_UNFINISHED;
+    return call;
+}
 
 #endif

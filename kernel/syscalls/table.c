@@ -99,8 +99,10 @@ int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow)
             trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx) not implemented\n", frame, nr, 0);
         return -ENOSYS;
     }
-    if (likely(!tracing))
-        return fn(frame);
+    if (likely(!tracing)) {
+        struct recent_call *call = task_call_begin(task_current(), nr, frame->rdi);
+        return call->result = fn(frame);
+    }
     if (nr == __NR_exit || nr == __NR_exit_group || nr == __NR_execve || nr == __NR_rt_sigreturn)
         trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx)\n", frame, nr, 0);
     struct trap_frame before = *frame;
