@@ -55,7 +55,8 @@ fresh:
 	@tools/fresh
 
 gdb: build
-	@tools/gdb $(IMAGE) $(ARGS)
+	@[ -n "$(IMAGE)" ] || { echo "usage: make gdb IMAGE=folder [ARGS=...]" >&2; exit 2; }
+	@build/cofre gdb $(IMAGE) -- $(ARGS)
 
 install: build
 	@meson configure $(BUILD) -Dprefix="$(PREFIX)"

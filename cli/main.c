@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"ra-tls", "open and serve channels to attested peers", cmd_attest},
     {"simulation", "what verifies the quotes of this machine's software enclave", cmd_attest},
     {"volume", "make encrypted volumes, look into them, check them", cmd_volume},
+    {"gdb", "debug what runs in a software enclave", cmd_gdb},
     {"check", "say what this machine offers and what would be used", cmd_check},
 };
 

@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation check collateral verify maa ra-tls volume --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run inspect measure sign keygen quote simulation gdb check collateral verify maa ra-tls volume --help --version' -- "$word")
         return
     fi
     case $command in
@@ -12,6 +12,7 @@ _cofre() {
     inspect | check) options='--json --help' ;;
     measure) options='--json --kernel --policy --sigstruct --help' ;;
     sign) options='--key --export --import --public-key --product --svn --help' ;;
+    gdb) options='--sysroot --ex --batch --pid --help' ;;
     keygen) options='--help' ;;
     quote) options='--report-data --output --sgx --softsgx --help' ;;
     simulation) options='provision export --help' ;;

@@ -12,6 +12,7 @@
 #include "kernel/lib/printk.h"
 #include "kernel/lib/random.h"
 #include "kernel/lib/string.h"
+#include "kernel/mm/debugger.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/shared.h"
 #include "kernel/mm/vma.h"
@@ -252,6 +253,8 @@ int64_t mm_map(uaddr_t addr, size_t size, int prot, int flags, struct file *file
             return r;
         }
     }
+    if (prot & PROT_EXEC)
+        debugger_map(mm_find_vma(template.start));
     vma_merge_range(template.start, template.end);
     return place;
 }
@@ -309,6 +312,8 @@ static int protect_vma(struct vma *vma, int prot)
         if (r < 0)
             return r;
     }
+    if (prot & PROT_EXEC)
+        debugger_map(vma);
     return 0;
 }
 

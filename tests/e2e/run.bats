@@ -187,8 +187,47 @@ P
     [[ "$output" == *"ddress already in use"* ]]
 }
 
-@test "make gdb: a program in an enclave runs to its end" {
-    run -0 timeout -k 5 60 "$TOP/tools/gdb" "$BUSYBOX" echo under gdb <<<$'run\nquit\n'
-    [[ $output == *"under gdb"* ]]
-    [[ $output == *"exited normally"* ]]
+@test "cofre gdb: breakpoints in the kernel and in a program, with their symbols" {
+    run -0 timeout -k 5 60 "$COFRE" gdb --batch --ex 'break sys_write' --ex 'break puts' --ex run --ex 'bt 2' --ex continue \
+        --ex 'bt 2' --ex 'cofre tasks' --ex 'cofre backtrace' --ex 'cofre maps' --ex 'delete' --ex continue "$(e2e_image hello hello "$OPEN_POLICY")"
+    [[ $output == *"Breakpoint 2"*"puts ()"*"main ()"* ]]
+    [[ $output == *"sys_write (frame="*"syscall_call (frame="* ]]
+    [[ $output == *"running"*" hello"*"__libc_start_main"*"r-xp "*"/hello"*"[stack]"* ]]
+    [[ $output == *"hello from a container"*"exited normally"* ]]
+}
+
+@test "cofre gdb: attaches to a child in an enclave of its own" {
+    timeout -k 5 30 "$COFRE" run --softsgx "$BUSYBOX" -- sh -c 'sleep 23 & wait' &
+    local container=$!
+    wait_until 10 eval 'run_gdb_on_children; [[ $tasks == *"sleeping    230  sleep"* ]]'
+    kill -9 $container
+    [[ $tasks == *"/bin/"*"[stack]"* ]]
+}
+# In $tasks: what gdb shows of each enclave of that container.
+run_gdb_on_children() {
+    local pid
+    tasks=
+    for pid in $(pgrep -f "cofre-runtime.*sleep 23"); do
+        tasks+=$(timeout -k 5 20 "$COFRE" gdb --batch --ex 'cofre tasks' --ex 'cofre maps' --pid "$pid" 2>&1) || true
+    done
+}
+
+@test "cofre gdb: what it cannot do" {
+    run -2 "$COFRE" gdb
+    run -2 "$COFRE" gdb --pid 1 image
+    run ! timeout -k 5 20 "$COFRE" gdb --batch --pid $$
+    PATH= run -125 "$COFRE" gdb "$BUSYBOX"
+    [[ $output == *"gdb is not installed"* ]]
+}
+
+@test "a crash is reported: signal, where, the last system calls" {
+    run -0 timeout -k 5 30 "$COFRE" run --softsgx "$BUSYBOX" -- sh -c 'sh -c "kill -SEGV \$\$"; echo status $?'
+    [[ $output == *"process 2 (sh, thread 2) is ended by SIGSEGV"*"#0 "*"(/bin/"*"last system calls: "*"kill(2)"*"status 139"* ]]
+}
+
+@test "a crash is not reported where the policy allows no diagnostics" {
+    local image
+    image=$(e2e_image silent busybox "${OPEN_POLICY/diagnostics: true/diagnostics: false}")
+    run -0 timeout -k 5 30 "$COFRE" run --softsgx "$image" -- sh -c 'sh -c "kill -SEGV \$\$"; echo status $?'
+    [[ $output == *"status 139"* && $output != *"is ended by"* ]]
 }
