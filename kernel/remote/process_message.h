@@ -117,7 +117,7 @@ struct file_info {
     uint64_t dev, ino;
     int64_t size;
     uint32_t mode, uid, gid;
-    uint32_t flags; /* O_* access mode */
+    uint32_t flags;           /* O_* access mode */
     char path[FILE_PATH_MAX]; /* as /proc/PID/maps shows it; the last part if it is longer */
 };
 
