@@ -56,18 +56,32 @@ void runtime_end_check(struct vcpu *vcpu)
     }
 }
 
+static void end_first(struct runtime *runtime)
+{
+    struct vcpu *first = &runtime->vcpus[0];
+
+    atomic_store(first->kicked, 1);
+    if (runtime->member == 0)
+        pump_wake(runtime->pump);
+    pthread_kill(first->thread, END_SIGNAL);
+}
+
+void runtime_end_outside(struct runtime *runtime, int status)
+{
+    int running = 0;
+
+    if (atomic_compare_exchange_strong(&runtime->ending, &running, status + 1))
+        end_first(runtime);
+}
+
 void runtime_end(struct vcpu *vcpu, int status)
 {
     struct runtime *runtime = vcpu->runtime;
     struct vcpu *first = &runtime->vcpus[0];
     int running = 0;
 
-    if (atomic_compare_exchange_strong(&runtime->ending, &running, status + 1) && vcpu != first) {
-        atomic_store(first->kicked, 1);
-        if (runtime->member == 0)
-            pump_wake(runtime->pump);
-        pthread_kill(first->thread, END_SIGNAL);
-    }
+    if (atomic_compare_exchange_strong(&runtime->ending, &running, status + 1) && vcpu != first)
+        end_first(runtime);
     if (vcpu == first)
         finish(vcpu);
     for (;;)

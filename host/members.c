@@ -226,6 +226,11 @@ int members_new(struct runtime *runtime, char **ret_error)
     return 0;
 }
 
+bool members_lost(const struct runtime *runtime)
+{
+    return waitpid(runtime->members->zygote, NULL, WNOHANG) == runtime->members->zygote;
+}
+
 void members_end(const struct runtime *runtime)
 {
     const struct members *m = runtime->members;

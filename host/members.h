@@ -11,6 +11,8 @@
 #include "abi/link.h"
 #include "abi/stats.h"
 
+#include <stdbool.h>
+
 struct runtime;
 
 /*
@@ -21,6 +23,8 @@ int members_new(struct runtime *runtime, char **ret_error);
 /* The host process of member `number`: builds an enclave and runs it. In host/main.c. */
 _Noreturn void member_main(struct runtime *runtime, uint32_t number);
 
+/* Has the zygote ended, and with it all members? Nobody would ever say so for them. Init only, unless it is ending. */
+bool members_lost(const struct runtime *runtime);
 /* The container has ended: all members are killed; returns when neither they nor the zygote are left. Init only. */
 void members_end(const struct runtime *runtime);
 

@@ -93,6 +93,8 @@ void stats_finish(struct runtime *runtime);
  * pump, so another one interrupts it.
  */
 _Noreturn void runtime_end(struct vcpu *vcpu, int status);
+/* The same from a thread that is none, which goes on. */
+void runtime_end_outside(struct runtime *runtime, int status);
 /* vCPU 0's thread, once, before it first enters: how the others interrupt it. */
 int runtime_end_init(struct vcpu *vcpu);
 /* Leaving host code for the enclave: does not return if somebody has ended the container. */

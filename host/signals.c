@@ -2,6 +2,8 @@
  * Signals to the host process are the container's: they are blocked in all threads and taken by one, which hands them
  * to the container's first process (vcpu_shared[0].signals). No handlers, so nothing interrupts host code.
  */
+#include "host/error.h"
+#include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 
@@ -17,6 +19,7 @@ static sigset_t forwarded_set(void)
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
         sigaddset(&set, forwarded[i]);
+    sigaddset(&set, SIGCHLD); /* not forwarded: signals_forward() */
     return set;
 }
 
@@ -37,6 +40,13 @@ void signals_forward(struct runtime *runtime)
 
         if (sigwait(&set, &signum) != 0)
             continue;
+        if (signum == SIGCHLD) {
+            if (!atomic_load(&runtime->ending) && members_lost(runtime)) {
+                complain("the processes of the container were killed (cofre-zygote)");
+                runtime_end_outside(runtime, EXIT_RUNTIME_FAILED);
+            }
+            continue;
+        }
         if (signum == SIGWINCH && runtime->options.tty) {
             pump_window_size_changed(runtime->pump);
             vcpu_kick(runtime, 0);
