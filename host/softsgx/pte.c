@@ -16,7 +16,7 @@
 #include "host/softsgx/softsgx.h"
 
 #define SPAN (2UL << 20)
-#define POPULATE_MAX (256UL << 10)
+#define POPULATE_MAX SPAN
 #define AREAS_MAX 16384 /* edges between areas before spans are guarded; the kernel's limit is about 65530 areas */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */

@@ -14,7 +14,7 @@
 #include "kernel/mm/shared.h"
 #include "kernel/mm/vma.h"
 
-#define RUN_MAX 256    /* pages of one record */
+#define RUN_MAX 512    /* pages of one record, which does not cross a multiple: the host may have large pages */
 #define CHUNK_PAGES 16 /* that go through a buffer at a time */
 #define FILES_MAX 65536
 #define NO_FILE (~0U)
@@ -162,7 +162,7 @@ static int save_pages(struct saver *s, const struct vma *vma, uaddr_t start, uad
         next = run + PAGE_SIZE;
         if (skip_page(vma, run))
             continue;
-        while (next < end && next - run < RUN_MAX * PAGE_SIZE && (page_state(next) & SENT_STATE) == state &&
+        while (next < end && next % (RUN_MAX * PAGE_SIZE) != 0 && (page_state(next) & SENT_STATE) == state &&
                !skip_page(vma, next))
             next += PAGE_SIZE;
         r = send_pages(s, run, next, state);

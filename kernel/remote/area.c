@@ -120,5 +120,8 @@ bool doorbell_take(void)
 
 void doorbell_set_polling(bool polling)
 {
-    untrusted_exchange32(MEMBER_FIELD(area.self, polling), polling);
+    static unsigned pollers;
+    unsigned before = polling ? pollers++ : --pollers;
+    if (before == 0)
+        untrusted_exchange32(MEMBER_FIELD(area.self, polling), polling);
 }

@@ -23,8 +23,9 @@ uint32_t link_area_member_state(uint32_t member); /* the host's word */
  * application. Never lost: whoever stops polling looks at the bell once more before it sleeps.
  */
 void doorbell_ring(uint32_t number);
-bool doorbell_take(void);                /* of this process: was it rung? Then look at the rings. */
-bool doorbell_rung(void);                /* the same, without taking it */
-void doorbell_set_polling(bool polling); /* a vCPU looks at it all the time */
+bool doorbell_take(void); /* of this process: was it rung? Then look at the rings. */
+bool doorbell_rung(void); /* the same, without taking it */
+/* A vCPU (one more, one fewer) looks at it all the time. */
+void doorbell_set_polling(bool polling);
 
 #endif

@@ -123,11 +123,17 @@ static void derive_keys(struct link *link, const uint8_t peer_nonce[32])
     memory_wipe(link->base_key, LINK_KEY_SIZE);
 }
 
+static bool greeted(const struct link *link)
+{
+    unsigned other = !link->side;
+    return untrusted_load32(field(link, offsetof(struct link_shared, nonce_ready) + other * sizeof(uint32_t))) != 0;
+}
+
 static void greet(struct link *link)
 {
     uint8_t nonce[32];
     unsigned other = !link->side;
-    if (untrusted_load32(field(link, offsetof(struct link_shared, nonce_ready) + other * sizeof(uint32_t))) == 0)
+    if (!greeted(link))
         return;
     untrusted_copy_in(nonce, field(link, offsetof(struct link_shared, nonce) + other * sizeof(nonce)), sizeof(nonce));
     derive_keys(link, nonce);
@@ -218,6 +224,14 @@ int link_send(struct link *link, const void *message, size_t size)
     return r == -EAGAIN ? enqueue(link, message, size) : r == 0 ? 0 : -EPIPE;
 }
 
+bool link_has_room(const struct link *link, size_t size)
+{
+    if (link->state == LINK_GREETING)
+        return greeted(link);
+    return link->state != LINK_OPEN ||
+           (TAILQ_EMPTY(&link->queue) && out_used(link) <= link->ring_size - RECORD_SIZE(size));
+}
+
 bool link_backlogged(const struct link *link)
 {
     return link->state != LINK_DEAD && !TAILQ_EMPTY(&link->queue);
@@ -287,33 +301,69 @@ static void consume(struct link *link, size_t total)
         doorbell_ring(link->peer);
 }
 
-int link_receive(struct link *link, struct record **ret_record)
+bool link_has_message(const struct link *link)
 {
-    struct record_header header;
-    uint8_t nonce[AES_GCM_NONCE_SIZE], tag[AES_GCM_TAG_SIZE];
+    if (link->state == LINK_GREETING)
+        return greeted(link);
+    return link->state != LINK_OPEN || (uint32_t)untrusted_peek64(head_of(link, !link->side)) != link->tail;
+}
+
+/* Copies the header of the next record in, and checks it. */
+static int next_header(struct link *link, struct record_header *ret_header)
+{
     if (link->state != LINK_OPEN)
         return link->state == LINK_GREETING ? -EAGAIN : -EPIPE;
     uint32_t used = (uint32_t)untrusted_peek64(head_of(link, !link->side)) - link->tail;
     if (used == 0)
         return -EAGAIN;
-    if (used > link->ring_size || used < sizeof(header))
+    if (used > link->ring_size || used < sizeof(*ret_header))
         return die(link, "how much of a link's ring was written");
-    ring_get(link, link->tail, &header, sizeof(header));
-    if (header.size == 0 || header.size > LINK_MESSAGE_MAX || RECORD_SIZE(header.size) > used)
+    ring_get(link, link->tail, ret_header, sizeof(*ret_header));
+    if (ret_header->size == 0 || ret_header->size > LINK_MESSAGE_MAX || RECORD_SIZE(ret_header->size) > used)
         return die(link, "the size of a record");
+    return 0;
+}
+
+/* The record comes whole into dst, which only then is looked at. */
+static int open_record(struct link *link, const struct record_header *header, void *dst)
+{
+    uint8_t nonce[AES_GCM_NONCE_SIZE], tag[AES_GCM_TAG_SIZE];
+    ring_get(link, link->tail + (uint32_t)sizeof(*header), dst, header->size);
+    ring_get(link, link->tail + (uint32_t)sizeof(*header) + header->size, tag, sizeof(tag));
+    record_nonce(link->received++, nonce);
+    if (aes_gcm_open(&link->receive_key, nonce, header, sizeof(*header), dst, header->size, tag, dst) < 0)
+        return die(link, "a record: it was not sealed by the other enclave for this place");
+    consume(link, RECORD_SIZE(header->size));
+    return 0;
+}
+
+int link_receive(struct link *link, struct record **ret_record)
+{
+    struct record_header header;
+    int r = next_header(link, &header);
+    if (r < 0)
+        return r;
     struct record *record = kmalloc(sizeof(*record) + header.size);
     if (!record)
         return -ENOMEM;
     record->size = header.size;
-    ring_get(link, link->tail + (uint32_t)sizeof(header), record->data, header.size);
-    ring_get(link, link->tail + (uint32_t)sizeof(header) + header.size, tag, sizeof(tag));
-    record_nonce(link->received++, nonce);
-    if (aes_gcm_open(&link->receive_key, nonce, &header, sizeof(header), record->data, header.size, tag, record->data) <
-        0) {
+    r = open_record(link, &header, record->data);
+    if (r < 0)
         kfree(record);
-        return die(link, "a record: it was not sealed by the other enclave for this place");
-    }
-    consume(link, RECORD_SIZE(header.size));
-    *ret_record = record;
-    return 0;
+    else
+        *ret_record = record;
+    return r;
+}
+
+int link_receive_to(struct link *link, void *dst, size_t max, size_t *ret_size)
+{
+    struct record_header header;
+    int r = next_header(link, &header);
+    if (r == 0 && header.size > max)
+        return -EMSGSIZE;
+    if (r == 0)
+        r = open_record(link, &header, dst);
+    if (r == 0)
+        *ret_size = header.size;
+    return r;
 }

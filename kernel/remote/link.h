@@ -69,6 +69,12 @@ void link_close(struct link *link);
  * queued. 0, -ENOMEM (nothing is sent), or -EPIPE on a dead link.
  */
 must_check int link_send(struct link *link, const void *message, size_t size);
+/*
+ * Would it go to the ring at once, or fail? And is there something to receive, or an end? Or has the other side just
+ * greeted. May be asked without the kernel lock, by whoever sends, or receives.
+ */
+bool link_has_room(const struct link *link, size_t size);
+bool link_has_message(const struct link *link);
 /* Is something queued? Who sends much waits for this to become false (link_wait), so that the queue stays short. */
 bool link_backlogged(const struct link *link);
 /* Sleep, not interruptibly, until nothing is queued. 0 or -EPIPE. */
@@ -80,5 +86,7 @@ void link_poll(struct link *link);
  * (link->failure says why), -EPIPE after that.
  */
 must_check int link_receive(struct link *link, struct record **ret_record);
+/* The same into dst, at most max bytes. -EMSGSIZE if it is longer: it stays there. */
+must_check int link_receive_to(struct link *link, void *dst, size_t max, size_t *ret_size);
 
 #endif

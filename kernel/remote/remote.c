@@ -14,6 +14,7 @@
 #include "kernel/sched/time.h"
 
 #define LINGER_NS 30000
+#define LOOK_OUT_NS 50000
 #define SCORE_MAX 8
 #define RETRY_EVERY 16
 #define RETRY_TIMES 3 /* in a row, so that both sides' tries meet */
@@ -108,4 +109,19 @@ bool remote_linger(void)
     if (rung || !work)
         score = rung ? MIN(score + 2, SCORE_MAX) : MAX(score - 1, 0);
     return work || doorbell_rung();
+}
+
+bool remote_look_out(bool (*there)(const void *arg), const void *arg)
+{
+    bool found = there(arg);
+    if (found || vcpu_count() < 2)
+        return found;
+    uint64_t end = time_monotonic_ns() + LOOK_OUT_NS;
+    kernel_unlock();
+    while (!(found = there(arg)) && __atomic_load_n(&run_queue.count, __ATOMIC_RELAXED) == 0 &&
+           time_monotonic_ns() < end)
+        __builtin_ia32_pause();
+    kernel_lock();
+    remote_poll();
+    return found;
 }

@@ -19,5 +19,11 @@ void remote_poll(void);
  * within moments, look out for it for a while. True: something is there, or there is other work.
  */
 bool remote_linger(void);
+/*
+ * A task's: look out for what another enclave is about to do, for as long as that is cheaper than to sleep and be
+ * woken, with the kernel lock given up meanwhile. `there` needs no lock. False: it did not come, or there is other
+ * work.
+ */
+bool remote_look_out(bool (*there)(const void *arg), const void *arg);
 
 #endif

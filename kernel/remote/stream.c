@@ -8,10 +8,11 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
+#include "kernel/remote/remote.h"
 #include "kernel/sched/task.h"
 
-#define PIECE 0x10000UL /* bytes of a record */
-#define SMALL 0x1000UL  /* what is smaller is gathered */
+#define PIECE 0x8000UL /* bytes of a record: some that the processor's cache holds fill the ring */
+#define SMALL 0x1000UL /* what is smaller is gathered */
 
 struct link_stream {
     struct stream stream;
@@ -27,14 +28,45 @@ struct link_stream {
 
 static TAILQ_HEAD(, link_stream) streams = TAILQ_HEAD_INITIALIZER(streams);
 
+/* ---- while much is moved ---- */
+
+/*
+ * Both ends work at the same time and are hardly ever far apart, so that neither sleeps: this task looks at the
+ * doorbell itself, and the other end need not wake anybody.
+ */
+static void busy_begin(void)
+{
+    doorbell_set_polling(true);
+}
+
+/* Also before a sleep: what was rung meanwhile woke nobody. */
+static void busy_end(void)
+{
+    doorbell_set_polling(false);
+    remote_poll();
+}
+
 /* ---- writing ---- */
+
+static bool has_room(const void *link)
+{
+    return link_has_room(link, PIECE);
+}
 
 static int send(struct link_stream *s, const void *data, size_t size)
 {
-    int r = link_backlogged(&s->link) ? link_wait(&s->link) : 0;
+    int r = 0;
+    if (link_backlogged(&s->link)) {
+        busy_end();
+        r = link_wait(&s->link);
+        busy_begin();
+    }
+    (void)remote_look_out(has_room, &s->link);
     while (r == 0 && (r = link_send(&s->link, data, size)) == -ENOMEM) {
+        busy_end();
         r = link_wait(&s->link);
         task_yield();
+        busy_begin();
     }
     return r;
 }
@@ -46,72 +78,116 @@ static int send_gathered(struct link_stream *s)
     return size ? send(s, s->gather, size) : 0;
 }
 
+static int send_pieces(struct link_stream *s, const uint8_t *data, size_t size)
+{
+    int r = 0;
+    for (size_t n; r == 0 && size > 0; data += n, size -= n) {
+        n = MIN(size, PIECE);
+        r = send(s, data, n);
+    }
+    return r;
+}
+
 static int stream_do_write(struct stream *stream, const void *data, size_t size)
 {
     struct link_stream *s = container_of(stream, struct link_stream, stream);
-    const uint8_t *p = data;
     int r = 0;
-    if (s->gathered + size > sizeof(s->gather) || size >= SMALL)
+    if (size >= SMALL || s->gathered + size > sizeof(s->gather)) {
+        busy_begin();
         r = send_gathered(s);
+        if (r == 0 && size >= SMALL)
+            r = send_pieces(s, data, size);
+        busy_end();
+    }
     if (r == 0 && size < SMALL) {
         memcpy(s->gather + s->gathered, data, size);
         s->gathered += size;
-        return 0;
-    }
-    while (r == 0 && size > 0) {
-        size_t n = MIN(size, PIECE);
-        r = send(s, p, n);
-        p += n;
-        size -= n;
     }
     return r;
 }
 
 int link_stream_flush(struct link_stream *s)
 {
+    busy_begin();
     int r = send_gathered(s);
+    busy_end();
     return r < 0 ? r : link_wait(&s->link);
 }
 
 /* ---- reading ---- */
 
-static int receive(struct link_stream *s)
+/* The next record: straight to dst if it is not longer than max, else it is kept and *ret_size is 0. */
+static int take(struct link_stream *s, void *dst, size_t max, size_t *ret_size)
+{
+    int r = link_receive_to(&s->link, dst, max, ret_size);
+    if (r != -EMSGSIZE)
+        return r;
+    *ret_size = 0;
+    s->in_at = 0;
+    return link_receive(&s->link, &s->in);
+}
+
+static void sleep(struct link_stream *s)
 {
     struct wait_entry entry;
-    int r;
     wait_entry_init(&entry, NULL);
     wait_queue_add(&s->wait, &entry);
-    for (;;) {
-        task_prepare_sleep(false);
-        link_poll(&s->link);
-        r = link_receive(&s->link, &s->in);
-        if (r != -EAGAIN)
-            break;
+    task_prepare_sleep(false);
+    if (!link_has_message(&s->link))
         (void)!task_sleep(NO_DEADLINE);
-    }
     task_cancel_sleep();
     wait_queue_remove(&entry);
-    s->in_at = 0;
+}
+
+static bool has_message(const void *link)
+{
+    return link_has_message(link);
+}
+
+static int receive(struct link_stream *s, void *dst, size_t max, size_t *ret_size)
+{
+    int r;
+    busy_begin();
+    for (;;) {
+        link_poll(&s->link);
+        r = take(s, dst, max, ret_size);
+        if (r != -EAGAIN)
+            break;
+        if (remote_look_out(has_message, &s->link))
+            continue;
+        busy_end();
+        sleep(s);
+        busy_begin();
+    }
+    busy_end();
     return r == -EBADMSG ? -EPIPE : r;
+}
+
+/* Of the record that is kept. */
+static size_t take_kept(struct link_stream *s, void *dst, size_t max)
+{
+    size_t n = MIN(max, s->in->size - s->in_at);
+    memcpy(dst, s->in->data + s->in_at, n);
+    s->in_at += n;
+    if (s->in_at == s->in->size) {
+        kfree(s->in);
+        s->in = NULL;
+    }
+    return n;
 }
 
 static int stream_do_read(struct stream *stream, void *data, size_t size)
 {
     struct link_stream *s = container_of(stream, struct link_stream, stream);
     uint8_t *p = data;
-    while (size > 0) {
-        int r = s->in ? 0 : receive(s);
+    for (size_t n; size > 0; p += n, size -= n) {
+        int r = 0;
+        if (s->in)
+            n = take_kept(s, p, size);
+        else
+            r = receive(s, p, size, &n);
         if (r < 0)
             return r;
-        size_t n = MIN(size, s->in->size - s->in_at);
-        memcpy(p, s->in->data + s->in_at, n);
-        s->in_at += n;
-        p += n;
-        size -= n;
-        if (s->in_at == s->in->size) {
-            kfree(s->in);
-            s->in = NULL;
-        }
     }
     return 0;
 }

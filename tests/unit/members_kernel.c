@@ -170,6 +170,16 @@ void remote_base_key(uint8_t ret_key[LINK_KEY_SIZE])
     memset(ret_key, 0x5a, LINK_KEY_SIZE);
 }
 
+/* The driver polls, between tasks. */
+void remote_poll(void)
+{
+}
+
+bool remote_look_out(bool (*there)(const void *arg), const void *arg)
+{
+    return there(arg);
+}
+
 /* ---- tasks ---- */
 
 struct world_task {
