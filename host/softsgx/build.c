@@ -382,8 +382,6 @@ static int init(const struct sgx_enclave_init *arg)
         if (r)
             return r;
     }
-    /* Where the enclave accepts 2 MiB at once. Not before: a page of the kernel's would have been a large one. */
-    madvise((void *)softsgx.elrange_start, length, MADV_HUGEPAGE);
     softsgx.initialized = true;
     return 0;
 }

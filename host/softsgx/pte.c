@@ -224,6 +224,8 @@ bool softsgx_pte_fill(uint64_t addr, uint32_t need)
                    entry_pte(load(start - PAGE_SIZE)) == prot;
         if (set_run(start, end, prot))
             softsgx_die("the page table cannot be changed: out of memory, or of areas (vm.max_map_count)");
+        if (end - start == SPAN && prot == (EPCM_R | EPCM_W)) /* accepted all at once: a large page will do */
+            raw_syscall3(SYS_madvise, (long)start, SPAN, MADV_HUGEPAGE);
     }
     pte_unlock();
     if (in_order)
