@@ -264,9 +264,9 @@ void rewrite_forget(uaddr_t start, size_t size)
     stubs_forget(start, size);
 }
 
-int rewrite_save(struct stream *stream)
+int rewrite_save(struct stream *stream, bool stubs)
 {
-    return stubs_save(stream);
+    return stubs_save(stream, stubs);
 }
 
 int rewrite_load(struct stream *stream)

@@ -36,7 +36,7 @@ void rewrite_leave_stub(struct trap_frame *frame);
 /* What is known of stubs, for a copy of the address space that has the same text and stub areas at the same addresses.
  * The copy's kernel has none before. 0 or -errno. */
 struct stream;
-must_check int rewrite_save(struct stream *stream);
+must_check int rewrite_save(struct stream *stream, bool stubs); /* stubs: false if no rewritten text goes along */
 must_check int rewrite_load(struct stream *stream);
 
 /* Counts since boot, for statistics: sites that became jumps; `syscall` instructions seen and left as they are. */

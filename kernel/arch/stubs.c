@@ -198,9 +198,9 @@ static int area_save(struct stream *stream, const struct area *area)
     return r < 0 ? r : stream_write(stream, area->slots, area->slot_count * sizeof(*area->slots));
 }
 
-int stubs_save(struct stream *stream)
+int stubs_save(struct stream *stream, bool any)
 {
-    uint64_t count = area_count;
+    uint64_t count = any ? area_count : 0;
     int r = stream_write(stream, &count, sizeof(count));
     for (uint64_t i = 0; i < count && r == 0; i++)
         r = area_save(stream, &areas[i]);

@@ -34,7 +34,7 @@ bool stub_find(uaddr_t addr, struct stub_place *ret_place);
 void stubs_forget(uaddr_t start, size_t size);
 
 struct stream;
-must_check int stubs_save(struct stream *stream);
+must_check int stubs_save(struct stream *stream, bool any);
 must_check int stubs_load(struct stream *stream);
 
 #endif

@@ -315,7 +315,9 @@ static bool next_run(uaddr_t *start, uaddr_t end, unsigned rights, bool missing,
 
 static void set_state_rights(uaddr_t page, unsigned rights)
 {
-    page_state_replace(page, (uint8_t)((page_state(page) & ~PAGE_RIGHTS) | rights));
+    unsigned lost = PAGE_RIGHTS | (rights & PAGE_W ? PAGE_CLEAN : 0);
+
+    page_state_replace(page, (uint8_t)((page_state(page) & ~lost) | rights));
 }
 
 /* All of [start, end) is committed and has more than `rights`: one host call, then each page is accepted as it is now.

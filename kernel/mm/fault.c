@@ -23,7 +23,9 @@
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 
-#define WINDOW_PAGES 16     /* the least that a fault brings in */
+#define WINDOW_PAGES 16 /* the least that a fault brings in */
+#define WINDOW_PAGES_FILE                                                                                              \
+    4 /* of a file: its pages are hashed, copied and rewritten, and programs touch text here and there */
 #define WINDOW_PAGES_MAX 64 /* the most, when memory is touched in order */
 #define FILE_CHUNK_PAGES 16 /* read from a file at a time */
 
@@ -69,6 +71,7 @@ static int commit_file_chunk(struct vma *vma, uaddr_t start, size_t count, uint8
 {
     unsigned rights = vma_rights(vma->prot);
     ssize_t got = read_pages(vma, start, count, buf);
+    uint8_t flags;
     int r;
 
     if (got < 0)
@@ -78,9 +81,9 @@ static int commit_file_chunk(struct vma *vma, uaddr_t start, size_t count, uint8
     r = pages_commit_copy(start, (size_t)got, buf, rights);
     if (r < 0)
         return r;
-    if (rights & PAGE_X)
-        for (ssize_t i = 0; i < got; i++)
-            page_state_set(start + (uaddr_t)i * PAGE_SIZE, PAGE_REWRITTEN);
+    flags = (rights & PAGE_X ? PAGE_REWRITTEN : 0) | (rights & PAGE_W ? 0 : PAGE_CLEAN);
+    for (ssize_t i = 0; flags && i < got; i++)
+        page_state_set(start + (uaddr_t)i * PAGE_SIZE, flags);
     return (size_t)got < count ? -EIO : 0;
 }
 
@@ -222,11 +225,12 @@ static struct vma *grow_stack(uaddr_t page)
 /* What to bring in around a fault: an aligned window, larger while faults follow one another. */
 static void choose_window(struct vma *vma, uaddr_t page, uaddr_t *ret_start, uaddr_t *ret_end)
 {
-    size_t pages = WINDOW_PAGES;
+    size_t pages = vma->file ? WINDOW_PAGES_FILE : WINDOW_PAGES;
+    size_t most = vma->file ? FILE_CHUNK_PAGES : WINDOW_PAGES_MAX;
     uaddr_t start, end;
 
-    if (page == vma->fault_next && vma->fault_pages && !vma->file)
-        pages = MIN(vma->fault_pages * 2, WINDOW_PAGES_MAX);
+    if (page == vma->fault_next && vma->fault_pages)
+        pages = MIN(vma->fault_pages * 2, most);
     if (pages > pages_available() / 4)
         pages = 1;
     if (pages > WINDOW_PAGES) {

@@ -75,42 +75,49 @@ static bool is_lost(const struct vma *vma)
 
 /* ---- save ---- */
 
+struct known_file {
+    struct file *file; /* not referenced: mappings do not change */
+    bool own;          /* the reader has its pages */
+};
+
 struct saver {
     struct stream *stream;
     struct image_files *files;
-    struct file **known; /* by number; not referenced: mappings do not change */
+    struct known_file *known; /* by number */
     uint32_t count, capacity;
-    uint8_t *buf; /* CHUNK_PAGES */
+    bool rewritten; /* rewritten text was sent, which needs its stubs */
+    uint8_t *buf;   /* CHUNK_PAGES */
 };
 
 static int save_file(struct saver *s, struct file *file, uint32_t *ret_number)
 {
     struct record record = {.kind = RECORD_FILE};
+    bool own = false;
     ssize_t size;
     int r;
 
     for (uint32_t i = s->count; i-- > 0;) /* the newest is the likeliest */
-        if (s->known[i] == file) {
+        if (s->known[i].file == file) {
             *ret_number = i;
             return 0;
         }
     if (s->count == s->capacity) {
         uint32_t capacity = s->capacity ? 2 * s->capacity : 64;
-        struct file **known = krealloc(s->known, capacity * sizeof(struct file *));
+        struct known_file *known = krealloc(s->known, capacity * sizeof(struct known_file));
 
         if (!known || s->count == FILES_MAX)
             return -ENOMEM;
         s->known = known;
         s->capacity = capacity;
     }
-    size = s->files->describe(s->files, file, s->buf);
+    size = s->files->describe(s->files, file, s->buf, &own);
     if (size < 0)
         return (int)size;
     record.size = (uint32_t)size;
     r = stream_write(s->stream, &record, sizeof record);
     if (r == 0)
         r = stream_write(s->stream, s->buf, (size_t)size);
-    s->known[s->count] = file;
+    s->known[s->count] = (struct known_file){file, own};
     *ret_number = s->count++;
     return r;
 }
@@ -125,10 +132,12 @@ static bool page_is_zero(uaddr_t page)
     return true;
 }
 
-/* Nothing to send: it would be made zero when touched. */
-static bool skip_page(const struct vma *vma, uaddr_t page)
+/* Nothing to send: it would be made zero when touched, or read from its file. Without EDMM nothing comes by faults. */
+static bool skip_page(const struct vma *vma, uaddr_t page, bool own)
 {
-    return !vma->file && (page_state(page) & PAGE_R) && page_is_zero(page);
+    if (vma->file)
+        return own && (page_state(page) & PAGE_CLEAN) && pages_edmm();
+    return (page_state(page) & PAGE_R) && page_is_zero(page);
 }
 
 static int send_pages(struct saver *s, uaddr_t start, uaddr_t end, uint8_t state)
@@ -151,7 +160,7 @@ static int send_pages(struct saver *s, uaddr_t start, uaddr_t end, uint8_t state
 
 #define SENT_STATE (PAGE_COMMITTED | PAGE_RIGHTS | PAGE_REWRITTEN)
 
-static int save_pages(struct saver *s, const struct vma *vma, uaddr_t start, uaddr_t end)
+static int save_pages(struct saver *s, const struct vma *vma, uaddr_t start, uaddr_t end, bool own)
 {
     uaddr_t run, next;
     int r = 0;
@@ -160,11 +169,12 @@ static int save_pages(struct saver *s, const struct vma *vma, uaddr_t start, uad
         uint8_t state = page_state(run) & SENT_STATE;
 
         next = run + PAGE_SIZE;
-        if (skip_page(vma, run))
+        if (skip_page(vma, run, own))
             continue;
         while (next < end && next % (RUN_MAX * PAGE_SIZE) != 0 && (page_state(next) & SENT_STATE) == state &&
-               !skip_page(vma, next))
+               !skip_page(vma, next, own))
             next += PAGE_SIZE;
+        s->rewritten |= (state & PAGE_REWRITTEN) != 0;
         r = send_pages(s, run, next, state);
     }
     return r;
@@ -191,7 +201,8 @@ static int save_vma(struct saver *s, const struct vma *vma)
         r = stream_write(s->stream, &record, sizeof record);
     /* What is shared is read from its file again. A stack may have grown since. */
     if (r == 0 && !lost && !shared && !(vma->extra & VMA_WIPEONFORK))
-        r = save_pages(s, vma, record.vma.start, record.vma.end);
+        r = save_pages(s, vma, record.vma.start, record.vma.end,
+                       record.vma.file != NO_FILE && s->known[record.vma.file].own);
     return r;
 }
 
@@ -229,12 +240,12 @@ int image_save(struct stream *stream, struct image_files *files)
     mm_freeze();
     if (r == 0)
         r = save_vmas(&s, false);
-    if (r == 0)
+    if (r == 0 && s.rewritten)
         r = save_vmas(&s, true);
     if (r == 0)
         r = save_end(&s);
     if (r == 0)
-        r = rewrite_save(stream);
+        r = rewrite_save(stream, s.rewritten);
     mm_thaw();
     kfree(s.known);
     if (s.buf)
@@ -405,6 +416,27 @@ static int load_records(struct loader *l)
     }
 }
 
+/* Text that was not sent is rewritten when it is read, with new stubs. */
+static void forget_stubs_of_absent_text(void)
+{
+    struct vma *vma;
+
+    for (uaddr_t at = 0; (vma = mm_find_vma_above(at)) != NULL; at = vma->end) {
+        uaddr_t page = vma->start, next;
+
+        if (!vma->file || !(vma->prot & PROT_EXEC))
+            continue;
+        for (; page < vma->end; page = next) {
+            uaddr_t committed = pages_next_committed(page, vma->end);
+
+            if (committed > page)
+                rewrite_forget(page, committed - page);
+            for (next = committed; next < vma->end && (page_state(next) & PAGE_COMMITTED);)
+                next += PAGE_SIZE;
+        }
+    }
+}
+
 int image_load(struct stream *stream, struct image_files *files)
 {
     struct loader l = {.stream = stream, .files = files, .buf = page_alloc_many(CHUNK_PAGES)};
@@ -412,6 +444,8 @@ int image_load(struct stream *stream, struct image_files *files)
 
     if (r == 0)
         r = rewrite_load(stream);
+    if (r == 0)
+        forget_stubs_of_absent_text();
     for (uint32_t i = 0; i < l.count; i++)
         file_put(l.known[i]);
     kfree(l.known);

@@ -19,8 +19,11 @@ struct stream;
 
 /* The files of mappings, as bytes. */
 struct image_files {
-    /* Bytes now in buf, or -errno. */
-    ssize_t (*describe)(struct image_files *files, struct file *file, void *buf);
+    /*
+     * Bytes now in buf, or -errno. *ret_own: the other enclave reads this file's pages for itself, so that those that
+     * are as in the file need not be sent.
+     */
+    ssize_t (*describe)(struct image_files *files, struct file *file, void *buf, bool *ret_own);
     /* A reference. 0 or -errno. */
     int (*open)(struct image_files *files, const void *buf, size_t size, struct file **ret_file);
 };

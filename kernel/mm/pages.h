@@ -22,6 +22,7 @@ enum page_state {
     PAGE_COMMITTED = 8,
     PAGE_SHARED = 16,    /* the home of a page of a shared file mapping (shared.c) */
     PAGE_REWRITTEN = 32, /* its text went through the rewriter */
+    PAGE_CLEAN = 128,    /* what a private mapping's file has there, but for rewriting; never writable since */
     PAGE_IDLE = 64,      /* not committed, but kept: zero, rights RW, out of reach by the host's page tables */
 };
 

@@ -7,6 +7,7 @@
 #include <linux/errno.h>
 #include <linux/sched.h>
 
+#include "kernel/arch/rewrite.h"
 #include "kernel/crypto/secret.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/fs/vfs.h"
@@ -85,7 +86,7 @@ struct fork_files {
     struct process *child; /* NULL in a member */
 };
 
-static ssize_t describe(struct image_files *files, struct file *file, void *buf)
+static ssize_t describe(struct image_files *files, struct file *file, void *buf, bool *ret_own)
 {
     const struct fork_files *f = container_of(files, struct fork_files, files);
     struct file_info info;
@@ -99,6 +100,7 @@ static ssize_t describe(struct image_files *files, struct file *file, void *buf)
         info.size = file->inode->size;
     }
     memcpy(buf, &info, sizeof(info));
+    *ret_own = info.nid != 0;
     return sizeof(info);
 }
 
@@ -126,6 +128,7 @@ static int send_thread(struct stream *stream, const struct clone_args *args, con
         return -ENOMEM;
     image.frame.rax = 0;
     image.frame.orig_rax = -1;
+    rewrite_leave_stub(&image.frame); /* the child need not have these stubs */
     if (args->stack)
         image.frame.rsp = args->stack + args->stack_size;
     memcpy(image.comm, task->comm, sizeof(image.comm));

@@ -147,7 +147,7 @@ void rewrite_forget(uaddr_t start, size_t size)
 {
 }
 
-int rewrite_save(struct stream *stream)
+int rewrite_save(struct stream *stream, bool stubs)
 {
     return 0;
 }

@@ -84,11 +84,13 @@ static const struct inode_ops inode_ops = {.read_page = read_page};
 static struct inode inodes[3];
 static struct file disk_files[3];
 
-static ssize_t describe(struct image_files *files, struct file *file, void *buf)
+/* The first is one that both sides have. */
+static ssize_t describe(struct image_files *files, struct file *file, void *buf, bool *ret_own)
 {
     uint32_t number = (uint32_t)(file - disk_files);
 
     memcpy(buf, &number, sizeof number);
+    *ret_own = number == 0;
     return sizeof number;
 }
 
@@ -152,8 +154,13 @@ static void fill(unsigned first, unsigned count)
     for (unsigned i = first; i < first + count; i++) {
         uint8_t value = (uint8_t)pick(256);
 
-        if (pick(3) == 0 || !(model[i].prot & PROT_WRITE))
+        if (pick(3) == 0)
             continue;
+        if (!(model[i].prot & PROT_WRITE)) {
+            if (model[i].prot & PROT_READ)
+                machine_touch(page_at(i), false, &value);
+            continue;
+        }
         assert_int_equal(machine_touch(page_at(i), true, &value), 0);
         model[i].value = value;
     }
@@ -168,6 +175,8 @@ static void build_piece(unsigned first, unsigned count)
 
     if (!from_file)
         flags |= MAP_ANONYMOUS;
+    else if (pick(2))
+        prot = PROT_READ;
     assert_int_equal(mm_map(page_at(first), count * PAGE_SIZE, prot, flags, from_file ? &disk_files[file] : NULL, 0),
                      page_at(first));
     for (unsigned i = 0; i < count; i++) {
@@ -180,6 +189,8 @@ static void build_piece(unsigned first, unsigned count)
     assert_int_equal(mm_protect(page_at(first), count * PAGE_SIZE, prot), 0);
     for (unsigned i = 0; i < count; i++)
         model[first + i].prot = prot;
+    if (!shared)
+        fill(first, count);
     if (kind == 5) {
         unsigned which = pick(2);
 
@@ -262,6 +273,34 @@ static void test_copies(void **state)
     drop_all();
 }
 
+/* What both sides have in their files is not sent, unless it could have been written. */
+static void test_clean_pages_stay(void **state)
+{
+    uint8_t value = 0;
+
+    memset(model, 0, sizeof model);
+    drop_all();
+    assert_int_equal(mm_map(page_at(0), 64 * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, &disk_files[0], 0),
+                     page_at(0));
+    for (unsigned i = 0; i < 64; i++) {
+        assert_int_equal(machine_touch(page_at(i), false, &value), 0);
+        model[i] = (typeof(model[0])){true, false, PROT_READ, 0, (uint8_t)(i % 16)};
+    }
+    save();
+    assert_true(memory.size < PAGE_SIZE);
+    assert_int_equal(mm_protect(page_at(3), PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+    assert_int_equal(machine_touch(page_at(3), true, &(uint8_t){200}), 0);
+    assert_int_equal(mm_protect(page_at(3), PAGE_SIZE, PROT_READ), 0);
+    model[3].value = 200;
+    save();
+    assert_true(memory.size >= PAGE_SIZE && memory.size < 2 * PAGE_SIZE);
+    drop_all();
+    assert_int_equal(image_load(&memory.stream, &files), 0);
+    for (unsigned i = 0; i < 64; i++)
+        check_page(i);
+    drop_all();
+}
+
 /* Cut anywhere: an error, and no more. */
 static void test_cut(void **state)
 {
@@ -328,6 +367,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_clean_pages_stay),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_changed),
     };
