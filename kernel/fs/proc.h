@@ -18,9 +18,10 @@ int proc_show_smaps(struct seq *seq, const struct pseudo_ctx *ctx);
 int proc_show_smaps_rollup(struct seq *seq, const struct pseudo_ctx *ctx);
 /* Sizes in pages. */
 struct proc_memory {
-    uint64_t total, locked, resident, anonymous, file, data, stack, text, library;
+    uint64_t total, locked, resident, peak, anonymous, file, data, stack, text, library;
 };
-void proc_memory(const struct process *process, struct proc_memory *ret);
+/* Sleeps if its enclave is another one: the process is the caller's reference. */
+void proc_memory(struct process *process, struct proc_memory *ret);
 /* kernel/fs/proc_fd.c */
 extern const struct pseudo_numbered proc_fds, proc_fdinfos;
 /* kernel/fs/proc_status.c */

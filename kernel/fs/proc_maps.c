@@ -140,12 +140,27 @@ int proc_show_smaps_rollup(struct seq *seq, const struct pseudo_ctx *ctx)
     return 0;
 }
 
-void proc_memory(const struct process *process, struct proc_memory *ret)
+/* Zeros of a process that has ended meanwhile. */
+static void memory_elsewhere(struct process *process, struct proc_memory *ret)
+{
+    const struct pseudo_ctx ctx = {.pid = process->pid};
+    struct seq seq = {0};
+
+    if (proc_show_elsewhere(process, &ctx, "memory", &seq) == 0 && !seq.failed && seq.used == sizeof *ret)
+        memcpy(ret, seq.text, sizeof *ret);
+    else
+        ret->peak = process->resident_max;
+    kfree(seq.text);
+}
+
+void proc_memory(struct process *process, struct proc_memory *ret)
 {
     *ret = (struct proc_memory){0};
-    if (!proc_memory_here(process))
+    if (!proc_memory_here(process)) {
+        memory_elsewhere(process, ret);
         return;
-    *ret = (struct proc_memory){.locked = mm_self()->locked_pages};
+    }
+    *ret = (struct proc_memory){.locked = mm_self()->locked_pages, .peak = mm_self()->committed_pages_max};
     for (struct vma *vma = vma_first(); vma; vma = vma_next(vma)) {
         uint64_t pages = (vma->end - vma->start) / PAGE_SIZE;
         uint64_t resident = pages_count_committed(vma->start, vma->end);

@@ -5,6 +5,7 @@
 
 #include "kernel/fs/fs_context.h"
 #include "kernel/fs/proc.h"
+#include "kernel/fs/proc_text.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
@@ -32,6 +33,8 @@ int proc_inspect(const struct pseudo_ctx *ctx, struct process **ret_process)
     *ret_process = proc_process(ctx);
     if (!*ret_process)
         return -ESRCH;
+    if (!task_current()->process)
+        return 0; /* proc_text(): the init enclave has looked */
     return process_inspect_permission(*ret_process) < 0 ? -EACCES : 0;
 }
 
@@ -122,6 +125,33 @@ static int show_auxv(struct seq *seq, const struct pseudo_ctx *ctx)
         return proc_show_elsewhere(process, ctx, "auxv", seq);
     seq_write(seq, mm->auxv, mm->auxv_count * sizeof *mm->auxv);
     return 0;
+}
+
+int proc_text(int pid, int tid, const char *name, struct seq *seq)
+{
+    static const struct {
+        const char *name;
+        int (*show)(struct seq *seq, const struct pseudo_ctx *ctx);
+    } texts[] = {
+        {"auxv", show_auxv},        {"cmdline", show_cmdline},  {"environ", show_environ},
+        {"maps", proc_show_maps},   {"smaps", proc_show_smaps}, {"smaps_rollup", proc_show_smaps_rollup},
+        {"statm", proc_show_statm},
+    };
+    struct pseudo_ctx ctx = {.pid = pid, .tid = tid};
+    struct process *process = proc_process(&ctx);
+
+    if (!process)
+        return -ESRCH;
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+        if (strcmp(name, texts[i].name) == 0)
+            return texts[i].show(seq, &ctx);
+    if (strcmp(name, "memory") == 0) {
+        struct proc_memory memory;
+        proc_memory(process, &memory);
+        seq_write(seq, &memory, sizeof memory);
+        return 0;
+    }
+    return -ENOENT;
 }
 
 /* ---- names ---- */

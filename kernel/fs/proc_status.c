@@ -56,30 +56,25 @@ static void show_ids(struct seq *seq, const struct process *process, int tid)
                process->sid);
 }
 
-static void show_memory(struct seq *seq, const struct process *process)
+static void show_memory(struct seq *seq, const struct proc_memory *memory)
 {
-    struct proc_memory memory;
-    unsigned long peak;
-
-    proc_memory(process, &memory);
-    peak = proc_memory_here(process) ? mm_self()->committed_pages_max : process->resident_max;
     const struct {
         const char *name;
         unsigned long pages;
     } rows[] = {
-        {"VmPeak", memory.total},
-        {"VmSize", memory.total},
-        {"VmLck", memory.locked},
+        {"VmPeak", memory->total},
+        {"VmSize", memory->total},
+        {"VmLck", memory->locked},
         {"VmPin", 0},
-        {"VmHWM", peak},
-        {"VmRSS", memory.resident},
-        {"RssAnon", memory.anonymous},
-        {"RssFile", memory.file},
+        {"VmHWM", memory->peak},
+        {"VmRSS", memory->resident},
+        {"RssAnon", memory->anonymous},
+        {"RssFile", memory->file},
         {"RssShmem", 0},
-        {"VmData", memory.data},
-        {"VmStk", memory.stack},
-        {"VmExe", memory.text},
-        {"VmLib", memory.library},
+        {"VmData", memory->data},
+        {"VmStk", memory->stack},
+        {"VmExe", memory->text},
+        {"VmLib", memory->library},
         {"VmPTE", 0},
         {"VmSwap", 0},
         {"HugetlbPages", 0},
@@ -118,12 +113,15 @@ static void show_cpus(struct seq *seq)
 
 int proc_show_status(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    const struct process *process = proc_process(ctx);
+    struct process *process = proc_process(ctx);
     const struct task *task = proc_task(ctx);
+    struct proc_memory memory;
     char state;
 
     if (!process || (ctx->tid && !task))
         return -ESRCH;
+    process_get(process);
+    proc_memory(process, &memory);
     const struct credentials *c = &process->credentials;
     state = proc_state(process, task);
     seq_printf(seq, "Name:\t%s\n", task ? task->comm : process->comm);
@@ -132,7 +130,7 @@ int proc_show_status(struct seq *seq, const struct pseudo_ctx *ctx)
     seq_printf(seq, "State:\t%c (%s)\n", state, state_name(state));
     show_ids(seq, process, task ? task->tid : process->pid);
     if (!process->zombie) {
-        show_memory(seq, process);
+        show_memory(seq, &memory);
         seq_printf(seq, "CoreDumping:\t0\nTHP_enabled:\t0\n");
     }
     show_signals(seq, process, task);
@@ -142,6 +140,7 @@ int proc_show_status(struct seq *seq, const struct pseudo_ctx *ctx)
     seq_printf(seq, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", process->no_new_privs);
     show_cpus(seq);
     seq_printf(seq, "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
+    process_put(process);
     return 0;
 }
 
@@ -166,7 +165,7 @@ static void cpu_ticks(const struct process *process, const struct task *thread, 
 int proc_show_stat(struct seq *seq, const struct pseudo_ctx *ctx)
 {
     static const struct mm none;
-    const struct process *process = proc_process(ctx);
+    struct process *process = proc_process(ctx);
     const struct task *task = proc_task(ctx);
     struct proc_memory memory;
     unsigned long user, system;
@@ -174,10 +173,11 @@ int proc_show_stat(struct seq *seq, const struct pseudo_ctx *ctx)
 
     if (!process || (ctx->tid && !task))
         return -ESRCH;
+    process_get(process);
+    proc_memory(process, &memory);
     const struct mm *mm = proc_memory_here(process) ? mm_self() : &none;
     const struct tty *tty = process->tty;
     const struct process_usage *children = &process->children_usage;
-    proc_memory(process, &memory);
     signal_sets(process, &ignored, &caught);
     cpu_ticks(process, ctx->tid ? task : NULL, &user, &system);
     seq_printf(seq, "%d (%s) %c %d %d %d %d %d 4194560 0 0 0 0 %lu %lu %lu %lu 20 %d %lu 0 %lu ",
@@ -194,6 +194,7 @@ int proc_show_stat(struct seq *seq, const struct pseudo_ctx *ctx)
                (unsigned long)(caught & 0x7fffffff), process->parent ? process->exit_signal : SIGCHLD,
                (unsigned long)mm->brk_start, (unsigned long)mm->arg_start, (unsigned long)mm->arg_end,
                (unsigned long)mm->env_start, (unsigned long)mm->env_end, process->zombie ? process->exit_status : 0);
+    process_put(process);
     return 0;
 }
 

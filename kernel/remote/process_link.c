@@ -17,6 +17,7 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/server.h"
+#include "kernel/remote/show.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/stream.h"
 #include "kernel/remote/work.h"
@@ -80,6 +81,7 @@ void remote_process_exited(struct process *process, int wait_status, const struc
     handle_table_free(&remote->handles);
     cut_stream(remote);
     process_get(process);
+    remote_show_end(process);
     process_exited(process, wait_status, usage);
     tell_waiter(remote);
     process_put(process);
@@ -115,7 +117,7 @@ static void release(struct process *process)
     process->remote = NULL;
 }
 
-static const struct remote_ops ops = {.signal = send_signal, .release = release};
+static const struct remote_ops ops = {.signal = send_signal, .proc_show = remote_show, .release = release};
 
 /* ---- beginnings ---- */
 
@@ -552,6 +554,7 @@ void process_link_init(void)
         {MESSAGE_EXEC_AWAY, receive_exec_away},
         {MESSAGE_EXEC_OPEN, receive_exec_open},
         {MESSAGE_EXECED, receive_execed},
+        {MESSAGE_SHOWN, receive_shown},
     };
     for (size_t i = 0; i < ARRAY_COUNT(receivers); i++)
         remote_member_on_message(receivers[i].type, receivers[i].fn);

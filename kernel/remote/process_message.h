@@ -32,9 +32,11 @@ enum process_message_type {
     MESSAGE_GROUP_ORPHANED, /* R: struct message */
     MESSAGE_HANDLE_GET,     /* R: struct number_message: the descriptor */
     MESSAGE_HANDLE_READ,    /* R: struct handle_message: `count` pages from `index` on */
+    MESSAGE_SHOWN,          /* struct shown_message */
     /* to a member */
     MESSAGE_ADOPT,  /* struct adopt_message */
     MESSAGE_SIGNAL, /* struct signal_message */
+    MESSAGE_SHOW,   /* struct show_message */
     MESSAGE_CUT,    /* struct number_message: id of a stream whose other end is gone */
 };
 
@@ -132,6 +134,21 @@ struct read_answer {
     struct message message;
     int64_t result; /* pages, or -errno */
     uint8_t pages[];
+};
+
+/* A file of /proc about a process of the member; and its text, in pieces. */
+struct show_message {
+    struct message message; /* tid: of a thread; 0: of the process */
+    uint64_t number;        /* the answers have it too */
+    char name[16];
+};
+
+struct shown_message {
+    struct message message;
+    uint64_t number;
+    int32_t result; /* 1: there is more; 0: the last piece; -errno */
+    uint32_t size;  /* of the text that follows */
+    uint8_t text[];
 };
 
 struct execed_message {
