@@ -143,10 +143,10 @@ int certificate_check_role(const struct certificate *certificate, enum certifica
     return 0;
 }
 
-enum attest_pck_ca certificate_pck_ca(const struct certificate *certificate)
+enum attest_pck_ca certificate_pck_ca(const struct certificate *pck)
 {
-    char name[128];
-    common_name(certificate, name, sizeof(name));
+    char name[128] = "";
+    X509_NAME_get_text_by_NID(X509_get_issuer_name(pck->x509), NID_commonName, name, sizeof(name));
     return ends_in(name, "Platform CA") ? ATTEST_PCK_CA_PLATFORM : ATTEST_PCK_CA_PROCESSOR;
 }
 

@@ -61,7 +61,8 @@ bool certificate_copy(const struct certificate *certificate, struct certificate 
 
 /* Name and key usage: is it fit for the role? 0, or -1 with *ret_error. */
 int certificate_check_role(const struct certificate *certificate, enum certificate_role role, char **ret_error);
-enum attest_pck_ca certificate_pck_ca(const struct certificate *certificate);
+/* Which of the two PCK CAs issued a PCK certificate, by the name that it says. */
+enum attest_pck_ca certificate_pck_ca(const struct certificate *pck);
 
 /* Names, key identifiers and signature; the issuer may be the certificate itself. */
 int certificate_check_issued(const struct certificate *certificate, const struct certificate *issuer, char **ret_error);

@@ -27,8 +27,9 @@ bool attest_date_parse(const char *text, int64_t *ret_seconds)
         tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
         tm.tm_min > 59 || tm.tm_sec > 60)
         return false;
+    int day = tm.tm_mday, second = tm.tm_sec;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
     *ret_seconds = timegm(&tm);
-    return true;
+    return second == 60 || tm.tm_mday == day; /* there is no 31 February; a leap second may end a month */
 }

@@ -31,19 +31,15 @@ static int first_certificate(const void *text, size_t size, struct certificate *
 static int read_document(const struct attest_document *document, uint32_t tee_type, struct attest_platform *platform,
                          char **ret_error)
 {
-    struct certificate leaf, ca;
+    struct certificate leaf;
     struct attest_pck pck;
     if (first_certificate(document->data, document->size, &leaf, ret_error) < 0)
         return error_wrap(ret_error, "the PCK certificate");
     int result = pck_extensions_of(&leaf, &pck, ret_error);
+    if (result == 0)
+        fill(platform, &pck, certificate_pck_ca(&leaf), tee_type);
     certificate_free(&leaf);
-    if (result < 0)
-        return error_wrap(ret_error, "the PCK certificate");
-    if (first_certificate(document->chain, strlen(document->chain), &ca, ret_error) < 0)
-        return error_wrap(ret_error, "the PCK certificate's issuers");
-    fill(platform, &pck, certificate_pck_ca(&ca), tee_type);
-    certificate_free(&ca);
-    return 0;
+    return result < 0 ? error_wrap(ret_error, "the PCK certificate") : 0;
 }
 
 static int ask_service(const struct attest_quote *quote, struct attest_source *source,

@@ -4,8 +4,6 @@
 #include "attest/bytes.h"
 #include "image/error.h"
 
-#define AUTH_DATA_SIZE_MAX 4096
-
 const uint8_t attest_intel_qe_vendor_id[16] = {0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9,
                                                0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07};
 
@@ -101,8 +99,6 @@ static int parse_qe(struct reader *reader, struct attest_quote *quote, char **re
     if (!size)
         return cut_short("the signature of the quoting enclave's report", reader, 66, ret_error);
     quote->qe_auth_data_size = load_u16(size);
-    if (quote->qe_auth_data_size > AUTH_DATA_SIZE_MAX)
-        return error_set(ret_error, "%zu bytes of authentication data are too many", quote->qe_auth_data_size);
     quote->qe_auth_data = reader_take(reader, quote->qe_auth_data_size);
     if (!quote->qe_auth_data)
         return cut_short("the authentication data", reader, quote->qe_auth_data_size, ret_error);

@@ -8,6 +8,8 @@
 #include <time.h>
 
 #include "attest/bundle.h"
+#include "attest/collateral_parts.h"
+#include "attest/platform.h"
 #include "attest/verify.h"
 #include "image/error.h"
 
@@ -86,12 +88,19 @@ static const struct entry *find(struct attest_store *store, const struct attest_
     return find_from(entry, platform, time);
 }
 
+/* Has it a PCK certificate for quotes that bring none? */
+static bool has_pck(const struct entry *entry)
+{
+    return entry->collateral->pck_list.count > 0;
+}
+
 /* Takes the entry. What several threads fetched at once is kept once. */
 static int add_entry(struct attest_store *store, struct entry *entry, char **ret_error)
 {
     attest_collateral_validity(entry->collateral, &entry->validity);
     pthread_mutex_lock(&store->lock);
-    bool known = entry->fetched && find_from(store->entries, &entry->platform, entry->validity.until - 1);
+    bool known =
+        entry->fetched && !has_pck(entry) && find_from(store->entries, &entry->platform, entry->validity.until - 1);
     bool full = store->count == ATTEST_STORE_PLATFORM_COUNT_MAX;
     bool kept = !known && !full;
     if (kept) {
@@ -194,16 +203,70 @@ static int64_t result_until(const struct attest_result *result)
     return until;
 }
 
+/* Certification data of types 1 to 3: a PCK certificate that was not handed over must be tried. */
+static bool brings_no_pck(const void *quote, size_t size)
+{
+    struct attest_quote parsed;
+    return attest_quote_parse(quote, size, &parsed, NULL) == 0 &&
+           parsed.certification_type <= ATTEST_CERTIFICATION_PPID_RSA3072;
+}
+
+int attest_store_add_quote(struct attest_store *store, const void *quote, size_t size, char **ret_error)
+{
+    struct attest_platform_identity identity;
+    struct attest_bundle bundle;
+    if (!store->has_source || !brings_no_pck(quote, size))
+        return 0;
+    struct attest_source *source = attest_source_new(&store->source, ret_error);
+    int result = source ? attest_platform_of_quote(quote, size, source, &identity, ret_error) : -1;
+    if (result == 0)
+        result = attest_bundle_fetch(source, &identity.platform, &identity.pck, &bundle, ret_error);
+    attest_source_free(source);
+    if (result < 0)
+        return -1;
+    result = add_bundle(store, &bundle, true, ret_error);
+    attest_bundle_free(&bundle);
+    return result;
+}
+
+/* With one PCK certificate after the other, until one is that of the quote. */
+static int verify_unnamed(struct attest_store *store, const void *quote, size_t size, int64_t time,
+                          struct attest_result *result)
+{
+    int status = attest_verify_quote(quote, size, NULL, &store->roots, time, result);
+    if (result->outcome != ATTEST_OUTCOME_INCOMPLETE)
+        return status;
+    pthread_mutex_lock(&store->lock);
+    const struct entry *entry = store->entries;
+    pthread_mutex_unlock(&store->lock);
+    bool tried = false;
+    for (; entry; entry = entry->next) {
+        if (!has_pck(entry))
+            continue;
+        tried = true;
+        status = attest_verify_quote(quote, size, entry->collateral, NULL, time, result);
+        if (result->outcome != ATTEST_OUTCOME_REJECTED)
+            return status;
+    }
+    if (!tried)
+        no_collateral(result, strdup("the quote has no PCK certificate; a bundle made for it has (`cofre collateral "
+                                     "bundle --quote`)"));
+    return status;
+}
+
 int attest_store_verify(struct attest_store *store, const void *quote, size_t size, int64_t time,
                         struct attest_result *ret_result, int64_t *ret_until)
 {
     struct attest_platform platform;
     char *error = NULL;
     const struct entry *entry = NULL;
-    if (platform_of(quote, size, &platform, NULL) == 0)
+    bool unnamed = brings_no_pck(quote, size);
+    if (!unnamed && platform_of(quote, size, &platform, NULL) == 0)
         entry = find(store, &platform, time);
-    int result = attest_verify_quote(quote, size, entry ? entry->collateral : NULL, &store->roots, time, ret_result);
-    if (!entry && ret_result->outcome == ATTEST_OUTCOME_INCOMPLETE) {
+    int result =
+        unnamed ? verify_unnamed(store, quote, size, time, ret_result)
+                : attest_verify_quote(quote, size, entry ? entry->collateral : NULL, &store->roots, time, ret_result);
+    if (!unnamed && !entry && ret_result->outcome == ATTEST_OUTCOME_INCOMPLETE) {
         if (store->has_source && platform_of(quote, size, &platform, &error) == 0)
             entry = fetch(store, &platform, time, &error);
         if (entry)

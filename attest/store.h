@@ -26,6 +26,14 @@ void attest_store_free(struct attest_store *store);
 /* Adds a bundle or another file of collateral that attest_collateral_load reads, for one platform each. */
 int attest_store_add_file(struct attest_store *store, const char *path, char **ret_error);
 
+/*
+ * Fetches and adds the collateral of a quote that brings no PCK certificate (certification data of types 1 to 3), with
+ * that certificate. For quotes that the caller chose: anyone can make one that is only found out by what is fetched, so
+ * attest_store_verify does not do this by itself. Nothing to do for other quotes, or if nothing is to be fetched. 0, or
+ * -1 with *ret_error.
+ */
+int attest_store_add_quote(struct attest_store *store, const void *quote, size_t size, char **ret_error);
+
 /* The roots that it was made with. */
 const struct attest_roots *attest_store_roots(const struct attest_store *store);
 

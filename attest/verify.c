@@ -219,7 +219,7 @@ static int check_pck_chain(struct verification *v)
     set_validity(result, ATTEST_DATED_PCK_CERT, &v->chain.certificates[0]);
     set_validity(result, ATTEST_DATED_PCK_CA, &v->chain.certificates[1]);
     set_validity(result, ATTEST_DATED_ROOT, &v->chain.certificates[2]);
-    result->pck_ca = certificate_pck_ca(&v->chain.certificates[1]);
+    result->pck_ca = certificate_pck_ca(&v->chain.certificates[0]);
     if (pck_extensions_of(&v->chain.certificates[0], &result->pck, &error) < 0 ||
         pck_serial_of(&v->chain.certificates[0], result->pck_serial, &error) < 0)
         return fail_with(result, ATTEST_CHECK_PCK_EXTENSIONS, error);
@@ -388,26 +388,21 @@ int attest_quote_platform(const void *data, size_t size, struct attest_pck *ret_
 {
     struct attest_quote quote;
     struct pem_list list;
-    struct certificate leaf, ca;
+    struct certificate leaf;
     if (attest_quote_parse(data, size, &quote, ret_error) < 0)
         return -1;
-    if (quote.certification_type != ATTEST_CERTIFICATION_PCK_CHAIN)
+    if (quote.certification_type != ATTEST_CERTIFICATION_PCK_CHAIN &&
+        quote.certification_type != ATTEST_CERTIFICATION_PCK_LEAF)
         return error_set(ret_error, "certification data of type %d does not say which platform it is",
                          quote.certification_type);
     if (pem_split(quote.certification_data, quote.certification_data_size, &list, ret_error) < 0)
         return -1;
-    int result = list.count == 3 ? certificate_parse(list.items[0].der, list.items[0].size, &leaf, ret_error)
-                                 : error_set(ret_error, "the chain has %zu certificates, not 3", list.count);
+    int result = certificate_parse(list.items[0].der, list.items[0].size, &leaf, ret_error);
     if (result == 0) {
         result = pck_extensions_of(&leaf, ret_pck, ret_error);
-        certificate_free(&leaf);
-    }
-    if (result == 0)
-        result = certificate_parse(list.items[1].der, list.items[1].size, &ca, ret_error);
-    if (result == 0) {
-        *ret_ca = certificate_pck_ca(&ca);
+        *ret_ca = certificate_pck_ca(&leaf);
         *ret_tee_type = quote.tee_type;
-        certificate_free(&ca);
+        certificate_free(&leaf);
     }
     pem_list_free(&list);
     return result;

@@ -199,6 +199,10 @@ static int verify_quote(const struct options *options, const uint8_t *quote, siz
     struct attest_source_options source;
     char *cache = NULL, *error = NULL;
     struct attest_store *store = open_store(options, &source, &cache, &error);
+    if (store && attest_store_add_quote(store, quote, size, &error) < 0) {
+        warn(NULL, error); /* and the verification goes as far as it can */
+        free(error);
+    }
     if (store)
         attest_store_verify(store, quote, size, options->time, &result, NULL);
     attest_store_free(store);

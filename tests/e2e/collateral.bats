@@ -238,6 +238,22 @@ END
     [[ $output =~ "PCK certificate" ]]
     [ "$(jq -r .documents.pckCertificate.tcbm "$file")" = 050505050505050500000000000000000b00 ]
     run -0 "$COFRE" collateral check --root "$PKI/root.pem" "$file"
+    verify() { run "$COFRE" verify --json --root "$PKI/root.pem" "$@" "$BATS_TEST_TMPDIR/quote"; }
+    outcome() { jq -r .outcome <<<"$output"; }
+    verify --collateral "$file"
+    [ "$status,$(outcome)" = 3,verified ] # genuine, but simulation
+    verify --url "$near/good" --cache "$cache"
+    [ "$status,$(outcome)" = 3,verified ]
+    verify --offline
+    [ "$status,$(outcome)" = 5,incomplete ]
+    [[ $output =~ "no PCK certificate" ]]
+    verify --url "$near/missing" --cache "$cache-2"
+    [ "$status" -eq 5 ]
+    [[ $output =~ "status 404" ]]
+    "$BUILD/tests/tools/make-evidence" pki "$BATS_TEST_TMPDIR/other" # another platform's certificate
+    "$BUILD/tests/tools/make-evidence" quote "$BATS_TEST_TMPDIR/other" 00 ppid >"$BATS_TEST_TMPDIR/others"
+    run -1 "$COFRE" verify --root "$PKI/root.pem" --collateral "$file" "$BATS_TEST_TMPDIR/others"
+    [[ $output =~ "qe-report-signature" ]]
     local behaviour
     for behaviour in other-platform bad-tcbm no-chain missing; do
         run "$COFRE" collateral bundle --quote "$BATS_TEST_TMPDIR/quote" --url "$near/$behaviour" --no-cache "$file"

@@ -176,18 +176,19 @@ static size_t put_body(uint8_t *out, const struct quote_order *order, uint16_t v
 /* QE report, its signature, authentication data and certification data. */
 static size_t put_qe(uint8_t *out, const struct quote_order *order, const uint8_t point[64])
 {
-    static const uint8_t auth[32] = {1, 2, 3};
-    uint8_t bound[96];
+    static const uint8_t auth[16384] = {1, 2, 3};
+    static uint8_t bound[64 + sizeof(auth)];
+    size_t auth_size = order->auth_size ? order->auth_size : 32;
     struct attest_sgx_body qe =
         order->qe ? *order->qe : evidence_qe_body(order->body_type && order->body_type != ATTEST_BODY_SGX);
     memcpy(bound, point, 64);
-    memcpy(bound + 64, auth, sizeof(auth));
-    SHA256(bound, sizeof(bound), qe.report_data);
+    memcpy(bound + 64, auth, auth_size);
+    SHA256(bound, 64 + auth_size, qe.report_data);
     size_t used = put(out, &qe, sizeof(qe));
     sign(KEY_PCK, &qe, sizeof(qe), out + used);
     used += 64;
-    used += put16(out + used, sizeof(auth));
-    used += put(out + used, auth, sizeof(auth));
+    used += put16(out + used, auth_size);
+    used += put(out + used, auth, auth_size);
     uint16_t type = order->certification_type ? order->certification_type : ATTEST_CERTIFICATION_PCK_CHAIN;
     used += put16(out + used, type);
     if (order->certification_data) {

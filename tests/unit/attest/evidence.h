@@ -26,6 +26,7 @@ struct quote_order {
     uint16_t certification_type;    /* 0: 5 */
     const void *certification_data; /* NULL: the chain, or the leaf for type 4 */
     size_t certification_data_size;
+    size_t auth_size;           /* of the QE's authentication data; 0: 32 */
     struct attest_sgx_body *qe; /* NULL: Intel's-like; REPORTDATA is set here */
     struct attest_sgx_body *sgx;
     struct attest_td_body *td;

@@ -76,6 +76,22 @@ static void test_versions(void **state)
         assert_non_null(strstr(json, "\"verified\""));
         free(json);
     }
+    verify_order(&(struct quote_order){.auth_size = 16384}); /* Intel's QE has 32; the format knows no limit */
+    expect(ATTEST_OUTCOME_VERIFIED, ATTEST_CHECK_NONE);
+}
+
+/* A quote with a PCK certificate in it says which platform it is of. */
+static void expect_platform(uint16_t certification_type, enum attest_pck_ca expected)
+{
+    struct blob quote = evidence_quote(&(struct quote_order){.certification_type = certification_type});
+    struct attest_pck pck;
+    enum attest_pck_ca ca = (enum attest_pck_ca) - 1;
+    uint32_t tee = 1;
+    assert_int_equal(attest_quote_platform(quote.data, quote.size, &pck, &ca, &tee, NULL), 0);
+    assert_memory_equal(pck.fmspc, result.pck.fmspc, sizeof(pck.fmspc));
+    assert_int_equal(ca, expected);
+    assert_int_equal(tee, ATTEST_TEE_SGX);
+    free(quote.data);
 }
 
 static void test_certification_data(void **state)
@@ -112,6 +128,8 @@ static void test_certification_data(void **state)
     evidence_free(blobs);
     verify_order(&(struct quote_order){.certification_type = 4});
     expect(ATTEST_OUTCOME_VERIFIED, ATTEST_CHECK_NONE);
+    expect_platform(4, ATTEST_PCK_CA_PROCESSOR);
+    expect_platform(5, ATTEST_PCK_CA_PROCESSOR);
     order = (struct quote_order){.certification_type = 7, .certification_data = data, .certification_data_size = 8};
     verify_order(&order);
     expect_rejected(ATTEST_CHECK_CERTIFICATION_DATA, "manifest");
@@ -270,6 +288,27 @@ static void test_certificates(void **state)
     assert_non_null(strstr(result.reason, "PCK certificate is valid from"));
 }
 
+static void forbid_cas_below(X509 *certificate)
+{
+    set_usage(certificate, "critical,CA:TRUE,pathlen:0", "critical,keyCertSign,cRLSign");
+}
+
+/* Intel's root has had three certificates; the first says that no CA stands under it. Its key is what counts. */
+static void test_other_certificate_of_root(void **state)
+{
+    char text[32768];
+    struct blob pck = evidence_file("pck.pem"), ca = evidence_file("processor_chain.pem"),
+                root = evidence_certificate("root.pem", KEY_ROOT, forbid_cas_below);
+    char *end = strstr((char *)ca.data, "-----END CERTIFICATE-----\n") + 26;
+    snprintf(text, sizeof(text), "%s%.*s%s", (char *)pck.data, (int)(end - (char *)ca.data), (char *)ca.data,
+             (char *)root.data);
+    verify_order(&(struct quote_order){.certification_data = text, .certification_data_size = strlen(text)});
+    expect(ATTEST_OUTCOME_VERIFIED, ATTEST_CHECK_NONE);
+    free(pck.data);
+    free(ca.data);
+    free(root.data);
+}
+
 static void test_revocation(void **state)
 {
     static const struct {
@@ -381,6 +420,7 @@ static void test_bad_json(void **state)
         {0, "\"tcbType\":0", "\"tcbType\":1", "tcbType"},
         {0, "\"fmspc\":\"00", "\"fmspc\":\"zz", "fmspc"},
         {0, "\"issueDate\":\"2", "\"issueDate\":\"x", "issueDate"},
+        {0, "\"tcbDate\":\"20", "\"tcbDate\":\"2025-02-29T00:00:00Z\",\"x\":\"", "tcbDate"},
         {0, "\"tcbStatus\":\"UpToDate\"", "\"tcbStatus\":1", "tcbStatus"},
         {0, "\"tcbStatus\":\"UpToDate\"", "\"tcbStatus\":\"UpToDate\",\"advisoryIDs\":[1]", "advisoryIDs"},
         {0, "\"tcbLevels\":[", "\"tcbLevels\":[[],", "tcbLevels[0]"},
@@ -665,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_certification_data),
         cmocka_unit_test(test_chains),
         cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_other_certificate_of_root),
         cmocka_unit_test(test_revocation),
         cmocka_unit_test(test_other_ca),
         cmocka_unit_test(test_missing_documents),
