@@ -105,6 +105,8 @@ static void judge_attributes(struct judgement *j)
     const struct attest_result *result = j->result;
     if (result->body_type == ATTEST_BODY_SGX) {
         judge_unknown(j, "ATTRIBUTES", result->sgx.attributes & ~ATTEST_SGX_ATTRIBUTES_KNOWN);
+        judge_unknown(j, "XFRM", result->sgx.xfrm & ~ATTEST_SGX_XFRM_KNOWN);
+        judge_unknown(j, "MISCSELECT", result->sgx.miscselect & ~ATTEST_SGX_MISCSELECT_KNOWN);
         judge_bits(j, "attributes", result->sgx.attributes, &policy->attributes);
         judge_bits(j, "xfrm", result->sgx.xfrm, &policy->xfrm);
         judge_bits(j, "miscselect", result->sgx.miscselect, &policy->miscselect);
@@ -114,6 +116,7 @@ static void judge_attributes(struct judgement *j)
         }
     } else {
         judge_unknown(j, "TDATTRIBUTES", result->td.td_attributes & ~ATTEST_TD_ATTRIBUTES_KNOWN);
+        judge_unknown(j, "XFAM", result->td.xfam & ~ATTEST_TD_XFAM_KNOWN);
         judge_bits(j, "td_attributes", result->td.td_attributes, &policy->td_attributes);
         judge_bits(j, "xfam", result->td.xfam, &policy->xfam);
     }

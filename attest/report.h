@@ -72,13 +72,17 @@ _Static_assert(sizeof(struct attest_td_body) == 648, "TDX 1.5 report body");
 
 #define ATTEST_SGX_REPORT_SIZE 432 /* the body, KEYID 32, MAC 16: what EREPORT writes */
 
-/* Which bits the SDM defines; a report with another one set comes from a processor that this library does not know. */
+/* Which bits the SDM (and the TDX module's specification) defines; a report with another one set comes from a processor
+ * that this library does not know. */
 #define ATTEST_SGX_ATTRIBUTES_KNOWN                                                                                    \
     (ATTEST_SGX_INIT | ATTEST_SGX_DEBUG | ATTEST_SGX_MODE64 | ATTEST_SGX_PROVISION_KEY | ATTEST_SGX_EINITTOKEN_KEY |   \
      ATTEST_SGX_CET | ATTEST_SGX_KSS | ATTEST_SGX_AEX_NOTIFY)
 #define ATTEST_TD_ATTRIBUTES_KNOWN                                                                                     \
     (ATTEST_TD_TUD_MASK | ATTEST_TD_SEPT_VE_DISABLE | ATTEST_TD_MIGRATABLE | ATTEST_TD_PKS | ATTEST_TD_KL |            \
      ATTEST_TD_PERFMON)
+#define ATTEST_SGX_MISCSELECT_KNOWN 3U   /* EXINFO, CPINFO */
+#define ATTEST_SGX_XFRM_KNOWN 0xe02ffULL /* XCR0: x87 to AVX-512, PKRU, AMX, APX */
+#define ATTEST_TD_XFAM_KNOWN 0xfffffULL  /* and those of IA32_XSS */
 
 /* 0 if the reserved fields are zero and INIT is set, else -1 with *ret_error. */
 int attest_sgx_body_check(const struct attest_sgx_body *body, char **ret_error);

@@ -113,6 +113,15 @@ static void test_default(void **state)
     expect_refused(ANY, &result, "unknown_attributes", "unknown_attributes: true");
     expect_accepted(ANY "unknown_attributes: true", &result);
     result = good_sgx();
+    result.sgx.xfrm = 0xe02ff;
+    result.sgx.miscselect = 3;
+    expect_accepted(ANY, &result);
+    result.sgx.xfrm |= 1ULL << 8;
+    expect_refused(ANY, &result, "unknown_attributes", "unknown_attributes: true");
+    result = good_sgx();
+    result.sgx.miscselect = 4;
+    expect_refused(ANY, &result, "unknown_attributes", "unknown_attributes: true");
+    result = good_sgx();
     result.sgx.attributes |= ATTEST_SGX_PROVISION_KEY;
     expect_refused(ANY, &result, "provision_key", "provision_key: true");
     expect_accepted(ANY "provision_key: true", &result);
@@ -122,6 +131,9 @@ static void test_default(void **state)
     expect_refused(ANY, &result, "debug", "debug: true");
     result = good_td();
     result.td.td_attributes |= 1ULL << 50;
+    expect_refused(ANY, &result, "unknown_attributes", "unknown_attributes: true");
+    result = good_td();
+    result.td.xfam |= 1ULL << 20;
     expect_refused(ANY, &result, "unknown_attributes", "unknown_attributes: true");
 }
 
