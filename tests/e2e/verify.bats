@@ -93,7 +93,7 @@ any_identity: true' 'identities: [{mrsigner: "00"}]' 'tcb: {statuses: [Revoked]}
     [[ $output =~ "1 bytes follow its end" ]]
 }
 
-@test "another program uses the library through pkg-config" {
+@test "another program uses the installed library, shared and static, through pkg-config" {
     cat >program.c <<'C'
 #include "attest/policy.h"
 #include "attest/verify.h"
@@ -125,11 +125,30 @@ int main(int argc, char **argv)
     return 0;
 }
 C
-    # shellcheck disable=SC2046
-    gcc -Wall -Werror -o program program.c \
-        $(PKG_CONFIG_PATH=$BUILD/meson-uninstalled pkg-config --cflags --libs cofre-attest) -I"$TOP"
-    LD_LIBRARY_PATH=$BUILD/attest run -0 ./program quote collateral "$PKI/root.pem"
+    DESTDIR=$PWD/installed meson install -C "$BUILD" --no-rebuild --quiet
+    local pc library flags
+    pc=$(find installed -name cofre-attest.pc)
+    library=$(find "$PWD/installed" -name libcofre-attest.so) # the name for linking, beside the one for running
+    library=${library%/*}
+    export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$PWD/installed
+    read -ra flags <<<"$(pkg-config --cflags --libs cofre-attest)"
+    gcc -Wall -Werror -o program program.c "${flags[@]}"
+    LD_LIBRARY_PATH=$library run -0 ./program quote collateral "$PKI/root.pem"
     [ "$output" = "verified simulation" ]
-    run -0 nm -D --defined-only "$BUILD/attest/libcofre-attest.so"
-    ! grep -vE ' (attest_|COFRE_ATTEST)' <<<"$output"
+    run -0 readelf -d program
+    [[ $output =~ "[libcofre-attest.so.0]" ]]
+    read -ra flags <<<"$(pkg-config --cflags cofre-attest) $library/libcofre-attest.a $(
+        PKG_CONFIG_SYSROOT_DIR='' pkg-config --libs libcrypto libssl jansson libcurl yaml-0.1)"
+    gcc -Wall -Werror -o program-static program.c "${flags[@]}"
+    run -0 ./program-static quote collateral "$PKI/root.pem"
+    [ "$output" = "verified simulation" ]
+    # Each header stands alone, and nothing but stable names is to be seen.
+    local header
+    for header in "${pc%%/lib/*}"/include/cofre/attest/*.h; do
+        gcc -Wall -Wextra -Werror -std=gnu11 -fsyntax-only -x c "-I${header%/attest/*}" "$header"
+    done
+    local names
+    names=$(nm -D --defined-only "$library/libcofre-attest.so" && nm -g --defined-only "$library/libcofre-attest.a" | grep ' ')
+    run ! grep -vE ' (attest_|COFRE_ATTEST)' <<<"$names"
+    [ "$(grep -c ' T attest_' <<<"$names")" -gt 150 ]
 }
