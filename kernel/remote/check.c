@@ -2,6 +2,7 @@
 #include "kernel/remote/check.h"
 
 #include <asm/processor-flags.h>
+#include <linux/errno.h>
 #include <linux/mman.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
@@ -12,6 +13,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/remote/area.h"
 
+#define ERRNO_MAX 4095
 #define ADDRESS_END (1ULL << 47)
 #define FLAGS_ALWAYS 0x202ULL
 #define FLAGS_FREE                                                                                                     \
@@ -24,6 +26,11 @@
 /* Any other byte in a bool is undefined behaviour to read as one. */
 #define BOOL_OK(field) (*(const uint8_t *)&(field) <= 1)
 #define TERMINATED(array) (memchr(array, '\0', sizeof(array)) != NULL)
+
+int answer_error(int64_t result)
+{
+    return result < 0 && result >= -ERRNO_MAX ? (int)result : -EPROTO;
+}
 
 bool stream_place_ok(const struct stream_place *place)
 {

@@ -9,6 +9,8 @@
 #include "kernel/remote/exec_message.h"
 #include "kernel/remote/fork.h"
 
+/* The error that a request was answered with; -EPROTO if that is none. */
+int answer_error(int64_t result);
 /* A link that is a stream's, and a process number. */
 bool stream_place_ok(const struct stream_place *place);
 bool signal_source_ok(const struct signal_source *source);

@@ -99,7 +99,7 @@ int remote_exec_open(struct exec *exec, int dfd, const char *path, unsigned look
     if (record->size < sizeof(struct number_message))
         r = -EPROTO;
     else if (answer->result < 0 || record->size < sizeof(*answer))
-        r = (int)MIN(answer->result, -1L);
+        r = answer_error(answer->result);
     else
         r = take_answer(exec, answer);
     kfree(record);
@@ -123,7 +123,8 @@ int remote_execed(const struct exec *exec)
     if (r < 0)
         return r;
     const struct number_message *answer = (const struct number_message *)record->data;
-    r = record->size >= sizeof(*answer) ? (int)answer->number : -EPROTO;
+    if (record->size < sizeof(*answer) || answer->number != 0)
+        r = record->size < sizeof(*answer) ? -EPROTO : answer_error(answer->number);
     kfree(record);
     return r;
 }

@@ -18,6 +18,7 @@
 #include "kernel/process/exec.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/remote.h"
@@ -45,7 +46,7 @@ static int ask(struct message *message, size_t size, struct destination *ret_des
         r = answer->result;
     } else {
         const struct number_message *error = (const struct number_message *)record->data;
-        r = record->size >= sizeof(*error) && error->number < 0 ? (int)error->number : -EPROTO;
+        r = record->size >= sizeof(*error) ? answer_error(error->number) : -EPROTO;
     }
     memory_wipe(record->data, record->size);
     kfree(record);

@@ -134,7 +134,7 @@ static int new_child(struct process *parent, uint64_t flags, int exit_signal, in
         r = answer->result;
         *ret_pidfd = answer->pidfd;
     } else {
-        r = record->size >= sizeof(*error) && error->number < 0 ? (int)error->number : -EPROTO;
+        r = record->size >= sizeof(*error) ? answer_error(error->number) : -EPROTO;
     }
     kfree(record);
     return r;

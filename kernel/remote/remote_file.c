@@ -149,7 +149,7 @@ int remote_file_get(int fd, struct file **ret_file)
     if (record->size < sizeof(struct number_message))
         r = -EPROTO;
     else if (answer->result < 0 || record->size < sizeof(*answer))
-        r = (int)MIN(answer->result, -1L);
+        r = answer_error(answer->result);
     else if ((answer->info.flags & 3) == O_WRONLY)
         r = -EACCES;
     else
