@@ -240,6 +240,7 @@ int remote_exec_away(struct process *process, uint32_t from, struct stream_place
         process->remote = old;
         spawn_kill(member);
     } else if (old) {
+        remote_show_end(process); /* nobody would answer any more */
         remote_free(old);
     }
     remote_member_put(member);
@@ -289,6 +290,7 @@ HANDLER(drop_child)
     struct process *child = size >= sizeof(*m) ? process_find((int)m->number) : NULL;
     if (!child || !child->remote || child->remote->member != member || child->parent != process || child->ended)
         return;
+    remote_show_end(child);
     if (TAILQ_EMPTY(&child->agents) && TAILQ_EMPTY(&child->children) && !child->session_leader)
         process_discard(child);
     else

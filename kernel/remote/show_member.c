@@ -23,7 +23,8 @@ static int send_piece(const struct show_message *question, int result, const voi
                                 .number = question->number,
                                 .result = result,
                                 .size = (uint32_t)size};
-    memcpy(m->text, text, size);
+    if (size > 0)
+        memcpy(m->text, text, size);
     int r = client_send(&m->message, sizeof(*m) + size);
     kfree(m);
     return r;

@@ -7,6 +7,8 @@
 
 #include "hosted_libc.h"
 #include "kernel/arch/hostcall.h"
+#include "kernel/fs/proc_text.h"
+#include "kernel/fs/pseudofs.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
@@ -518,6 +520,16 @@ void pending_signals_init(struct pending_signals *pending)
 {
 }
 
+/* Some text, in more than one piece now and then. */
+int proc_text(int pid, int tid, const char *name, struct seq *seq)
+{
+    if (!process_find(pid) || strlen(name) >= 16)
+        FAIL("what is to be shown");
+    seq->used = (size_t)tid % 0x12000;
+    seq->text = kzalloc(seq->used + 1);
+    return 0;
+}
+
 void signal_reset_actions(struct process *process)
 {
 }
@@ -692,10 +704,18 @@ static void map_file(void)
     member_world_counts.files++;
 }
 
+static void say_show(void)
+{
+    struct show_message m;
+    take(&m, sizeof(m));
+    m.message.pid = the_process.pid + (number(1) % 8 == 0);
+    send(MESSAGE_SHOW, &m, sizeof(m));
+}
+
 static void step(void)
 {
     int pidfd;
-    uint64_t what = number(1) % 8;
+    uint64_t what = number(1) % 9;
     if (what == 0 && processes && number(1) % 8)
         what = 1;                                /* being adopted twice is one's end: not too often */
     switch (processes ? what : MIN(what, 2UL)) { /* threads that ask belong to a process */
@@ -729,6 +749,9 @@ static void step(void)
             member_ops->tid_put(&the_process, tid);
         break;
     }
+    case 7:
+        say_show();
+        break;
     default:
         (void)member_ops->group_orphaned(&the_process);
     }

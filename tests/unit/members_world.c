@@ -8,6 +8,7 @@
 
 #include "abi/link.h"
 #include "kernel/arch/hostcall.h"
+#include "kernel/fs/pseudofs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -20,6 +21,7 @@
 #include "kernel/remote/check.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/remote.h"
+#include "kernel/remote/show.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/stream.h"
 #include "kernel/sched/task.h"
@@ -394,6 +396,17 @@ static void wait_for_children(void *arg)
     }
 }
 
+/* Text of /proc/PID/maps of whoever is there, which its member tells. */
+static void show_some(void *arg)
+{
+    struct process *process = first();
+    struct seq seq = {0};
+    for (size_t n = (size_t)arg % 8; n > 0 && process; n--)
+        process = process_next(process->pid);
+    if (process && process->remote && !process->ended)
+        (void)!remote_show(process, 0, "maps", &seq);
+}
+
 static void step(struct input *in)
 {
     uint32_t op = (uint32_t)number(in, 1), member = 1 + op / 16 % MEMBERS;
@@ -439,6 +452,7 @@ static void step(struct input *in)
         kernel_task(wait_for_children, NULL);
         break;
     case 9:
+        kernel_task(show_some, (void *)(uintptr_t)(op / 16));
         host_refuses = !host_refuses && op / 16 % 4 == 0;
         break;
     case 10:
