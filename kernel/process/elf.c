@@ -116,8 +116,6 @@ int elf_parse(const struct elf_reader *reader, struct elf_image *image)
 {
     Elf64_Ehdr h;
     int r = read_exact(reader, &h, sizeof h, 0);
-    if (r == -EIO)
-        r = -ENOEXEC; /* shorter than a header */
     if (r == 0)
         r = header_check(&h);
     if (r < 0)
@@ -133,8 +131,10 @@ int elf_parse(const struct elf_reader *reader, struct elf_image *image)
         Elf64_Phdr p[PHDRS_PER_READ];
         unsigned count = MIN(h.e_phnum - i, (unsigned)PHDRS_PER_READ);
         if (h.e_phoff > INT64_MAX - 65536)
-            return -EIO;
+            return -ENOEXEC;
         r = read_exact(reader, p, count * sizeof p[0], h.e_phoff + i * sizeof p[0]);
+        if (r == -EIO)
+            r = -ENOEXEC;
         for (unsigned j = 0; r == 0 && j < count; j++)
             r = program_header(reader, image, &p[j]);
         if (r < 0)

@@ -39,8 +39,9 @@ struct elf_reader {
 };
 
 /*
- * 0; -ENOEXEC (not an x86-64 program, or malformed), -EINVAL (segments no mapping could satisfy), -EIO, -ENOMEM, or the
- * reader's error. Segments are in file order, do not wrap, end below 2^47, and file_size <= memory_size.
+ * 0; -ENOEXEC (not an x86-64 program, or malformed), -EINVAL (segments no mapping could satisfy), -EIO (shorter than a
+ * header, or than the interpreter's name), -ENOMEM, or the reader's error. Segments are in file order, do not wrap, end
+ * below 2^47, and file_size <= memory_size.
  */
 must_check int elf_parse(const struct elf_reader *reader, struct elf_image *ret_image);
 

@@ -1,4 +1,5 @@
 /* The first half of exec: find the program, its script interpreters and its loader, and check all of it. */
+#include <linux/elf.h>
 #include <linux/errno.h>
 
 #include "kernel/fs/vfs.h"
@@ -120,7 +121,7 @@ static int load_interp(struct exec *exec)
     if (r < 0)
         return r;
     r = parse(exec->interp_file, &exec->interp);
-    return r == -ENOEXEC || r == -EINVAL || r == -EIO ? -ELIBBAD : r;
+    return r == -ENOEXEC || r == -EINVAL ? -ELIBBAD : r;
 }
 
 /* One level: 0 = exec->file is an ELF program, 1 = a script, whose interpreter's path is now in *path (kmalloc'd). */
@@ -132,6 +133,8 @@ static int open_level(struct exec *exec, char **path)
     char *interp, *arg;
     ssize_t n = vfs_read_kernel(exec->file, head, SCRIPT_HEAD_SIZE, 0);
     int r = n < 0 ? (int)n : script_parse(head, &interp, &arg);
+    if (r == 0 && n < (ssize_t)sizeof(Elf64_Ehdr))
+        r = -ENOEXEC;
     if (r == 1) {
         if (exec->cloexec_fd)
             r = -ENOENT;
