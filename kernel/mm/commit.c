@@ -2,6 +2,7 @@
 #include <asm-generic/errno.h>
 
 #include "kernel/arch/enclu.h"
+#include "kernel/arch/extable.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
@@ -80,6 +81,19 @@ static void accept(uaddr_t page, uint64_t flags)
         host_lied("EACCEPT: the page is not what was asked for");
 }
 
+/* A page that the fault of EACCEPT adds. If the host adds none it has no more: -ENOMEM. */
+static int accept_new(uaddr_t page)
+{
+    struct secinfo secinfo = {.flags = SECINFO_R | SECINFO_W | SECINFO_PENDING | SECINFO_TYPE(PT_REG)};
+    uint64_t error = enclu_eaccept(&secinfo, page);
+
+    if (error == ENCLU_FAULT)
+        return -ENOMEM;
+    if (error != 0)
+        host_lied("EACCEPT: the page is not what was asked for");
+    return 0;
+}
+
 static void extend(uaddr_t page, unsigned rights)
 {
     struct secinfo secinfo = {.flags = rights | SECINFO_TYPE(PT_REG)};
@@ -112,10 +126,10 @@ void heap_commit_init(bool with_edmm)
 void heap_commit(uint64_t addr, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (heap_edmm)
-            accept(addr + i * PAGE_SIZE, SECINFO_R | SECINFO_W | SECINFO_PENDING | SECINFO_TYPE(PT_REG));
-        else
+        if (!heap_edmm)
             clear_page(addr + i * PAGE_SIZE);
+        else if (accept_new(addr + i * PAGE_SIZE) < 0)
+            panic("the host has no enclave memory left");
     }
 }
 
@@ -224,14 +238,26 @@ static int commit_charge(uaddr_t start, size_t count)
     return 0;
 }
 
-static void commit_one(uaddr_t page)
+static int commit_one(uaddr_t page)
 {
+    int r = 0;
+
     ASSERT(!(page_state(page) & PAGE_COMMITTED));
     if (edmm)
-        accept(page, SECINFO_R | SECINFO_W | SECINFO_PENDING | SECINFO_TYPE(PT_REG));
+        r = accept_new(page);
     else
         clear_page(page);
-    page_state_replace(page, PAGE_COMMITTED | PAGE_R | PAGE_W);
+    if (r == 0)
+        page_state_replace(page, PAGE_COMMITTED | PAGE_R | PAGE_W);
+    return r;
+}
+
+/* Of what was charged, [start, page) exists and [page, end) will not. */
+static void commit_undo(uaddr_t start, uaddr_t page, uaddr_t end)
+{
+    mm_self()->committed_pages -= (end - page) / PAGE_SIZE;
+    mm_self()->commits -= (end - page) / PAGE_SIZE;
+    pages_decommit(start, page);
 }
 
 int pages_commit(uaddr_t start, size_t count)
@@ -249,7 +275,11 @@ int pages_commit(uaddr_t start, size_t count)
             revive(page, idle_end);
             page = idle_end;
         } else {
-            commit_one(page);
+            r = commit_one(page);
+            if (r < 0) {
+                commit_undo(start, page, end);
+                return r;
+            }
             page += PAGE_SIZE;
         }
     }
@@ -277,8 +307,15 @@ int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rig
     for (size_t i = 0; i < count; i++) {
         uaddr_t page = start + i * PAGE_SIZE;
 
+        uint64_t error;
+
         ASSERT(!(page_state(page) & PAGE_COMMITTED));
-        if (enclu_eacceptcopy(&secinfo, page, (uint64_t)src + i * PAGE_SIZE) != 0)
+        error = enclu_eacceptcopy(&secinfo, page, (uint64_t)src + i * PAGE_SIZE);
+        if (error == ENCLU_FAULT) {
+            commit_undo(start, page, start + count * PAGE_SIZE);
+            return -ENOMEM;
+        }
+        if (error != 0)
             host_lied("EACCEPTCOPY: the page is not what was asked for");
         page_state_replace(page, (uint8_t)(PAGE_COMMITTED | rights));
     }

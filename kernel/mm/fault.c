@@ -250,8 +250,10 @@ static void out_of_memory(void)
 {
     struct signal_source source = {.signal = SIGKILL, .code = SI_KERNEL};
 
-    printk(LOG_ERROR, "out of memory: %llu pages are committed, which is all the policy allows\n",
-           (unsigned long long)mm_self()->committed_pages);
+    printk(LOG_ERROR, "out of memory: %llu pages are committed%s; process %d is killed\n",
+           (unsigned long long)mm_self()->committed_pages,
+           pages_available() ? ", and the host has no more enclave memory" : ", which is all the policy allows",
+           process_self()->pid);
     signal_force(&source);
 }
 

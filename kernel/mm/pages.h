@@ -40,7 +40,8 @@ size_t pages_count_committed(uaddr_t start, uaddr_t end);
 
 /*
  * Make [start, start + count pages), none of it committed, exist: zeroed, with rights RW. pages_commit_copy: with src's
- * contents and exactly `rights` (R set). -ENOMEM if the limit does not allow it; nothing has happened then.
+ * contents and exactly `rights` (R set). -ENOMEM if the limit does not allow it, or the host has no more; nothing has
+ * happened then.
  */
 must_check int pages_commit(uaddr_t start, size_t count);
 must_check int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rights);
