@@ -107,6 +107,7 @@ void remote_start_wait(const struct process *process)
 static int send_signal(struct process *process, int tid, const struct signal_source *source)
 {
     struct signal_message m = {{MESSAGE_SIGNAL, 0, process->pid, tid}, *source};
+    process->remote->killed |= source->signal == SIGKILL;
     int r = link_send(remote_member_link(process->remote->member), &m, sizeof(m));
     return r == -ENOMEM ? -EAGAIN : 0; /* with a dead link, the process is about to end anyway */
 }
@@ -183,6 +184,15 @@ static int begin(struct process *process, enum adopt_how how, uint32_t from, str
     return r < 0 ? -EAGAIN : 0;
 }
 
+/*
+ * Who has been killed makes no child and goes nowhere any more: else kill(-1, SIGKILL) would never be done with those
+ * that make others all the time.
+ */
+static bool is_killed(const struct process *process)
+{
+    return process->remote ? process->remote->killed : signal_fatal_pending(task_current());
+}
+
 int remote_fork(struct process *parent, int tid, uint32_t parent_member, uint64_t flags, int exit_signal,
                 const struct signal_action actions[64], struct process **ret_child, struct stream_place *ret_stream)
 {
@@ -192,9 +202,13 @@ int remote_fork(struct process *parent, int tid, uint32_t parent_member, uint64_
     if (r == 0 && process_count() >= process_limit())
         r = -EAGAIN;
     if (r == 0)
-        r = spawn_take(&member);
+        r = is_killed(parent) ? -EINTR : spawn_take(&member);
     if (r < 0)
         return r;
+    if (is_killed(parent)) {
+        spawn_give_back(member);
+        return -EINTR;
+    }
     if (parent->actions != actions) /* the child has them too */
         memcpy(parent->actions, actions, sizeof(parent->actions));
     r = process_new_child(parent, tid, flags, exit_signal, 0, &child);
@@ -219,7 +233,8 @@ int remote_fork(struct process *parent, int tid, uint32_t parent_member, uint64_
 static bool is_at(const struct process *process, uint32_t from)
 {
     const struct remote_process *remote = process->remote;
-    return !process->ended && (remote ? remote_member_number(remote->member) == from && !remote->stream : from == 0);
+    return !process->ended && !is_killed(process) &&
+           (remote ? remote_member_number(remote->member) == from && !remote->stream : from == 0);
 }
 
 int remote_exec_away(struct process *process, uint32_t from, struct stream_place *ret_stream)
@@ -489,7 +504,9 @@ static void work_new_child(struct remote_member *member, struct process *process
     const struct fork_message *m = (const struct fork_message *)message;
     struct fork_answer answer = {.message = *message, .result = -EPROTO, .pidfd = -1};
     struct process *child;
-    if (size >= sizeof(*m) && fork_message_ok(m)) {
+    if (is_killed(process)) {
+        answer.result = -EINTR;
+    } else if (size >= sizeof(*m) && fork_message_ok(m)) {
         memcpy(process->actions, m->actions, sizeof(process->actions));
         answer.result = process_new_child(process, message->tid, m->flags, m->exit_signal, 0, &child);
     }

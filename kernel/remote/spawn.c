@@ -141,6 +141,16 @@ int spawn_take(struct remote_member **ret_member)
     return 0;
 }
 
+void spawn_give_back(struct remote_member *member)
+{
+    struct enclave *e = enclave_of(member);
+    if (e && e->state == TAKEN) {
+        e->state = WARM;
+        wake_up(&change, 0);
+    }
+    remote_member_put(member);
+}
+
 void spawn_ready(struct remote_member *member)
 {
     struct enclave *e = enclave_of(member);
