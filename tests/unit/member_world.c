@@ -467,11 +467,12 @@ void process_struct_init(struct process *process)
 void process_table_add(struct process *process, int pid)
 {
     const struct credentials *c = &process->credentials;
-    volatile uint32_t read = 0;
+    uint32_t ids = 0;
     for (size_t i = 0; i < c->group_count; i++)
-        read += c->groups[i];
+        ids |= c->groups[i];
     if (strlen(process->comm) >= sizeof(process->comm) || strlen(container_hostname) >= sizeof(container_hostname) ||
-        process->nice < -20 || process->nice > 19 || process->exit_signal < 0 || process->exit_signal > SIGNAL_MAX)
+        process->nice < -20 || process->nice > 19 || process->exit_signal < 0 || process->exit_signal > SIGNAL_MAX ||
+        (ids && !c->group_count))
         FAIL("what it is to be");
     process->pid = pid;
     processes++;

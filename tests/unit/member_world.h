@@ -1,7 +1,7 @@
 /*
- * A member's kernel when the init enclave says anything: messages, answers and streams are bytes of the input. The code that
- * takes them is the real one (kernel/remote/member.c, adopt.c, exec_client.c, remote_file.c, stream-fed); memory, exec
- * and the process table only look at what they are given, as far as the real ones would.
+ * A member's kernel when the init enclave says anything: messages, answers and streams are bytes of the input. The code
+ * that takes them is the real one (kernel/remote/member.c, adopt.c, exec_client.c, remote_file.c, stream-fed); memory,
+ * exec and the process table only look at what they are given, as far as the real ones would.
  */
 #ifndef COFRE_TESTS_MEMBER_WORLD_H
 #define COFRE_TESTS_MEMBER_WORLD_H

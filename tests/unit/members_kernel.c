@@ -14,7 +14,6 @@
 #include "kernel/fs/fs_context.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/fs/pseudofs.h"
-#include "kernel/fs/pseudofs.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/fs/tty.h"
 #include "kernel/fs/vfs.h"
