@@ -90,7 +90,8 @@ requests() { python3 -c 'import sys, urllib.request; print(urllib.request.urlope
     local start=$SECONDS
     refused hang "no whole answer within the time"
     refused drip "no whole answer within the time"
-    [ $((SECONDS - start)) -lt 8 ]
+    refused drip-headers "no whole answer within the time"
+    [ $((SECONDS - start)) -lt 12 ]
     run "$COFRE" collateral fetch --fmspc 00a06d080000 --url https://127.0.0.1:1 --no-cache --timeout 3
     [ "$status" -eq 125 ]
     [[ $output =~ "onnect" ]]
@@ -117,6 +118,11 @@ requests() { python3 -c 'import sys, urllib.request; print(urllib.request.urlope
     refused truncated "outstanding read data|transfer closed"
     refused cut "TCB info: it is not JSON"
     refused huge "the answer is too long"
+    (
+        ulimit -v 262144 # KiB: and in bounded memory
+        refused endless "the answer is too long"
+        refused gzip-bomb "TCB info: it is not JSON"
+    )
     refused wrong-type "the wrong type: text/csv instead of application/json"
     refused no-type "no Content-Type"
     refused no-content "TCB info: it is not JSON"

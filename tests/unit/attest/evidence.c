@@ -292,6 +292,24 @@ struct blob evidence_crl(const char *name, enum evidence_key key, const char *ce
     return blob;
 }
 
+struct blob evidence_changed_crl(const char *name, enum evidence_key key, void (*fn)(X509_CRL *crl))
+{
+    char file[64];
+    snprintf(file, sizeof(file), "%s.crl", name);
+    struct blob old = evidence_file(file), blob = {0};
+    const uint8_t *data = old.data;
+    X509_CRL *crl = d2i_X509_CRL(NULL, &data, (long)old.size);
+    must(crl != NULL, file);
+    fn(crl);
+    must(X509_CRL_sign(crl, keys[key], EVP_sha256()) > 0, file);
+    int size = i2d_X509_CRL(crl, &blob.data);
+    must(size > 0, file);
+    blob.size = (size_t)size;
+    X509_CRL_free(crl);
+    free(old.data);
+    return blob;
+}
+
 struct blob evidence_certificate(const char *file, enum evidence_key key, void (*fn)(X509 *certificate))
 {
     X509 *certificate = load_certificate(file);

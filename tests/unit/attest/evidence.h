@@ -53,6 +53,9 @@ struct blob evidence_sign(const char *member, const char *object);
 /* A revocation list of the issuer ("root", "processor") with one certificate on it; NULL: one that there is not. */
 struct blob evidence_crl(const char *name, enum evidence_key key, const char *certificate);
 
+/* A revocation list of the issuer changed by fn, signed again. */
+struct blob evidence_changed_crl(const char *name, enum evidence_key key, void (*fn)(X509_CRL *crl));
+
 /* A certificate of the PKI (its file's first one), changed by fn, signed again by the key; PEM. */
 struct blob evidence_certificate(const char *file, enum evidence_key key, void (*fn)(X509 *certificate));
 

@@ -347,6 +347,111 @@ static void test_revocation(void **state)
     OPENSSL_free(forged.data);
 }
 
+/* Verifies with one document in the place of its own; 0 TCB info, 1 its signer's chain, 2 QE identity. */
+static void verify_document(int place, struct blob document)
+{
+    struct blob blobs[8];
+    struct attest_documents documents = evidence_documents(0, blobs);
+    ((struct attest_bytes *)&documents)[place] = bytes(document);
+    verify_with(evidence_quote(&(struct quote_order){0}), &documents);
+    evidence_free(blobs);
+    free(document.data);
+}
+
+static void end_list(X509_CRL *crl)
+{
+    ASN1_TIME *time = X509_gmtime_adj(NULL, -60);
+    X509_CRL_set1_nextUpdate(crl, time);
+    ASN1_TIME_free(time);
+}
+
+static void begin_list_later(X509_CRL *crl)
+{
+    ASN1_TIME *time = X509_gmtime_adj(NULL, 3600);
+    X509_CRL_set1_lastUpdate(crl, time);
+    ASN1_TIME_free(time);
+}
+
+static void make_delta(X509_CRL *crl)
+{
+    ASN1_INTEGER *base = ASN1_INTEGER_new();
+    ASN1_INTEGER_set(base, 1);
+    assert_true(X509_CRL_add1_ext_i2d(crl, NID_delta_crl, base, 1, 0));
+    ASN1_INTEGER_free(base);
+}
+
+static void make_version_1(X509_CRL *crl)
+{
+    while (X509_CRL_get_ext_count(crl))
+        X509_EXTENSION_free(X509_CRL_delete_ext(crl, 0));
+    X509_CRL_set_version(crl, 0);
+}
+
+static void test_lists(void **state)
+{
+    static const struct {
+        void (*fn)(X509_CRL *crl);
+        enum attest_outcome outcome;
+        const char *word;
+    } cases[] = {{end_list, ATTEST_OUTCOME_EXPIRED, "CRL is valid until"},
+                 {begin_list_later, ATTEST_OUTCOME_EXPIRED, "CRL is valid from"},
+                 {make_delta, ATTEST_OUTCOME_REJECTED, "critical extension"},
+                 {make_version_1, ATTEST_OUTCOME_REJECTED, "version 2"}};
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        bool root = i % 2;
+        struct blob blobs[8],
+            crl = evidence_changed_crl(root ? "root" : "processor", root ? KEY_ROOT : KEY_PROCESSOR, cases[i / 2].fn);
+        struct attest_documents documents = evidence_documents(0, blobs);
+        *(root ? &documents.root_crl : &documents.pck_crl) = bytes(crl);
+        verify_with(evidence_quote(&(struct quote_order){0}), &documents);
+        expect(cases[i / 2].outcome, cases[i / 2].outcome == ATTEST_OUTCOME_EXPIRED ? ATTEST_CHECK_VALIDITY
+                                     : root                                         ? ATTEST_CHECK_ROOT_CRL
+                                                                                    : ATTEST_CHECK_PCK_CRL);
+        if (!strstr(result.reason, cases[i / 2].word) || !strstr(result.reason, root ? "root" : "PCK"))
+            fail_msg("%s", result.reason);
+        evidence_free(blobs);
+        OPENSSL_free(crl.data);
+    }
+}
+
+/* A document's time is over, or its signer's; and signers' chains out of order or with more in them. */
+static void test_old_documents(void **state)
+{
+    static const char until[] = "\"nextUpdate\":\"2001-01-01T00:00:00Z\",\"x\":\"";
+    verify_document(0, evidence_resign("tcb_v4_sgx.json", "\"nextUpdate\":\"", until));
+    expect(ATTEST_OUTCOME_EXPIRED, ATTEST_CHECK_VALIDITY);
+    assert_non_null(strstr(result.reason, "TCB info is valid until 2001"));
+    assert_int_equal(result.tcb_status, ATTEST_TCB_UP_TO_DATE);
+    verify_document(2, evidence_resign("qe_sgx.json", "\"nextUpdate\":\"", until));
+    expect(ATTEST_OUTCOME_EXPIRED, ATTEST_CHECK_VALIDITY);
+    assert_non_null(strstr(result.reason, "QE identity is valid until 2001"));
+
+    struct blob signer = evidence_certificate("signing_chain.pem", KEY_ROOT, make_old),
+                root = evidence_file("root.pem");
+    struct blob good = evidence_file("signing_chain.pem");
+    const struct {
+        const struct blob *parts[3];
+        enum attest_outcome outcome;
+        const char *word;
+    } chains[] = {{{&signer, &root}, ATTEST_OUTCOME_EXPIRED, "TCB info signing certificate is valid until"},
+                  {{&root, &signer}, ATTEST_OUTCOME_REJECTED, "expected in this place"},
+                  {{&good, &root}, ATTEST_OUTCOME_REJECTED, "3 certificates, not 2"},
+                  {{&signer}, ATTEST_OUTCOME_REJECTED, "1 certificates, not 2"}};
+    for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
+        char text[16384] = "";
+        for (int part = 0; part < 3 && chains[i].parts[part]; part++)
+            strncat(text, (char *)chains[i].parts[part]->data, chains[i].parts[part]->size);
+        verify_document(1, (struct blob){(uint8_t *)strdup(text), strlen(text)});
+        expect(chains[i].outcome,
+               chains[i].outcome == ATTEST_OUTCOME_EXPIRED ? ATTEST_CHECK_VALIDITY : ATTEST_CHECK_TCB_INFO);
+        if (!strstr(result.reason, chains[i].word))
+            fail_msg("%s", result.reason);
+    }
+    free(signer.data);
+    free(root.data);
+    free(good.data);
+}
+
 static void test_other_ca(void **state)
 {
     struct blob blobs[8], crl = evidence_file("platform.crl"), chain = evidence_file("platform_chain.pem");
@@ -373,17 +478,6 @@ static void test_missing_documents(void **state)
         expect(ATTEST_OUTCOME_INCOMPLETE, checks[i]);
         evidence_free(blobs);
     }
-}
-
-/* Verifies with one document in the place of its own; 0 TCB info, 2 QE identity. */
-static void verify_document(int place, struct blob document)
-{
-    struct blob blobs[8];
-    struct attest_documents documents = evidence_documents(0, blobs);
-    ((struct attest_bytes *)&documents)[place] = bytes(document);
-    verify_with(evidence_quote(&(struct quote_order){0}), &documents);
-    evidence_free(blobs);
-    free(document.data);
 }
 
 static void test_documents_of_others(void **state)
@@ -707,6 +801,8 @@ int main(void)
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_other_certificate_of_root),
         cmocka_unit_test(test_revocation),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_old_documents),
         cmocka_unit_test(test_other_ca),
         cmocka_unit_test(test_missing_documents),
         cmocka_unit_test(test_documents_of_others),
