@@ -23,8 +23,8 @@
 #define LEVELS_MAX 8 /* 2^56 blocks: beyond any image */
 #define CACHE_BUCKETS 1024
 #define MESSAGES_MAX 16
-/* Blocks read at once at a miss: the next one costs hardly more; in order, what one bracket of vector state is good
- * for. */
+/* Blocks read at once at a miss: the next one costs hardly more; twice as many each time that goes on in order, up to
+ * what one bracket of vector state is good for. */
 #define GROUP_RANDOM 2
 #define GROUP_IN_ORDER SHA256_LANES
 #define CHUNK_PAGES 16
@@ -56,6 +56,7 @@ struct verity {
     struct cache_entry *entries;
     size_t entry_count;     /* in use so far */
     uint64_t next_in_order; /* the block behind the last group */
+    size_t next_group;      /* blocks to read there */
     size_t hand;
     LIST_HEAD(cache_bucket, cache_entry) buckets[CACHE_BUCKETS];
 };
@@ -94,6 +95,7 @@ int verity_open(const struct verity_params *params, struct verity **ret_verity)
     if (!v)
         return -ENOMEM;
     v->params = *params;
+    v->next_group = GROUP_RANDOM;
     v->block_count = params->data_size / ROOT_BLOCK_SIZE;
     v->params.cache_blocks = MAX(MIN((uint64_t)params->cache_blocks, v->block_count), 1UL);
     int error = plan_levels(v);
@@ -247,7 +249,9 @@ struct group {
 /* Entries for blocks from first on, as many as are worth it and not there yet. 0 if there is at least the first. */
 static int group_plan(struct verity *v, uint64_t first, struct group *g)
 {
-    size_t wanted = first == v->next_in_order ? GROUP_IN_ORDER : GROUP_RANDOM;
+    bool in_order = first == v->next_in_order;
+    size_t wanted = in_order ? v->next_group : GROUP_RANDOM;
+    v->next_group = in_order ? MIN(2 * wanted, (size_t)GROUP_IN_ORDER) : GROUP_RANDOM;
     wanted = MIN((uint64_t)wanted, v->block_count - first);
     for (g->count = 0; g->count < wanted; g->count++) {
         uint64_t block = first + g->count;
