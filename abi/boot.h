@@ -60,9 +60,10 @@ struct boot_params {
     uint64_t clock_realtime_ns;
     uint64_t random_seed[4]; /* mixed in besides RDRAND, never trusted alone */
     uint16_t tty_rows, tty_cols;
-    uint32_t member;        /* which member this is; 0 = the init process */
-    struct boot_blob links; /* abi/link.h; page aligned; empty = this host cannot start members */
-    uint8_t quote_data[64]; /* BOOT_QUOTE */
+    uint32_t member;          /* which member this is; 0 = the init process */
+    struct boot_blob links;   /* abi/link.h; page aligned; empty = this host cannot start members */
+    uint8_t quote_data[64];   /* BOOT_QUOTE */
+    struct boot_blob volumes; /* array of struct boot_volume (abi/volume.h); empty in members */
 };
 
 /*

@@ -37,7 +37,12 @@
              "0 or error; who is there is proved by the link's handshake, never by the answer")                        \
     HOSTCALL(10, QUOTE,                                                                                                \
              "op arg0 (enum quote_op): what the platform's quoting enclave says, asked for now, read later",           \
-             "size in range and the same in each piece; the quote is well-formed and of the report that was sent")
+             "size in range and the same in each piece; the quote is well-formed and of the report that was sent")     \
+    HOSTCALL(                                                                                                          \
+        11, VOLUME,                                                                                                    \
+        "op arg0 (enum volume_op, and VOLUME_OP_LATER) on volume arg1 (VOLUME_FILE): arg3 blocks from block arg2 on "  \
+        "between its file and its buffer (abi/volume.h); init only",                                                   \
+        "0 or error; what was read is authenticated by the volume's own keys, what was written by reading it")
 
 enum hostcall {
 #define HOSTCALL_ENUM(number, name, what, check) HOSTCALL_##name = (number),

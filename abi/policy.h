@@ -56,6 +56,36 @@ struct policy_mount { /* tmpfs mounts, in the order to mount */
     uint64_t size_max; /* bytes; 0 = bounded only by memory */
 };
 
+/* Where a volume's wrapping key comes from. */
+enum policy_volume_key {
+    POLICY_VOLUME_MRENCLAVE = 0, /* sealed to this very kernel, policy and root image */
+    POLICY_VOLUME_MRSIGNER = 1,  /* sealed to the signer and product, this version or a newer one */
+    POLICY_VOLUME_FILE = 2,      /* from a file on the host, which so has it: for development */
+};
+
+/* How far back a volume may be put unnoticed: docs/volumes.md. */
+enum policy_volume_freshness {
+    POLICY_FRESH_NONE = 0,
+    POLICY_FRESH_LOCAL = 1, /* a sealed file beside the volume */
+};
+
+enum policy_volume_flags {
+    POLICY_VOLUME_CREATE = 1 << 0,    /* made in an empty file */
+    POLICY_VOLUME_OPTIONAL = 1 << 1,  /* the container also runs without it */
+    POLICY_VOLUME_READ_ONLY = 1 << 2, /* never written */
+};
+
+struct policy_volume {    /* in the order to mount */
+    uint32_t name_offset; /* part of the sealed key: a volume of another name does not open */
+    uint32_t path_offset;
+    uint32_t key;       /* enum policy_volume_key */
+    uint32_t freshness; /* enum policy_volume_freshness */
+    uint32_t flags;     /* enum policy_volume_flags */
+    uint32_t reserved;
+    uint64_t size;       /* bytes of a new one; 0 unless POLICY_VOLUME_CREATE */
+    uint64_t cache_size; /* bytes of its blocks kept in memory; 0: by the kernel heap */
+};
+
 struct policy_port {
     uint16_t port;     /* host order */
     uint16_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
@@ -96,7 +126,8 @@ struct policy {
                                                       first bytes */
     uint32_t boot_interface;                       /* BOOT_INTERFACE (abi/boot.h) of the kernel beside this policy */
     uint32_t process_max;                          /* in the container at once */
-    uint8_t reserved[96];
+    struct policy_list volumes;                    /* array of struct policy_volume */
+    uint8_t reserved[88];
 };
 
 #endif

@@ -10,6 +10,7 @@ static const char usage[] =
     "Runs a confidential image in an enclave on this machine. What the host may choose is up to the measured "
     "policy.\n\n"
     "  -p, --publish [IP:]HOSTPORT:PORT[/udp]  where PORT of the container is reached on this machine\n"
+    "  -v, --volume NAME:PATH[:ro][,key=FILE]  the volume NAME is what the policy wants at PATH (policy: volumes)\n"
     "  -e, --env NAME[=VALUE]    set an environment variable (policy: env.allow)\n"
     "      --env-file FILE       the same, from lines of a file\n"
     "  -w, --workdir DIR         working directory (policy: command.workdir_from_host)\n"
@@ -30,9 +31,9 @@ static const char usage[] =
 /* Options of cofre-runtime that take their value from the next argument. */
 static int takes_value(const char *option)
 {
-    static const char *const options[] = {"-p",         "--publish", "-e",    "--env",      "--env-file",
-                                          "-w",         "--workdir", "-u",    "--user",     "--vcpus",
-                                          "--hostname", "--name",    "--log", "--image-key"};
+    static const char *const options[] = {"-p",        "--publish",   "-e",     "--env",   "--env-file", "-w",
+                                          "--workdir", "-u",          "--user", "--vcpus", "--hostname", "--name",
+                                          "--log",     "--image-key", "-v",     "--volume"};
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         if (strcmp(option, options[i]) == 0)
             return 1;

@@ -5,6 +5,7 @@
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
+#include "host/volumes.h"
 
 #include <cpuid.h>
 #include <errno.h>
@@ -243,6 +244,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .workdir = blob_string(o->workdir),
         .user = blob_string(o->user),
         .image_key = blob(runtime->image_key, runtime->image_key_size),
+        .volumes = runtime->member ? blob(NULL, 0) : volumes_blob(),
         .cpuid = runtime->cpuid,
         .stats = o->stats ? blob(runtime->stats, sizeof(*runtime->stats)) : blob(NULL, 0),
         .tsc_hz = now.tsc_hz,

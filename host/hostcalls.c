@@ -6,6 +6,7 @@
 #include "host/quote/service.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
+#include "host/volumes.h"
 
 #include <errno.h>
 #include <string.h>
@@ -175,6 +176,11 @@ static int64_t call_quote(struct vcpu *vcpu, const uint64_t args[6])
     return quote_service_call(args[0], args[1], vcpu->shared->data);
 }
 
+static int64_t call_volume(struct vcpu *vcpu, const uint64_t args[6])
+{
+    return volumes_call(vcpu->runtime, args);
+}
+
 static int64_t call_exit(struct vcpu *vcpu, const uint64_t args[6])
 {
     runtime_end(vcpu, (int)(args[0] < 512 ? args[0] : EXIT_RUNTIME_FAILED));
@@ -184,7 +190,7 @@ static const hostcall_fn hostcall_table[HOSTCALL_COUNT] = {
     [HOSTCALL_PARK] = call_park,   [HOSTCALL_KICK] = call_kick,   [HOSTCALL_SOCKET] = call_socket,
     [HOSTCALL_EDMM] = call_edmm,   [HOSTCALL_CLOCK] = call_clock, [HOSTCALL_CONSOLE] = call_console,
     [HOSTCALL_LOG] = call_log,     [HOSTCALL_EXIT] = call_exit,   [HOSTCALL_TRACE] = call_log,
-    [HOSTCALL_SPAWN] = call_spawn, [HOSTCALL_QUOTE] = call_quote,
+    [HOSTCALL_SPAWN] = call_spawn, [HOSTCALL_QUOTE] = call_quote, [HOSTCALL_VOLUME] = call_volume,
 };
 
 enum sgx_vcpu_action hostcall_dispatch(void *context, uint64_t reason, uint64_t rsi)

@@ -8,6 +8,7 @@
 #include "host/quote/service.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
+#include "host/volumes.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -110,6 +111,8 @@ static int prepare(struct runtime *runtime, char **ret_error)
     ret = pump_new(&config, &runtime->pump, ret_error);
     if (ret == 0)
         ret = members_new(runtime, ret_error);
+    if (ret == 0)
+        ret = volumes_open(runtime, ret_error);
     return ret < 0 ? ret : prepare_enclave(runtime, ret_error);
 }
 

@@ -2,6 +2,7 @@
 #include "host/options.h"
 
 #include "host/error.h"
+#include "host/volume_path.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -143,6 +144,54 @@ static int opt_publish(struct run_options *o, const char *value, char **ret_erro
     ret = port_mapping_parse(&o->ports[o->port_count], value, ret_error);
     if (ret == 0)
         o->port_count++;
+    return ret;
+}
+
+static int volume_flags_parse(struct volume_option *option, char *flags)
+{
+    for (char *flag = strtok(flags, ","); flag; flag = strtok(NULL, ",")) {
+        if (strcmp(flag, "ro") == 0)
+            option->read_only = true;
+        else if (strncmp(flag, "key=", 4) == 0 && flag[4])
+            option->key_path = flag + 4;
+        else if (strcmp(flag, "rw") != 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+int volume_option_parse(struct volume_option *option, const char *text, char **ret_error)
+{
+    char *copy = strdup(text), *path = copy ? strchr(copy, ':') : NULL, *flags = path ? strchr(path + 1, ':') : NULL;
+
+    *option = (struct volume_option){.name = copy}; /* kept until the process ends */
+    if (!copy)
+        return fail(ret_error, ENOMEM, "out of memory");
+    if (!path || path[1] != '/')
+        return fail(ret_error, EINVAL, "the volume \"%s\" is not understood (use NAME:PATH[:ro][,key=FILE])", text);
+    *path = '\0';
+    option->path = path + 1;
+    if (flags)
+        *flags++ = '\0';
+    if (strchr(copy, '/'))
+        return fail(ret_error, EINVAL, "%s is a folder of this machine: only named volumes can be given", copy);
+    if (!volume_name_valid(copy) || strlen(option->path) > 255)
+        return fail(ret_error, EINVAL, "\"%s\" is no name for a volume (letters, digits, _ . -)", copy);
+    if (flags && volume_flags_parse(option, flags) < 0)
+        return fail(ret_error, EINVAL, "the volume \"%s\" has an unknown option (ro, rw and key=FILE are known)", text);
+    return 0;
+}
+
+static int opt_volume(struct run_options *o, const char *value, char **ret_error)
+{
+    if (o->volume_count == VOLUME_OPTIONS_MAX)
+        return fail(ret_error, E2BIG, "more than %d volumes", VOLUME_OPTIONS_MAX);
+    int ret = volume_option_parse(&o->volumes[o->volume_count], value, ret_error);
+    for (unsigned i = 0; ret == 0 && i < o->volume_count; i++)
+        if (strcmp(o->volumes[i].path, o->volumes[o->volume_count].path) == 0)
+            return fail(ret_error, EINVAL, "two volumes are given for %s", o->volumes[i].path);
+    if (ret == 0)
+        o->volume_count++;
     return ret;
 }
 
@@ -298,6 +347,7 @@ static const struct option option_table[] = {
     {'w', "workdir", "DIR", "working directory, if the policy allows", opt_workdir},
     {'u', "user", "USER[:GROUP]", "user, if the policy allows", opt_user},
     {'p', "publish", "[IP:]HOSTPORT:PORT[/udp]", "bind HOSTPORT where the application binds PORT", opt_publish},
+    {'v', "volume", "NAME:PATH[:ro][,key=FILE]", "the volume NAME is what the policy wants at PATH", opt_volume},
     {0, "hostname", "NAME", "host name, if the policy allows", opt_hostname},
     {0, "image-key", "FILE", "key of an encrypted image, if the policy takes it from a file", opt_image_key},
     {'i', "interactive", NULL, "connect standard input", opt_interactive},

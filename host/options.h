@@ -18,6 +18,15 @@ struct port_mapping {
 
 #define PORT_MAPPINGS_MAX 64
 
+/* -v NAME:PATH[:OPTION,...]: the volume NAME of this machine is what the policy calls for at PATH. */
+struct volume_option {
+    char *name, *path;
+    const char *key_path; /* NULL: none given */
+    bool read_only;
+};
+
+#define VOLUME_OPTIONS_MAX 16
+
 /* NUL-terminated strings back to back, as the boot parameters want them. */
 struct strings {
     char *bytes;
@@ -36,6 +45,8 @@ struct run_options {
     const char *workdir, *user, *hostname, *name;
     struct port_mapping ports[PORT_MAPPINGS_MAX];
     unsigned port_count;
+    struct volume_option volumes[VOLUME_OPTIONS_MAX];
+    unsigned volume_count;
     bool interactive, tty;
     bool stats, trace, debug_log;
     const char *image_key_path; /* NULL: none given */
@@ -55,6 +66,9 @@ void options_usage(FILE *file, const char *program);
 
 /* "[IP:]HOSTPORT:PORT[/tcp|/udp]"; an IPv6 address stands in brackets. */
 int port_mapping_parse(struct port_mapping *mapping, const char *text, char **ret_error);
+
+/* "NAME:PATH[:ro][,key=FILE]"; a NAME with a slash would be a folder of the host, which is refused. */
+int volume_option_parse(struct volume_option *option, const char *text, char **ret_error);
 
 int strings_add(struct strings *strings, const char *text);
 

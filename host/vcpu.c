@@ -51,16 +51,18 @@ static void *vcpu_main(void *arg)
 
 int vcpus_start(struct runtime *runtime, char **ret_error)
 {
-    for (unsigned i = 0; i < runtime->vcpu_count; i++) {
+    for (unsigned i = 0; i < runtime->vcpu_count; i++) { /* all, before one can be told to kick another */
         struct vcpu *vcpu = &runtime->vcpus[i];
-        int ret;
 
         vcpu->runtime = runtime;
         vcpu->index = i;
         vcpu->shared = &runtime->shared[i];
         vcpu->kicked = (atomic_uint *)&member_self(runtime)->kicked[i];
         vcpu->parked = (atomic_uint *)&member_self(runtime)->parked[i];
-        ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
+    }
+    for (unsigned i = 0; i < runtime->vcpu_count; i++) {
+        struct vcpu *vcpu = &runtime->vcpus[i];
+        int ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
         if (ret != 0)
             return fail(ret_error, ret, "starting vCPU %u failed: %s", i, strerror(ret));
     }

@@ -57,6 +57,8 @@ void policy_source_free(struct policy_source *source)
     for (size_t i = 0; i < source->tmpfs_count; i++)
         free(source->tmpfs[i].path);
     free(source->tmpfs);
+    policy_source_clear_volumes(source);
+    free(source->volumes);
     free(source->ports);
     *source = (struct policy_source){0};
 }
@@ -108,4 +110,23 @@ int policy_source_add_tmpfs(struct policy_source *source, const char *path, uint
         return -1;
     mounts[source->tmpfs_count++] = (struct policy_source_mount){.path = copy, .size_max = size_max, .mode = mode};
     return 0;
+}
+
+int policy_source_add_volume(struct policy_source *source, const struct policy_source_volume *volume)
+{
+    struct policy_source_volume *volumes = reallocarray(source->volumes, source->volume_count + 1, sizeof(*volumes));
+    if (!volumes)
+        return -1;
+    source->volumes = volumes;
+    volumes[source->volume_count++] = *volume;
+    return 0;
+}
+
+void policy_source_clear_volumes(struct policy_source *source)
+{
+    for (size_t i = 0; i < source->volume_count; i++) {
+        free(source->volumes[i].name);
+        free(source->volumes[i].path);
+    }
+    source->volume_count = 0;
 }

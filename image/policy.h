@@ -26,6 +26,12 @@ struct policy_source_mount {
     uint32_t mode;
 };
 
+struct policy_source_volume {
+    char *name, *path;
+    uint32_t key, freshness, flags; /* enum policy_volume_* */
+    uint64_t size, cache_size;
+};
+
 struct policy_source {
     uint64_t memory_size, kernel_heap_size, elrange_size;
     uint32_t vcpu_max, process_max, stack_size, umask, xfrm_low, stop_signal;
@@ -37,6 +43,8 @@ struct policy_source {
     char *hostname; /* NULL = "cofre" */
     struct policy_source_mount *tmpfs;
     size_t tmpfs_count;
+    struct policy_source_volume *volumes;
+    size_t volume_count;
     struct policy_port *ports;
     size_t port_count;
     uint16_t isvprodid, isvsvn;
@@ -59,6 +67,10 @@ int policy_source_add_port(struct policy_source *source, const char *text, char 
 /* "NAME=VALUE": replaces an earlier NAME. */
 int policy_source_set_env(struct policy_source *source, const char *assignment);
 int policy_source_add_tmpfs(struct policy_source *source, const char *path, uint64_t size_max, uint32_t mode);
+
+/* Takes over the strings of *volume on success. -1 when out of memory. */
+int policy_source_add_volume(struct policy_source *source, const struct policy_source_volume *volume);
+void policy_source_clear_volumes(struct policy_source *source);
 
 /* Overrides from a YAML file; an unknown key, a wrong type or a bad value is an error naming file, line and key. */
 int policy_source_load(struct policy_source *source, const char *path, char **ret_error);

@@ -5,6 +5,7 @@
 
 #include "abi/boot.h"
 #include "abi/layout.h"
+#include "abi/volume.h"
 #include "image/digest.h"
 #include "image/error.h"
 #include "image/policy.h"
@@ -69,6 +70,31 @@ static struct policy_list append_tmpfs(struct writer *w, const struct policy_sou
     if (ret.count)
         ret.offset = append(w, mounts, source->tmpfs_count * sizeof(*mounts), 8);
     free(mounts);
+    return ret;
+}
+
+static struct policy_list append_volumes(struct writer *w, const struct policy_source *source)
+{
+    struct policy_list ret = {.count = (uint32_t)source->volume_count};
+    if (!ret.count)
+        return ret;
+    struct policy_volume *volumes = calloc(source->volume_count, sizeof(*volumes));
+    if (!volumes) {
+        w->failed = 1;
+        return ret;
+    }
+    for (size_t i = 0; i < source->volume_count; i++) {
+        const struct policy_source_volume *v = &source->volumes[i];
+        volumes[i] = (struct policy_volume){.name_offset = append_string(w, v->name),
+                                            .path_offset = append_string(w, v->path),
+                                            .key = v->key,
+                                            .freshness = v->freshness,
+                                            .flags = v->flags,
+                                            .size = v->size,
+                                            .cache_size = v->cache_size};
+    }
+    ret.offset = append(w, volumes, source->volume_count * sizeof(*volumes), 8);
+    free(volumes);
     return ret;
 }
 
@@ -178,6 +204,7 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
         p.user_name_offset = append_string(&w, source->user);
     p.tmpfs = append_tmpfs(&w, source);
     p.ports = append_ports(&w, source);
+    p.volumes = append_volumes(&w, source);
     append(&w, "", 0, 8);
     if (w.failed) {
         free(w.bytes);
@@ -218,6 +245,18 @@ static int check_array(const struct policy *p, struct policy_list list, size_t i
                                list.count <= (p->size - list.offset) / item_size);
 }
 
+static int check_volumes(const struct policy *p)
+{
+    const struct policy_volume *v = (const struct policy_volume *)((const char *)p + p->volumes.offset);
+    if (p->volumes.count > VOLUME_MAX || !check_array(p, p->volumes, sizeof(*v)))
+        return 0;
+    for (uint32_t i = 0; i < p->volumes.count; i++)
+        if (!check_string(p, v[i].name_offset) || !check_string(p, v[i].path_offset) || v[i].key > POLICY_VOLUME_FILE ||
+            v[i].freshness > POLICY_FRESH_LOCAL)
+            return 0;
+    return 1;
+}
+
 int policy_check(const void *blob, size_t size, char **ret_error)
 {
     const struct policy *p = blob;
@@ -237,6 +276,9 @@ int policy_check(const void *blob, size_t size, char **ret_error)
     for (uint32_t i = 0; i < p->tmpfs.count; i++)
         if (!check_string(p, mounts[i].path_offset))
             return error_set(ret_error, "a mount's path lies outside the policy");
+    if (!check_volumes(p))
+        return error_set(ret_error,
+                         "a volume lies outside the policy, or is of a kind that is not known to this cofre");
     if (!check_encryption(p))
         return error_set(ret_error, "the root image is encrypted in a way that is not known to this cofre");
     return 0;
@@ -343,10 +385,27 @@ static json_t *json_root(const struct policy *p)
     return json;
 }
 
+static json_t *json_volumes(const struct policy *p)
+{
+    static const char *const keys[] = {"mrenclave", "mrsigner", "file"}, *const modes[] = {"none", "local"};
+    json_t *array = json_array();
+    const struct policy_volume *v = (const struct policy_volume *)((const char *)p + p->volumes.offset);
+    for (uint32_t i = 0; i < p->volumes.count; i++)
+        json_array_append_new(array, json_pack("{s:o,s:o,s:s,s:s,s:b,s:b,s:b,s:I,s:I}", "name",
+                                               json_text(policy_blob_string(p, v[i].name_offset)), "path",
+                                               json_text(policy_blob_string(p, v[i].path_offset)), "key",
+                                               keys[v[i].key], "freshness", modes[v[i].freshness], "create",
+                                               (v[i].flags & POLICY_VOLUME_CREATE) != 0, "optional",
+                                               (v[i].flags & POLICY_VOLUME_OPTIONAL) != 0, "read_only",
+                                               (v[i].flags & POLICY_VOLUME_READ_ONLY) != 0, "size",
+                                               (json_int_t)v[i].size, "cache", (json_int_t)v[i].cache_size));
+    return array;
+}
+
 json_t *policy_to_json(const struct policy *p)
 {
     const char *hostname = policy_blob_string(p, p->hostname_offset);
-    return json_pack(
+    json_t *json = json_pack(
         "{s:i,s:I,s:I,s:I,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:{s:o,s:o,s:o},s:{s:o,s:o},s:o,s:o,s:{s:b,s:b},s:o}",
         "version", (int)p->version, "memory", (json_int_t)p->memory_size, "kernel_heap",
         (json_int_t)p->kernel_heap_size, "enclave_size", (json_int_t)p->elrange_size, "vcpus", (int)p->vcpu_max,
@@ -358,4 +417,7 @@ json_t *policy_to_json(const struct policy *p)
         json_flag(p, POLICY_CONNECT_ANY), "root", json_root(p), "tmpfs", json_tmpfs(p), "cpu", "avx512",
         (int)((p->xfrm_low & 0xe0) == 0xe0), "pkru", (int)((p->xfrm_low & 0x200) != 0), "root_image",
         json_root_image(p));
+    if (json)
+        json_object_set_new(json, "volumes", json_volumes(p));
+    return json;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "abi/volume.h"
 #include "image/error.h"
 #include "image/policy.h"
 
@@ -318,6 +319,108 @@ static int read_tmpfs(struct parser *p, yaml_node_t *node, const struct key *key
     return 0;
 }
 
+static int volume_choice(struct parser *p, yaml_node_t *node, const char *const *names, const char *what,
+                         uint32_t *ret_value)
+{
+    const char *text = scalar(node);
+    for (uint32_t i = 0; text && names[i]; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret_value = i;
+            return 0;
+        }
+    }
+    return bad(p, node, what);
+}
+
+static int volume_flag(struct parser *p, yaml_node_t *node, uint32_t flag, uint32_t *flags)
+{
+    bool value = false;
+    if (parse_bool(p, node, &value) < 0)
+        return -1;
+    *flags = value ? *flags | flag : *flags & ~flag;
+    return 0;
+}
+
+static int volume_size(struct parser *p, yaml_node_t *node, uint64_t *ret_size)
+{
+    if (parse_number(scalar(node), 1, ret_size) < 0 || *ret_size % 4096 || *ret_size < 2U << 20)
+        return bad(p, node, "a size of 2M or more, a multiple of 4096, is wanted here, such as 1G");
+    return 0;
+}
+
+static int read_volume_key(struct parser *p, const char *name, yaml_node_t *value, struct policy_source_volume *v)
+{
+    static const char *const keys[] = {"mrenclave", "mrsigner", "file", NULL}, *const modes[] = {"none", "local", NULL};
+    if (strcmp(name, "name") == 0 || strcmp(name, "path") == 0) {
+        char **slot = name[0] == 'n' ? &v->name : &v->path;
+        const char *text = scalar(value);
+        if (!text || !*text || strlen(text) > 200 || strlen(text) != value->data.scalar.length || *slot)
+            return bad(p, value, "text of at most 200 bytes is wanted here");
+        *slot = strdup(text);
+        return *slot ? 0 : error_set(p->error, "out of memory");
+    }
+    if (strcmp(name, "key") == 0)
+        return volume_choice(p, value, keys, "key must be mrenclave, mrsigner or file", &v->key);
+    if (strcmp(name, "freshness") == 0)
+        return volume_choice(p, value, modes, "freshness must be none or local", &v->freshness);
+    if (strcmp(name, "create") == 0)
+        return volume_flag(p, value, POLICY_VOLUME_CREATE, &v->flags);
+    if (strcmp(name, "optional") == 0)
+        return volume_flag(p, value, POLICY_VOLUME_OPTIONAL, &v->flags);
+    if (strcmp(name, "read_only") == 0)
+        return volume_flag(p, value, POLICY_VOLUME_READ_ONLY, &v->flags);
+    if (strcmp(name, "size") == 0)
+        return volume_size(p, value, &v->size);
+    if (strcmp(name, "cache") == 0)
+        return volume_size(p, value, &v->cache_size);
+    return bad(p, value,
+               "unknown key (name, path, key, freshness, create, size, cache, optional and read_only are known)");
+}
+
+static int read_volume_item(struct parser *p, yaml_node_t *node, struct policy_source_volume *v)
+{
+    if (node->type != YAML_MAPPING_NODE)
+        return bad(p, node, "each item is {name: NAME, path: /PATH, ...}");
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+        const char *name = scalar(yaml_document_get_node(&p->document, pair->key));
+        if (!name || read_volume_key(p, name, yaml_document_get_node(&p->document, pair->value), v) < 0)
+            return -1;
+    }
+    if (!v->name)
+        return bad(p, node, "name is missing");
+    if (!v->path || v->path[0] != '/' || !v->path[1])
+        return bad(p, node, "path is missing, not absolute, or the root");
+    if (v->flags & POLICY_VOLUME_CREATE && !v->size)
+        return bad(p, node, "create needs a size");
+    if (!(v->flags & POLICY_VOLUME_CREATE) && v->size)
+        return bad(p, node, "size is for volumes that may be made (create: true)");
+    if (v->flags & POLICY_VOLUME_CREATE && v->flags & POLICY_VOLUME_READ_ONLY)
+        return bad(p, node, "a read-only volume cannot be made");
+    for (size_t i = 0; i < p->source->volume_count; i++)
+        if (strcmp(p->source->volumes[i].path, v->path) == 0 || strcmp(p->source->volumes[i].name, v->name) == 0)
+            return bad(p, node, "two volumes have the same name or path");
+    return policy_source_add_volume(p->source, v) < 0 ? error_set(p->error, "out of memory") : 0;
+}
+
+static int read_volumes(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    (void)key;
+    if (node->type != YAML_SEQUENCE_NODE)
+        return bad(p, node, "a list of {name, path, ...} is wanted here");
+    policy_source_clear_volumes(p->source);
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+        struct policy_source_volume v = {0};
+        if (p->source->volume_count == VOLUME_MAX)
+            return bad(p, node, "there can be 16 volumes at most");
+        if (read_volume_item(p, yaml_document_get_node(&p->document, *item), &v) < 0) {
+            free(v.name);
+            free(v.path);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int read_key_release(struct parser *p, yaml_node_t *node, const struct key *key)
 {
     (void)key;
@@ -400,6 +503,7 @@ static const struct key top_keys[] = {
     {.name = "network", .fn = read_nested, .keys = network_keys},
     {.name = "root", .fn = read_nested, .keys = root_keys},
     {.name = "tmpfs", .fn = read_tmpfs},
+    {.name = "volumes", .fn = read_volumes},
     {.name = "cpu", .fn = read_nested, .keys = cpu_keys},
     {.name = "identity", .fn = read_nested, .keys = identity_keys},
     {0},

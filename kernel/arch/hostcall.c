@@ -1,6 +1,7 @@
 /* The kernel side of abi/hostcall.h. Answers are copied in once and checked against the header's table. */
 #include "kernel/arch/hostcall.h"
 
+#include "abi/volume.h"
 #include "kernel/arch/untrusted.h"
 #include "kernel/arch/vcpu.h"
 #include "kernel/boot/stats.h"
@@ -149,6 +150,19 @@ int hostcall_quote_read(uint64_t offset, void *data, size_t max)
         size_t size = MIN((size_t)result - offset, max);
         untrusted_copy_in(data, SHARED(data), MIN(size, (size_t)HOSTCALL_DATA_SIZE));
     }
+    return (int)result;
+}
+
+int hostcall_volume(uint64_t op, uint64_t file, uint64_t block, uint64_t count)
+{
+    bool later = op & VOLUME_OP_LATER;
+    if (!later)
+        kernel_unlock();
+    int64_t result = hostcall(HOSTCALL_VOLUME, op, file, block, count);
+    if (!later)
+        kernel_lock();
+    if (result > 0 || result < -MAX_ERRNO)
+        host_lied("the result of a volume's operation");
     return (int)result;
 }
 

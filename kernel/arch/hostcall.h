@@ -27,6 +27,9 @@ must_check int hostcall_quote_begin(enum quote_op op, const void *report, size_t
 /* The answer's bytes from offset on, at most HOSTCALL_DATA_SIZE of them and at most max. Its whole size (host's word,
  * at most QUOTE_SIZE_MAX), or negative errno: -EAGAIN while it is not there yet. */
 must_check int hostcall_quote_read(uint64_t offset, void *data, size_t max);
+/* One operation on a volume's file (abi/volume.h). With the kernel lock released while the host works, unless op says
+ * VOLUME_OP_LATER. 0 or negative errno (host's, range-checked). */
+must_check int hostcall_volume(uint64_t op, uint64_t file, uint64_t block, uint64_t count);
 noreturn_fn void hostcall_exit(int status);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "abi/hostcall.h"
 #include "abi/stats.h"
+#include "abi/volume.h"
 #include "kernel/arch/untrusted.h"
 #include "kernel/boot/boot.h"
 #include "kernel/lib/printk.h"
@@ -56,6 +57,9 @@ const char *boot_params_check(const struct boot_params *p, const struct policy *
         return "the CPUID table";
     if (!blob_ok(&p->links, PAGE_SIZE, 0, 1UL << 46) || !p->member != !(p->flags & BOOT_MEMBER))
         return "the links";
+    if (p->volumes.size % sizeof(struct boot_volume) ||
+        !blob_ok(&p->volumes, 8, 0, VOLUME_MAX * sizeof(struct boot_volume)))
+        return "the volumes";
     if (p->stats.size && !blob_ok(&p->stats, 8, sizeof(struct run_stats), 1UL << 20))
         return "the statistics area";
     return NULL;

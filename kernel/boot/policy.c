@@ -6,6 +6,7 @@
 
 #include "kernel/boot/policy.h"
 
+#include "abi/volume.h"
 #include "kernel/boot/boot.h"
 #include "kernel/lib/string.h"
 
@@ -60,6 +61,18 @@ static bool numbers_ok(const struct policy *p)
            p->root_hash_offset % PAGE_SIZE == 0 && p->root_hash_offset >= p->root_size;
 }
 
+static bool volumes_ok(const struct policy *p)
+{
+    const struct policy_volume *v = (const void *)((const char *)p + p->volumes.offset);
+    if (p->volumes.count > VOLUME_MAX || !array_ok(p, p->volumes, sizeof(*v)))
+        return false;
+    for (uint32_t i = 0; i < p->volumes.count; i++)
+        if (!string_ok(p, v[i].name_offset) || !string_ok(p, v[i].path_offset) || v[i].key > POLICY_VOLUME_FILE ||
+            v[i].freshness > POLICY_FRESH_LOCAL)
+            return false;
+    return true;
+}
+
 int policy_check(const void *blob, size_t max_size)
 {
     const struct policy *p = blob;
@@ -79,7 +92,7 @@ int policy_check(const void *blob, size_t max_size)
     for (uint32_t i = 0; i < p->tmpfs.count; i++)
         if (!string_ok(p, mounts[i].path_offset))
             return -EINVAL;
-    return 0;
+    return volumes_ok(p) ? 0 : -EINVAL;
 }
 
 #ifndef COFRE_HOSTED

@@ -172,6 +172,13 @@ int dentry_lookup(struct dentry *dir, const char *name, size_t size, struct dent
     }
     if (error)
         d->inode = NULL;
+    struct dentry *other = dir->sb->ops ? cache_find(dir, name, size) : NULL;
+    if (other) { /* somebody was faster while we slept */
+        dentry_get(other);
+        dentry_put(d);
+        *ret_dentry = other;
+        return 0;
+    }
     if (!dir->sb->volatile_names && !dir->deleted)
         dentry_hash(d);
     *ret_dentry = d;

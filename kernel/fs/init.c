@@ -11,6 +11,7 @@
 #include "kernel/fs/internal.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/fs/verity.h"
+#include "kernel/fs/volumefs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -53,8 +54,7 @@ static void make_directory(const char *path, uint32_t mode)
         printk(LOG_WARNING, "cofre: cannot make %s: error %d\n", path, -error);
 }
 
-/* A path of the policy may have parents that do not exist. */
-static void make_directories(const char *path, uint32_t mode)
+void fs_make_directories(const char *path, uint32_t mode)
 {
     char *copy = kstrdup(path);
     if (!copy)
@@ -70,7 +70,7 @@ static void make_directories(const char *path, uint32_t mode)
 
 static void mount_at(const char *path, struct super_block *sb, unsigned flags)
 {
-    make_directories(path, 0755);
+    fs_make_directories(path, 0755);
     int error = sb ? vfs_mount(path, sb, flags) : -ENOMEM;
     if (error)
         panic("cannot mount %s: error %d", path, -error);
@@ -111,6 +111,7 @@ void fs_init(void)
     make_directory("/dev/shm", 01777);
     mount_at("/dev/shm", tmpfs_new(0, 01777), MS_NOSUID | MS_NODEV);
     mount_policy_tmpfs();
+    volumes_mount();
 }
 
 void fs_init_done(void)
@@ -129,7 +130,7 @@ int fs_write_text(const char *path, const char *text, size_t size)
         char *slash = copy ? strrchr(copy, '/') : NULL;
         if (slash && slash > copy) {
             *slash = 0;
-            make_directories(copy, 0755);
+            fs_make_directories(copy, 0755);
         }
         kfree(copy);
         (void)vfs_unlink(AT_FDCWD, path);

@@ -38,6 +38,7 @@ enum path_last { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT, LAST_JUMPED };
 struct walk {
     struct dentry *at;     /* referenced: where the walk stands; after walk_to_parent the directory of the last name */
     struct dentry *root;   /* borrowed: "/" */
+    struct dentry *held;   /* referenced: the process's root, so that a chroot meanwhile does no harm */
     struct dentry *floor;  /* borrowed: RESOLVE_BENEATH's limit, or NULL */
     struct dentry *anchor; /* referenced: keeps root or floor valid, or NULL */
     const char *path;      /* what is left */
@@ -45,12 +46,16 @@ struct walk {
     unsigned resolve;      /* RESOLVE_* */
     unsigned link_count;
     enum path_last last;
-    bool trailing_slash; /* the last component must be a directory */
+    struct super_block *locked; /* whose names this walk may change; walk_end() unlocks */
+    bool trailing_slash;        /* the last component must be a directory */
     size_t name_size;
     char name[256]; /* the last component if LAST_NAME */
 };
 int walk_begin(struct walk *walk, int dfd, const char *path, unsigned resolve);
 int walk_to_parent(struct walk *walk);
+/* After walk_to_parent, before a name there is looked at to be changed. */
+void walk_lock(struct walk *walk);
+void walk_unlock(struct walk *walk);
 /* Referenced dentry of the last component, maybe negative, mounts crossed; links not followed. */
 int walk_last(struct walk *walk, struct dentry **ret_dentry);
 /* Takes over the reference of link (the last component's dentry) on success and failure. */

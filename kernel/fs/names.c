@@ -50,6 +50,7 @@ static int begin_create(struct walk *walk, int dfd, const char *path, bool wants
         return error;
     if (walk->last != LAST_NAME)
         return -EEXIST;
+    walk_lock(walk);
     struct dentry *d;
     error = walk_last(walk, &d);
     if (error)
@@ -163,6 +164,7 @@ static int begin_remove(struct walk *walk, int dfd, const char *path, struct den
         error = walk_to_parent(walk);
     if (error || walk->last != LAST_NAME)
         return error;
+    walk_lock(walk);
     error = walk_last(walk, ret_dentry);
     if (!error && !(*ret_dentry)->inode) {
         dentry_put(*ret_dentry);
@@ -321,6 +323,7 @@ static int vfs_rename(int old_dfd, const char *old_path, int new_dfd, const char
         error = flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
         goto end;
     }
+    walk_lock(&from); /* both are on it */
     error = walk_last(&from, &source);
     if (error)
         goto end;

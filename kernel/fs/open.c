@@ -182,6 +182,7 @@ static int open_last(struct walk *walk, struct dentry *dentry, const struct open
     } else if ((how->flags & O_CREAT) && S_ISDIR(dentry->inode->mode)) {
         return -EISDIR;
     }
+    walk_unlock(walk); /* opening may wait: for a FIFO's other end */
     if (walk->trailing_slash && !S_ISDIR(dentry->inode->mode))
         return -ENOTDIR;
     return open_dentry(dentry, how->flags, created, ret_file);
@@ -198,10 +199,13 @@ static int open_walk(struct walk *walk, const struct open_how_checked *how, stru
             return error;
         if ((how->flags & O_CREAT) && walk->trailing_slash && walk->last == LAST_NAME)
             return -EISDIR;
+        if (how->flags & O_CREAT)
+            walk_lock(walk);
         error = walk_last(walk, &d);
         if (error)
             return error;
         if (d->inode && S_ISLNK(d->inode->mode) && walk->last == LAST_NAME && (follow || walk->trailing_slash)) {
+            walk_unlock(walk);
             error = walk_follow(walk, d);
             if (error)
                 return error;

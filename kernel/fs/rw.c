@@ -59,6 +59,10 @@ static ssize_t file_write(struct file *file, struct iov_iter *from, file_off_t *
     ssize_t result = pos ? size_limit(file, from, *pos) : 0;
     if (result == 0)
         result = file->ops->write(file, from, pos);
+    if (result > 0 && (file->flags & O_DSYNC) && file->ops->fsync) {
+        int error = file->ops->fsync(file, !(file->flags & (O_SYNC & ~O_DSYNC)));
+        result = error < 0 ? error : result;
+    }
     if (result > 0)
         notify_file(file, IN_MODIFY);
     return result;
@@ -73,10 +77,15 @@ static ssize_t transfer(struct file *file, struct iov_iter *it, transfer_fn fn)
         it->count = RW_COUNT_MAX;
     if (!file->ops->llseek)
         return fn(file, it, NULL);
+    const struct super_ops *sleepy = S_ISREG(file->inode->mode) ? file->inode->sb->ops : NULL;
+    if (sleepy)
+        sleepy->pos_lock(file->inode);
     file_off_t pos = file->pos;
     ssize_t result = fn(file, it, &pos);
     if (result >= 0)
         file->pos = pos;
+    if (sleepy)
+        sleepy->pos_unlock(file->inode);
     return result;
 }
 
@@ -171,8 +180,10 @@ static ssize_t vectored(int fd, uaddr_t iov, uint64_t count, transfer_fn fn, boo
             file->flags |= O_APPEND;
         if (flags & RWF_NOWAIT)
             file->flags |= O_NONBLOCK;
+        if (flags & (RWF_DSYNC | RWF_SYNC))
+            file->flags |= flags & RWF_SYNC ? O_SYNC : O_DSYNC;
         result = at ? transfer_at(file, &it, fn, pos) : transfer(file, &it, fn);
-        file->flags = (file->flags & ~(O_APPEND | O_NONBLOCK)) | (saved & (O_APPEND | O_NONBLOCK));
+        file->flags = (file->flags & ~(O_APPEND | O_NONBLOCK | O_SYNC)) | (saved & (O_APPEND | O_NONBLOCK | O_SYNC));
         iov_release(fast, segments);
     }
     file_put(file);

@@ -31,9 +31,22 @@ SYSCALL_DEFINE1(fdatasync, int, fd)
     return sync_file(fd, true);
 }
 
-/* Every file system here lives in memory: nothing is ever waiting to be written. */
+int vfs_sync(void)
+{
+    struct mount *mount;
+    int error = 0;
+    TAILQ_FOREACH (mount, &mounts, link) {
+        if (!mount->sb->ops)
+            continue;
+        int failed = mount->sb->ops->sync(mount->sb);
+        error = error ? error : failed;
+    }
+    return error;
+}
+
 SYSCALL_DEFINE0(sync)
 {
+    (void)vfs_sync();
     return 0;
 }
 
@@ -42,8 +55,10 @@ SYSCALL_DEFINE1(syncfs, int, fd)
     struct file *file = fd_get(fd);
     if (!file)
         return -EBADF;
+    struct super_block *sb = file->inode->sb;
+    int error = sb->ops ? sb->ops->sync(sb) : 0;
     file_put(file);
-    return 0;
+    return error;
 }
 
 SYSCALL_DEFINE4(sync_file_range, int, fd, int64_t, offset, int64_t, size, unsigned, flags)

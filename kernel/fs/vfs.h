@@ -10,9 +10,22 @@
 #include "kernel/fs/inode.h"
 #include "kernel/lib/list.h"
 
+/*
+ * What only a file system needs whose operations sleep. An operation of another task may then come between two of ours:
+ * who changes names holds `lock` from the look at the name to the change of the dentries.
+ */
+struct super_ops {
+    void (*lock)(struct super_block *sb);
+    void (*unlock)(struct super_block *sb);
+    void (*pos_lock)(struct inode *inode); /* read, write and the file position as one, as Linux has it */
+    void (*pos_unlock)(struct inode *inode);
+    int (*sync)(struct super_block *sb);
+};
+
 struct super_block {
-    const char *type; /* "erofs", "tmpfs", "proc", ... */
-    uint64_t dev;     /* st_dev */
+    const struct super_ops *ops; /* NULL: nothing sleeps, nothing lasts */
+    const char *type;            /* "erofs", "tmpfs", "proc", ... */
+    uint64_t dev;                /* st_dev */
     struct inode *root;
     unsigned flags;                                             /* MS_RDONLY... */
     uint32_t magic;                                             /* statfs f_type */
@@ -99,6 +112,10 @@ int path_from_user(uaddr_t path, bool allow_empty, char **ret_path);
 /* readdir helper: "." and ".." at positions 0 and 1. False when the buffer is full. Entries follow from position 2. */
 bool dir_emit_dots(struct file *file, struct dir_context *ctx);
 
+/* sync(2): of every file system; the first error. */
+int vfs_sync(void);
+/* The container has ended: what is mounted becomes durable and is closed. Sleeps. */
+void volumes_unmount(void);
 /* Attach sb's root over the directory at path (made in the tree at boot by fs_init). */
 int vfs_mount(const char *path, struct super_block *sb, unsigned flags);
 
@@ -109,6 +126,8 @@ void fs_init_member(void);
 must_check int fs_root_inode(uint64_t number, struct inode **ret_inode);
 /* Nothing more is to be put into the root by the kernel: from here on it is read-only, if the policy says so. */
 void fs_init_done(void);
+/* A path of the policy may have parents that do not exist: all of it, at boot. */
+void fs_make_directories(const char *path, uint32_t mode);
 /* Write a small file at boot, over what is there; directories and a dangling link are no obstacle. */
 int fs_write_text(const char *path, const char *text, size_t size);
 

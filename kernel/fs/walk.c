@@ -65,13 +65,14 @@ static int walk_start(int dfd, struct dentry **ret_dentry)
 
 int walk_begin(struct walk *walk, int dfd, const char *path, unsigned resolve)
 {
-    walk->root = fs_current()->root;
+    walk->root = walk->held = dentry_get(fs_current()->root);
     walk->floor = walk->anchor = NULL;
     walk->path = path;
     walk->owned = NULL;
     walk->resolve = resolve;
     walk->link_count = 0;
     walk->at = NULL;
+    walk->locked = NULL;
     walk->last = LAST_ROOT;
     if (!*path)
         return -ENOENT;
@@ -93,12 +94,30 @@ int walk_begin(struct walk *walk, int dfd, const char *path, unsigned resolve)
     return 0;
 }
 
+void walk_lock(struct walk *walk)
+{
+    struct super_block *sb = walk->at->sb;
+    if (sb->ops) {
+        sb->ops->lock(sb);
+        walk->locked = sb;
+    }
+}
+
+void walk_unlock(struct walk *walk)
+{
+    if (walk->locked)
+        walk->locked->ops->unlock(walk->locked);
+    walk->locked = NULL;
+}
+
 void walk_end(struct walk *walk)
 {
+    walk_unlock(walk);
     if (walk->at)
         dentry_put(walk->at);
     if (walk->anchor)
         dentry_put(walk->anchor);
+    dentry_put(walk->held);
     kfree(walk->owned);
 }
 

@@ -13,7 +13,7 @@
 
 #include "kernel/arch/rewrite.h"
 #include "kernel/arch/trap.h"
-#include "kernel/fs/file.h"
+#include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -22,6 +22,7 @@
 #include "kernel/mm/vma.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
+#include "kernel/sched/mutex.h"
 
 #define WINDOW_PAGES 16 /* the least that a fault brings in */
 #define WINDOW_PAGES_FILE                                                                                              \
@@ -140,7 +141,32 @@ static uaddr_t run_end(uaddr_t start, uaddr_t end)
     return page;
 }
 
+/*
+ * Reading a page of some files sleeps. Mappings stand still meanwhile, and one such fault follows the other, so that
+ * two do not bring in the same page.
+ */
+static struct mutex sleepy_faults = MUTEX_INITIALIZER(sleepy_faults);
+
+static bool is_sleepy(const struct vma *vma)
+{
+    return vma->file && !vma->ops && vma->file->inode->sb && vma->file->inode->sb->ops;
+}
+
+static int populate(struct vma *vma, uaddr_t start, uaddr_t end, uaddr_t must);
+
 int vma_populate(struct vma *vma, uaddr_t start, uaddr_t end, uaddr_t must)
+{
+    if (likely(!is_sleepy(vma)))
+        return populate(vma, start, end, must);
+    mm_freeze();
+    mutex_lock(&sleepy_faults);
+    int r = populate(vma, start, end, must);
+    mutex_unlock(&sleepy_faults);
+    mm_thaw();
+    return r;
+}
+
+static int populate(struct vma *vma, uaddr_t start, uaddr_t end, uaddr_t must)
 {
     uaddr_t page = start, next;
     int r = 0, result = 0;

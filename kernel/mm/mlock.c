@@ -140,16 +140,11 @@ SYSCALL_DEFINE3(mincore, uaddr_t, addr, size_t, size, uaddr_t, vec)
     return 0;
 }
 
-SYSCALL_DEFINE3(msync, uaddr_t, addr, size_t, size, int, flags)
+static int sync_mapped(uaddr_t addr, uaddr_t end, int flags)
 {
-    uaddr_t end = addr + ALIGN_UP(size, PAGE_SIZE), done = addr;
+    uaddr_t done = addr;
     bool hole = false;
 
-    if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || (addr & (PAGE_SIZE - 1)) ||
-        ((flags & MS_ASYNC) && (flags & MS_SYNC)))
-        return -EINVAL;
-    if (end < addr)
-        return -ENOMEM;
     for (struct vma *vma = mm_find_vma_above(addr); done < end; vma = vma_next(vma)) {
         int r = 0;
 
@@ -165,6 +160,22 @@ SYSCALL_DEFINE3(msync, uaddr_t, addr, size_t, size, int, flags)
             return r;
     }
     return hole ? -ENOMEM : 0;
+}
+
+SYSCALL_DEFINE3(msync, uaddr_t, addr, size_t, size, int, flags)
+{
+    uaddr_t end = addr + ALIGN_UP(size, PAGE_SIZE);
+
+    if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || (addr & (PAGE_SIZE - 1)) ||
+        ((flags & MS_ASYNC) && (flags & MS_SYNC)))
+        return -EINVAL;
+    if (end < addr)
+        return -ENOMEM;
+    mm_wait_thaw();
+    mm_freeze(); /* a file may sleep while it makes its pages durable */
+    int r = sync_mapped(addr, end, flags);
+    mm_thaw();
+    return r;
 }
 
 /* ---- NUMA: node 0 is all there is ---- */

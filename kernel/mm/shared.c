@@ -117,6 +117,19 @@ void shared_page_push(struct inode *inode, uint64_t index, const void *page)
         write_home(home, 0, page, PAGE_SIZE);
 }
 
+bool shared_next_writable(const struct inode *inode, uint64_t *index)
+{
+    struct file_mappings *mappings = inode->mappings;
+    struct home key = {.index = *index}, *home = mappings ? RB_NFIND(home_tree, &mappings->homes, &key) : NULL;
+
+    while (home && !home->writable)
+        home = RB_NEXT(home_tree, &mappings->homes, home);
+    if (!home)
+        return false;
+    *index = home->index;
+    return true;
+}
+
 static void home_forget(struct inode *inode, struct home *home)
 {
     struct file_mappings *mappings = inode->mappings;

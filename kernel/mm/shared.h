@@ -24,6 +24,8 @@ bool shared_any(const struct inode *inode);
 bool shared_page_pull(struct inode *inode, uint64_t index, void *page);
 /* If the page lives in a mapping, replace it by page. */
 void shared_page_push(struct inode *inode, uint64_t index, const void *page);
+/* The first page at or after *index that lives in a mapping which can write it: true, and *index says which. */
+bool shared_next_writable(const struct inode *inode, uint64_t *index);
 /* Pages wholly beyond size vanish from mappings (touching them is SIGBUS from now on); the rest of the last one is
  * zero.
  */

@@ -5,6 +5,7 @@
 #include <linux/signal.h>
 
 #include "kernel/arch/hostcall.h"
+#include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/mm.h"
@@ -155,6 +156,7 @@ uint64_t process_cpu_ns(const struct process *process, uint64_t *ret_user_ns, ui
 static noreturn_fn void end_container(int wait_status)
 {
     int signal = wait_status & 0x7f;
+    volumes_unmount();
     hostcall_exit(signal ? 256 + signal : (wait_status >> 8) & 0xff);
 }
 

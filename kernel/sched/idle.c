@@ -12,6 +12,7 @@
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/untrusted.h"
 #include "kernel/arch/vcpu.h"
+#include "kernel/fs/volume_disk.h"
 #include "kernel/lib/printk.h"
 #include "kernel/net/net.h"
 #include "kernel/remote/remote.h"
@@ -30,6 +31,7 @@ static void look_around(void)
     net_poll_ready();
     host_signals_poll();
     remote_poll();
+    volume_disks_poll();
 }
 
 /* The earliest moment any parked vCPU wakes by itself. */

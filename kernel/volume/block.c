@@ -45,6 +45,15 @@ void vol_block_put(struct vol_block *b)
         TAILQ_INSERT_HEAD(&b->node->volume->lru, b, lru_link);
 }
 
+void vol_block_touch(struct vol_block *b)
+{
+    struct vol_lru *lru = &b->node->volume->lru;
+    if (b->refs != 0 || b->dirty || TAILQ_FIRST(lru) == b)
+        return;
+    TAILQ_REMOVE(lru, b, lru_link);
+    TAILQ_INSERT_HEAD(lru, b, lru_link);
+}
+
 /* Out of memory; not on the LRU list any more, not dirty. */
 static void block_free(struct vol_block *b)
 {
@@ -86,6 +95,7 @@ static struct vol_block *block_new(struct volume_node *node, unsigned level, uin
     b->level = (uint8_t)level;
     b->index = index;
     b->refs = 1;
+    b->loading = true;
     b->parent = parent;
     LIST_INSERT_HEAD(bucket(node, level, index), b, hash_link);
     node->cached++;
@@ -195,6 +205,7 @@ int vol_block_get(struct volume_node *node, unsigned level, uint64_t index, enum
         block_free(b); /* puts the parent */
         return err;
     }
+    b->loading = false;
     *ret_block = b;
     return 0;
 }
@@ -232,6 +243,8 @@ static void mark_dirty(struct vol_block *b)
     if (b->refs == 0)
         TAILQ_REMOVE(&v->lru, b, lru_link);
     b->dirty = true;
+    b->fresh = vol_block_pointer(b)->where == 0;
+    b->node->fresh += b->fresh;
     v->dirty_count++;
     RB_INSERT(vol_dirty, &b->node->dirty_blocks, b);
     /* The log would not know what it is changed from: it gets the whole. */
@@ -246,6 +259,8 @@ static void mark_clean(struct vol_block *b)
     struct volume *v = b->node->volume;
     RB_REMOVE(vol_dirty, &b->node->dirty_blocks, b);
     b->dirty = false;
+    b->node->fresh -= b->fresh;
+    b->fresh = false;
     b->change_start = b->change_end = 0;
     v->dirty_count--;
     if (b->refs == 0)
@@ -268,6 +283,7 @@ int vol_block_root_new(struct volume_node *node, unsigned level, struct vol_bloc
     if (!b)
         return -ENOMEM;
     memset(b->data, 0, VOLUME_BLOCK_SIZE);
+    b->loading = false;
     int err = vol_block_dirty(b);
     if (err < 0)
         block_free(b);
@@ -417,6 +433,7 @@ void vol_blocks_read(struct volume_node *node, struct vol_block *parent, uint64_
             block_free(b);
             return;
         }
+        b->loading = false;
         vol_block_put(b);
     }
 }

@@ -33,6 +33,32 @@ ssize_t volume_read(struct volume_node *node, uint64_t offset, void *buf, size_t
     return (ssize_t)size;
 }
 
+ssize_t volume_peek(struct volume_node *node, uint64_t offset, void *buf, size_t size)
+{
+    uint64_t index = offset / VOLUME_BLOCK_SIZE;
+    size_t start = offset % VOLUME_BLOCK_SIZE;
+    struct vol_block *b;
+    if (!S_ISREG(node->inode.mode))
+        return -EAGAIN;
+    if (offset >= node->inode.size)
+        return 0;
+    b = vol_block_find(node, 0, index);
+    if (!b || b->loading)
+        return -EAGAIN;
+    size = MIN(size, VOLUME_BLOCK_SIZE - start);
+    size = (size_t)MIN((uint64_t)size, node->inode.size - offset);
+    memcpy(buf, b->data + start, size);
+    vol_block_touch(b);
+    if (index == node->read_next)
+        node->read_next++;
+    return (ssize_t)size;
+}
+
+uint64_t volume_node_blocks(const struct volume_node *node)
+{
+    return node->inode.block_count + node->fresh;
+}
+
 int vol_write_block(struct volume_node *node, uint64_t index, unsigned start, const void *data, unsigned size)
 {
     struct vol_block *b;

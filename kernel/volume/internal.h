@@ -32,6 +32,8 @@ struct vol_block {
     uint32_t refs; /* of users and of children in memory */
     uint8_t level;
     bool dirty;
+    bool fresh;   /* dirty, and there was none before: counted in node->fresh */
+    bool loading; /* data is being read: a task that may look in the middle of an operation sees nothing here */
     uint16_t change_start, change_end; /* contents of files: bytes that are not in the log yet */
     uint64_t unlogged[2];              /* pointer blocks of files: pointers that are not in the log yet */
     uint64_t address;                  /* free map: where it will be written */
@@ -51,6 +53,7 @@ struct volume_node {
     uint64_t ino;
     uint32_t refs;
     uint32_t cached; /* blocks in memory */
+    uint32_t fresh;  /* of them that have no place on the disk yet */
     struct volume_inode inode;
     struct vol_dirty dirty_blocks;
     struct vol_block *inode_block;   /* referenced if dirty */
@@ -158,6 +161,7 @@ must_check int vol_block_get(struct volume_node *node, unsigned level, uint64_t 
 struct vol_block *vol_block_find(struct volume_node *node, unsigned level,
                                  uint64_t index); /* in memory; no reference */
 void vol_block_put(struct vol_block *b);          /* NULL is fine */
+void vol_block_touch(struct vol_block *b);        /* used just now */
 must_check int vol_block_dirty(struct vol_block *b);
 /* Bytes of a file's block changed; it is dirty. */
 void vol_block_changed(struct vol_block *b, unsigned start, unsigned end);

@@ -329,7 +329,8 @@ static int log_write(struct volume *v, struct volume_node *node)
 
 int vol_commit(struct volume *v, struct volume_node *node)
 {
-    bool pending = !TAILQ_EMPTY(&v->ops) || v->log_useless || (node && (node->attr_unlogged || node->data_unlogged));
+    bool pending = !TAILQ_EMPTY(&v->ops) || v->log_useless || !TAILQ_EMPTY(&v->along) ||
+                   (node && (node->attr_unlogged || node->data_unlogged));
     if (v->failed)
         return v->failed;
     if (v->options.read_only)
@@ -340,6 +341,14 @@ int vol_commit(struct volume *v, struct volume_node *node)
     if (err < 0 && !v->failed)
         err = vol_checkpoint(v); /* which is as durable, and takes all that the record would have */
     return err < 0 ? err : vol_anchor_committed(v);
+}
+
+void volume_fsync_along(struct volume_node *node)
+{
+    if (node->along || !node->dirty || !(node->attr_unlogged || node->data_unlogged))
+        return;
+    node->along = true;
+    TAILQ_INSERT_TAIL(&node->volume->along, node, along_link);
 }
 
 int volume_fsync(struct volume_node *node)

@@ -2,12 +2,11 @@
  * Encrypted volumes: a copy-on-write file system in one file of the host (docs/VOLUME-FORMAT.md). Everything the host
  * keeps is encrypted and authenticated; nothing it answers is trusted.
  *
- * The engine is one monitor: the caller serialises all calls on one volume (they may sleep in I/O). Permissions, paths,
- * open files and locks are the caller's. Names are 1 to 255 bytes without '/' and NUL. Errors are negative errno:
- *   -EIO      the disk failed or contents do not verify; after a failed write every change fails (volume_failed())
- *   -ENOSPC   before anything was changed
- *   -ENOMEM   nothing was changed, try again
- *   -EROFS    opened for reading only
+ * The engine is one monitor: the caller serialises all calls on one volume (they may sleep in I/O) but volume_peek().
+ * Permissions, paths, open files and locks are the caller's. Names are 1 to 255 bytes without '/' and NUL. Errors are
+ * negative errno: -EIO      the disk failed or contents do not verify; after a failed write every change fails
+ * (volume_failed()) -ENOSPC   before anything was changed -ENOMEM   nothing was changed, try again -EROFS    opened for
+ * reading only
  */
 #ifndef COFRE_KERNEL_VOLUME_VOLUME_H
 #define COFRE_KERNEL_VOLUME_VOLUME_H
@@ -163,6 +162,14 @@ must_check int volume_fallocate(struct volume_node *node, int mode, uint64_t off
 /* The next data (or hole) at or after offset; -ENXIO beyond the end. */
 must_check int64_t volume_seek(struct volume_node *node, uint64_t offset, bool hole);
 
+/*
+ * A read of what is in memory, within one block: bytes, or -EAGAIN. Never sleeps and may be called while another call
+ * on the volume does.
+ */
+must_check ssize_t volume_peek(struct volume_node *node, uint64_t offset, void *buf, size_t size);
+/* Blocks of the node, also those that have no place on the disk yet. */
+uint64_t volume_node_blocks(const struct volume_node *node);
+
 /* Extended attributes: one block of them for each inode. As the system calls: size 0 asks for the length. */
 must_check ssize_t volume_getxattr(struct volume_node *node, const char *name, void *buf, size_t size);
 must_check int volume_setxattr(struct volume_node *node, const char *name, const void *value, size_t size, int flags);
@@ -171,6 +178,8 @@ must_check int volume_removexattr(struct volume_node *node, const char *name);
 
 /* The node's contents and all names and attributes of everything, durable: one write and one flush, or nothing. */
 must_check int volume_fsync(struct volume_node *node);
+/* The node's contents go with the next volume_fsync() of any node, in the same write if there is room. */
+void volume_fsync_along(struct volume_node *node);
 /* Everything, durable. */
 must_check int volume_sync(struct volume *v);
 /* For a timer: a checkpoint if there were changes. */

@@ -21,6 +21,7 @@
 #include "kernel/fs/fs_context.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/fs/tty.h"
+#include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -236,6 +237,10 @@ noreturn_fn void task_exit(void)
 {
     hosted_abort("the end");
     __builtin_unreachable();
+}
+
+void volumes_unmount(void)
+{
 }
 
 noreturn_fn void hostcall_exit(int status)

@@ -1,0 +1,52 @@
+/*
+ * Volumes: files of the host that the kernel keeps encrypted file systems in (docs/VOLUME-FORMAT.md). The host moves
+ * blocks between file and buffer as it is told (host call VOLUME) and knows nothing else of them. Its answers are
+ * hostile: what it hands over is authenticated under keys that it does not have.
+ */
+#ifndef COFRE_ABI_VOLUME_H
+#define COFRE_ABI_VOLUME_H
+
+#include <stdint.h>
+
+#define VOLUME_MAX 16U
+#define VOLUME_IO_BLOCK 4096U
+#define VOLUME_IO_BLOCKS 64U /* in one call, at most */
+#define VOLUME_BUFFER_SIZE (VOLUME_IO_BLOCKS * VOLUME_IO_BLOCK)
+
+enum volume_op_code {
+    VOLUME_READ = 0,
+    VOLUME_WRITE = 1,
+    VOLUME_WRITE_DURABLE = 2, /* what this call wrote is durable when it answers */
+    VOLUME_FLUSH = 3,         /* all that was written before is durable when it answers */
+};
+/*
+ * Answer 0 at once and do it on a thread of the host's own: `result`, then `done` = sequence + 1 in struct
+ * volume_shared, then a vCPU is kicked. One such operation at a time for each file.
+ */
+#define VOLUME_OP_LATER 0x100U
+
+/* arg1: which file. Beside a volume there may be its anchor, a file of VOLUME_ANCHOR_BLOCKS. */
+#define VOLUME_FILE(number, anchor) ((uint64_t)(number) << 1 | ((anchor) ? 1U : 0U))
+#define VOLUME_ANCHOR_BLOCKS 2U
+
+/* One page for each volume, behind its buffer. */
+struct volume_shared {
+    uint32_t sequence; /* kernel: of the operation to do later */
+    uint32_t done;     /* host */
+    int64_t result;    /* host: 0 or negative errno */
+};
+
+enum boot_volume_flags {
+    BOOT_VOLUME_READ_ONLY = 1 << 0, /* run -v NAME:PATH:ro */
+};
+
+struct boot_volume {
+    uint64_t buffer; /* VOLUME_BUFFER_SIZE bytes, then a page with struct volume_shared; page aligned */
+    uint64_t block_count;
+    uint32_t flags;
+    uint32_t key_size; /* 32 if a key file was given, else 0 */
+    uint8_t key[32];
+    char path[256]; /* which of the policy's volumes it is for; NUL-terminated */
+};
+
+#endif

@@ -1,0 +1,323 @@
+/* Volumes of a container: files opened, locked and made; blocks moved (contract in volumes.h). */
+#include "host/volumes.h"
+
+#include "host/error.h"
+#include "host/runtime.h"
+#include "host/volume_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct request {
+    uint64_t op, block, count;
+    bool anchor;
+    uint32_t sequence;
+};
+
+struct volume {
+    struct runtime *runtime;
+    const struct volume_option *option;
+    char *path;
+    int fd, anchor_fd; /* anchor_fd -1: none */
+    bool read_only;
+    char *buffer;
+    struct volume_shared *shared;
+    /* what is to be done later, by `thread` */
+    pthread_t thread;
+    atomic_uint wanted; /* futex: requests so far */
+    struct request request;
+    atomic_bool complained;
+};
+
+static struct volume volumes[VOLUME_MAX];
+static struct boot_volume boot_volumes[VOLUME_MAX];
+static unsigned volume_count;
+
+static void *thread_main(void *arg);
+
+/* ---- opening ---- */
+
+static const struct policy_volume *policy_volume_at(const struct runtime *runtime, const char *path)
+{
+    const struct policy *p = artifacts_policy(&runtime->artifacts);
+    const struct policy_volume *v = (const void *)((const char *)p + p->volumes.offset);
+
+    if (p->volumes.count == 0 || p->volumes.count > VOLUME_MAX ||
+        p->volumes.offset + p->volumes.count * sizeof(*v) > p->size)
+        return NULL;
+    for (uint32_t i = 0; i < p->volumes.count; i++)
+        if (v[i].path_offset < p->size &&
+            strncmp((const char *)p + v[i].path_offset, path, p->size - v[i].path_offset) == 0)
+            return &v[i];
+    return NULL;
+}
+
+static int make_folders(char *path)
+{
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        int ret = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+        *p = '/';
+        if (ret < 0)
+            return ret;
+    }
+    return 0;
+}
+
+/*
+ * All of the file is written once: a block that the file system has but never wrote costs its journal a commit at its
+ * first write, which doubles the time of an fsync.
+ */
+static int fill(int fd, uint64_t size)
+{
+    static char zeros[1 << 20];
+
+    for (uint64_t at = 0; at < size;) {
+        ssize_t n = pwrite(fd, zeros, size - at < sizeof(zeros) ? size - at : sizeof(zeros), (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        at += (uint64_t)n;
+    }
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+#define FILL_MAX (4ULL << 30)
+
+/* Made under another name, so that what exists is whole. The kernel makes a volume of it. */
+static int make_file(const char *path, uint64_t size, char **ret_error)
+{
+    char *part = NULL;
+    int fd = -1, ret = 0;
+
+    if (asprintf(&part, "%s.part", path) < 0)
+        return -ENOMEM;
+    ret = make_folders(part);
+    if (ret == 0) {
+        fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        ret = fd < 0 ? -errno : -posix_fallocate(fd, 0, (off_t)size);
+    }
+    if (ret == 0)
+        ret = fill(fd, size < FILL_MAX ? size : FILL_MAX);
+    if (ret == 0 && rename(part, path) < 0)
+        ret = -errno;
+    if (fd >= 0)
+        close(fd);
+    if (ret < 0)
+        unlink(part);
+    free(part);
+    return ret < 0 ? fail(ret_error, -ret, "making the volume %s failed: %s", path, strerror(-ret)) : 0;
+}
+
+static int lock_file(int fd, bool read_only)
+{
+    struct flock lock = {.l_type = read_only ? F_RDLCK : F_WRLCK};
+
+    return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+static int open_file(struct volume *v, const struct policy_volume *policy, char **ret_error)
+{
+    const char *name = v->option->name;
+
+    v->fd = open(v->path, (v->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    if (v->fd < 0 && errno == ENOENT && !(policy->flags & POLICY_VOLUME_CREATE))
+        return fail(ret_error, ENOENT,
+                    "there is no volume %s, and the policy does not let it be made (volumes: create; or cofre volume "
+                    "create %s)",
+                    name, v->path);
+    if (v->fd < 0 && errno == ENOENT && !v->read_only) {
+        int ret = make_file(v->path, policy->size, ret_error);
+        if (ret < 0)
+            return ret;
+        v->fd = open(v->path, O_RDWR | O_CLOEXEC);
+    }
+    if (v->fd < 0)
+        return fail(ret_error, errno, "opening the volume %s failed: %s", v->path, strerror(errno));
+    if (lock_file(v->fd, v->read_only) < 0)
+        return fail(ret_error, EBUSY, "the volume %s is in use (stop the container that has it)", name);
+    return 0;
+}
+
+static int open_anchor(struct volume *v, char **ret_error)
+{
+    char *path = volume_path(v->option->name, "anchor");
+    int flags = v->read_only ? O_RDONLY : O_RDWR | O_CREAT;
+
+    if (!path)
+        return fail(ret_error, ENOMEM, "out of memory");
+    v->anchor_fd = open(path, flags | O_CLOEXEC, 0600);
+    if (v->anchor_fd < 0 || (!v->read_only && ftruncate(v->anchor_fd, VOLUME_ANCHOR_BLOCKS * VOLUME_IO_BLOCK) < 0))
+        fail(ret_error, errno, "opening the anchor %s failed: %s", path, strerror(errno));
+    free(path);
+    return v->anchor_fd < 0 ? -ENOENT : 0;
+}
+
+static int read_key(const char *path, struct boot_volume *boot, char **ret_error)
+{
+    uint8_t key[33];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, key, sizeof(key));
+    int error = errno;
+
+    if (fd >= 0)
+        close(fd);
+    if (size < 0)
+        return fail(ret_error, error, "reading the volume's key %s failed: %s", path, strerror(error));
+    if (size != sizeof(boot->key))
+        return fail(ret_error, EINVAL, "%s is not a volume's key: a file of 32 bytes", path);
+    memcpy(boot->key, key, sizeof(boot->key));
+    boot->key_size = sizeof(boot->key);
+    fprintf(stderr, "cofre: the key of a volume comes from a file on this machine: for development\n");
+    return 0;
+}
+
+static int open_volume(struct runtime *runtime, const struct volume_option *option, char **ret_error)
+{
+    const struct policy_volume *policy = policy_volume_at(runtime, option->path);
+    struct volume *v = &volumes[volume_count];
+    struct boot_volume *boot = &boot_volumes[volume_count];
+    off_t size;
+    int ret;
+
+    if (!policy)
+        return fail(ret_error, EINVAL, "the policy has no volume at %s (policy: volumes)", option->path);
+    *v = (struct volume){.runtime = runtime, .option = option, .fd = -1, .anchor_fd = -1};
+    v->read_only = option->read_only || (policy->flags & POLICY_VOLUME_READ_ONLY);
+    v->path = volume_path(option->name, "volume");
+    if (!v->path)
+        return fail(ret_error, ENOENT, "there is no home for volumes (set COFRE_VOLUMES)");
+    ret = open_file(v, policy, ret_error);
+    if (ret == 0 && policy->freshness == POLICY_FRESH_LOCAL)
+        ret = open_anchor(v, ret_error);
+    if (ret == 0 && option->key_path)
+        ret = read_key(option->key_path, boot, ret_error);
+    if (ret < 0)
+        return ret;
+    v->buffer = mmap(NULL, VOLUME_BUFFER_SIZE + PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    size = lseek(v->fd, 0, SEEK_END); /* of a block device, too */
+    if (v->buffer == MAP_FAILED || size < 0)
+        return fail(ret_error, errno, "opening the volume %s failed: %s", option->name, strerror(errno));
+    v->shared = (struct volume_shared *)(v->buffer + VOLUME_BUFFER_SIZE);
+    boot->buffer = (uint64_t)(uintptr_t)v->buffer;
+    boot->block_count = (uint64_t)size / VOLUME_IO_BLOCK;
+    boot->flags = v->read_only ? BOOT_VOLUME_READ_ONLY : 0;
+    snprintf(boot->path, sizeof(boot->path), "%s", option->path);
+    ret = pthread_create(&v->thread, NULL, thread_main, v);
+    if (ret != 0)
+        return fail(ret_error, ret, "opening the volume %s failed: %s", option->name, strerror(ret));
+    volume_count++;
+    return 0;
+}
+
+int volumes_open(struct runtime *runtime, char **ret_error)
+{
+    int ret = 0;
+
+    for (unsigned i = 0; ret == 0 && i < runtime->options.volume_count; i++)
+        ret = open_volume(runtime, &runtime->options.volumes[i], ret_error);
+    return ret;
+}
+
+struct boot_blob volumes_blob(void)
+{
+    return (struct boot_blob){(uint64_t)(uintptr_t)boot_volumes, volume_count * sizeof(boot_volumes[0])};
+}
+
+/* ---- blocks ---- */
+
+static int64_t transfer(const struct volume *v, const struct request *r)
+{
+    int fd = r->anchor ? v->anchor_fd : v->fd;
+    bool writes = r->op != VOLUME_READ;
+    size_t size = r->count * VOLUME_IO_BLOCK;
+
+    for (size_t done = 0; done < size;) {
+        struct iovec iov = {v->buffer + done, size - done};
+        off_t at = (off_t)(r->block * VOLUME_IO_BLOCK + done);
+        ssize_t n =
+            writes ? pwritev2(fd, &iov, 1, at, r->op == VOLUME_WRITE_DURABLE ? RWF_DSYNC : 0) : preadv(fd, &iov, 1, at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static int64_t perform(struct volume *v, const struct request *r)
+{
+    int64_t ret = -EINVAL;
+
+    if (r->op == VOLUME_FLUSH)
+        ret = fdatasync(v->fd) < 0 ? -errno : 0;
+    else if (r->op <= VOLUME_WRITE_DURABLE && r->count >= 1 && r->count <= VOLUME_IO_BLOCKS && r->block < 1ULL << 40 &&
+             (!r->anchor || v->anchor_fd >= 0))
+        ret = transfer(v, r);
+    if (ret < 0 && !atomic_exchange(&v->complained, true))
+        complain("volume %s: %s failed: %s (what was made durable is there)", v->option->name,
+                 r->op == VOLUME_READ ? "reading" : "writing", strerror((int)-ret));
+    return ret;
+}
+
+/* Wake whoever can see that it is done: a vCPU that is idle, else the first. */
+static void kick_one(struct runtime *runtime)
+{
+    for (unsigned i = runtime->vcpu_count; i-- > 0;)
+        if (atomic_load(runtime->vcpus[i].parked) || i == 0) {
+            vcpu_kick(runtime, i);
+            return;
+        }
+}
+
+static void *thread_main(void *arg)
+{
+    struct volume *v = arg;
+
+    for (unsigned seen = 0;; seen++) {
+        while (atomic_load(&v->wanted) == seen)
+            syscall(SYS_futex, &v->wanted, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+        struct request r = v->request;
+        int64_t result = perform(v, &r);
+        __atomic_store_n(&v->shared->result, result, __ATOMIC_RELAXED);
+        __atomic_store_n(&v->shared->done, r.sequence + 1, __ATOMIC_RELEASE);
+        kick_one(v->runtime);
+    }
+    return NULL;
+}
+
+static int64_t do_later(struct volume *v, const struct request *r)
+{
+    v->request = *r;
+    v->request.sequence = __atomic_load_n(&v->shared->sequence, __ATOMIC_RELAXED);
+    atomic_fetch_add(&v->wanted, 1);
+    syscall(SYS_futex, &v->wanted, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    return 0;
+}
+
+int64_t volumes_call(struct runtime *runtime, const uint64_t args[6])
+{
+    uint64_t number = args[1] >> 1;
+    struct request r = {
+        .op = args[0] & ~(uint64_t)VOLUME_OP_LATER, .block = args[2], .count = args[3], .anchor = args[1] & 1};
+
+    if (runtime->member != 0 || number >= volume_count)
+        return -ENOSYS;
+    return args[0] & VOLUME_OP_LATER ? do_later(&volumes[number], &r) : perform(&volumes[number], &r);
+}

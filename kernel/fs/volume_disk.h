@@ -1,0 +1,37 @@
+/*
+ * The host's side of volumes, as kernel/volume/ wants it: blocks in and out of files of the host (abi/volume.h).
+ *
+ * An operation is done in one of two ways. Now: this vCPU leaves the enclave for as long as the host works, with the
+ * kernel lock released; that is one exit, and the fastest when nobody else could use the vCPU. Later: the host gives it
+ * to a thread of its own, the task sleeps, and the host kicks a vCPU when it is done. Flushes, which may take long, and
+ * whatever is asked for while others want to run are done later.
+ */
+#ifndef COFRE_KERNEL_FS_VOLUME_DISK_H
+#define COFRE_KERNEL_FS_VOLUME_DISK_H
+
+#include "abi/volume.h"
+#include "kernel/volume/volume.h"
+
+struct task;
+
+struct volume_disk {
+    struct volume_io io;  /* of the volume's file */
+    unsigned number;      /* of boot_params.volumes */
+    uint64_t block_count; /* the host's word, of when it started */
+    host_ptr buffer, shared;
+    uint32_t sequence;    /* of the operation that is done later, ... */
+    struct task *waiting; /* ... and who waits for it; NULL: none is */
+    int error;            /* the first that the host gave; 0 */
+    const char *path;     /* for messages */
+};
+
+/* boot is number's entry of the boot parameters, copied in. Its addresses are checked: host_lied() otherwise. */
+void volume_disk_init(struct volume_disk *disk, unsigned number, const struct boot_volume *boot, const char *path);
+/* Blocks of the anchor's file, VOLUME_ANCHOR_BLOCKS of them. They sleep, as the volume's own do. 0 or negative errno.
+ */
+must_check int volume_disk_anchor_read(struct volume_disk *disk, void *buf);
+must_check int volume_disk_anchor_write(struct volume_disk *disk, uint64_t block, const void *buf);
+/* What was done later is looked for, and who waits for it woken. Kernel lock held; cheap if there is nothing. */
+void volume_disks_poll(void);
+
+#endif

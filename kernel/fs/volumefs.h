@@ -1,0 +1,109 @@
+/*
+ * The file system of a volume: kernel/volume/ under the VFS.
+ *
+ * The engine is one monitor and sleeps in I/O, so a mutex is held around each call on it: `lock`. It is also what makes
+ * changes of names whole: super_ops.lock is this mutex, which its holder may take again. What a task does between the
+ * end of an engine call and its own next sleep happens before anybody else's next engine call. Contents that are in
+ * memory are read without the mutex (volume_peek).
+ *
+ * Order of locks: an inode's `data`, then `lock`. User memory is never touched under `lock`, since a page of a mapping
+ * may have to be read from this very volume; it is touched under `data`, which reading a page does not take.
+ *
+ * A thread of its own for each volume does what must not sleep where it comes up: ending inodes nobody has open any
+ * more, and pages that mappings gave back. Every five seconds it makes what has changed durable.
+ */
+#ifndef COFRE_KERNEL_FS_VOLUMEFS_H
+#define COFRE_KERNEL_FS_VOLUMEFS_H
+
+#include "kernel/fs/internal.h"
+#include "kernel/fs/page_map.h"
+#include "kernel/fs/vfs.h"
+#include "kernel/fs/volume_disk.h"
+#include "kernel/sched/mutex.h"
+#include "kernel/volume/volume.h"
+
+#define VOLUMEFS_BUCKETS 256
+#define VOLUMEFS_MAGIC 0x65727f43 /* "C\x7fre" */
+
+struct volumefs_sync {
+    TAILQ_ENTRY(volumefs_sync) link;
+    struct volume_node *node;
+    bool done;
+    int error;
+};
+
+struct volumefs {
+    struct super_block sb;
+    struct volume_disk disk;
+    struct volume *volume;
+    struct mutex lock;
+    LIST_HEAD(volumefs_bucket, volumefs_inode) inodes[VOLUMEFS_BUCKETS];
+    TAILQ_HEAD(volumefs_gone, volumefs_inode) gone;      /* evicted: their nodes are still to be put */
+    TAILQ_HEAD(volumefs_returned, volumefs_inode) dirty; /* with pages that mappings gave back */
+    TAILQ_HEAD(volumefs_syncs, volumefs_sync) syncs;     /* asked for: one write serves them all */
+    struct wait_queue work;
+    bool stopping, stopped;
+    const char *path;
+    char options[64];
+};
+
+struct volumefs_inode {
+    struct inode inode;       /* first */
+    struct volume_node *node; /* referenced */
+    LIST_ENTRY(volumefs_inode) hash_link;
+    TAILQ_ENTRY(volumefs_inode) gone_link, dirty_link;
+    struct mutex data;     /* one writer; the file position */
+    struct page_map pages; /* given back by mappings, not written yet */
+    uint64_t page_count;   /* of them, with one being written; the inode is referenced and on `dirty` while there are */
+    int error;             /* a page given back could not be written: for the next fsync */
+};
+
+static inline struct volumefs *volumefs(struct super_block *sb)
+{
+    return container_of(sb, struct volumefs, sb);
+}
+static inline struct volumefs_inode *volumefs_inode(struct inode *inode)
+{
+    return container_of(inode, struct volumefs_inode, inode);
+}
+
+/* Take the mutex; `fs->volume` may be used. */
+void volumefs_lock(struct volumefs *fs);
+void volumefs_unlock(struct volumefs *fs);
+/* Under the lock: the inode of a node, whose reference is taken over also on failure. Referenced. */
+must_check int volumefs_get(struct volumefs *fs, struct volume_node *node, struct inode **ret_inode);
+/* Under the lock: what the VFS sees of the node, as it is now (but for the time of access). */
+void volumefs_refresh(struct volumefs_inode *vi);
+/* The same for an inode by number, if it is in memory. */
+void volumefs_refresh_ino(struct volumefs *fs, uint64_t ino);
+/* The owner of what the current process makes in dir, and whether the mode gets S_ISGID. */
+struct volume_owner volumefs_owner(const struct inode *dir, uint32_t *mode);
+/* Under the lock: pages that mappings gave back are written. */
+must_check int volumefs_drain(struct volumefs *fs, struct volumefs_inode *vi);
+
+int volumefs_setattr(struct inode *inode, const struct inode_attr *attr);
+void volumefs_getattr(struct inode *inode, struct statx *stat);
+ssize_t volumefs_getxattr(struct inode *inode, const char *name, void *buf, size_t size);
+int volumefs_setxattr(struct inode *inode, const char *name, const void *value, size_t size, int flags);
+ssize_t volumefs_listxattr(struct inode *inode, char *buf, size_t size);
+int volumefs_removexattr(struct inode *inode, const char *name);
+void volumefs_evict(struct inode *inode);
+int volumefs_fsync(struct file *file, bool data_only);
+#define VOLUMEFS_COMMON_OPS                                                                                            \
+    .setattr = volumefs_setattr, .getattr = volumefs_getattr, .getxattr = volumefs_getxattr,                           \
+    .setxattr = volumefs_setxattr, .listxattr = volumefs_listxattr, .removexattr = volumefs_removexattr,               \
+    .evict = volumefs_evict
+
+extern const struct inode_ops volumefs_dir_ops, volumefs_regular_ops;
+extern const struct file_ops volumefs_file_ops, volumefs_dir_file_ops;
+
+/* kernel/fs/volumefs_thread.c */
+must_check int volumefs_thread_start(struct volumefs *fs);
+void volumefs_thread_wake(struct volumefs *fs);
+
+/* An opened volume as a file system; takes over fs->volume. 0 or -ENOMEM, -EIO. */
+must_check int volumefs_init(struct volumefs *fs);
+/* Boot: what the policy names and the host gave. Ends the container (refuse) if that is not to be had. */
+void volumes_mount(void);
+
+#endif

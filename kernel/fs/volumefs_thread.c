@@ -1,0 +1,111 @@
+/* The thread of a volume (volumefs.h): what must not sleep where it came up, and what is due every few seconds. */
+#include <linux/errno.h>
+#include <linux/fs.h>
+
+#include "kernel/fs/volumefs.h"
+#include "kernel/lib/printk.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
+
+#define SYNC_INTERVAL_NS 5000000000ULL
+
+void volumefs_thread_wake(struct volumefs *fs)
+{
+    wake_up(&fs->work, 0);
+}
+
+/* The time of access that only the VFS knows, unless the file is gone. */
+static void store_atime(struct volumefs_inode *vi)
+{
+    const struct volume_inode *node = volume_node_inode(vi->node);
+    struct timespec_ns at = vi->inode.atime;
+    if (node->nlink == 0 || (at.sec == node->atime.sec && at.nsec == node->atime.nsec))
+        return;
+    struct inode_attr attr = {
+        .valid = ATTR_ATIME | ATTR_CTIME, .atime = at, .ctime = {node->ctime.sec, node->ctime.nsec}};
+    (void)!volume_setattr(vi->node, &attr);
+}
+
+/* Under the lock. */
+static void end_gone(struct volumefs *fs)
+{
+    struct volumefs_inode *vi;
+    while ((vi = TAILQ_FIRST(&fs->gone)) != NULL) {
+        TAILQ_REMOVE(&fs->gone, vi, gone_link);
+        if (!(fs->sb.flags & MS_RDONLY))
+            store_atime(vi);
+        volume_node_put(vi->node);
+        kfree(vi);
+    }
+}
+
+/* Under the lock. */
+static void write_returned(struct volumefs *fs)
+{
+    struct volumefs_inode *vi;
+    while ((vi = TAILQ_FIRST(&fs->dirty)) != NULL) {
+        inode_get(&vi->inode);
+        int error = volumefs_drain(fs, vi);
+        inode_put(&vi->inode);
+        if (error < 0)
+            break; /* it is remembered for fsync; the rest comes next time */
+    }
+}
+
+static bool work_waits(const struct volumefs *fs)
+{
+    return fs->stopping || !TAILQ_EMPTY(&fs->gone) || !TAILQ_EMPTY(&fs->dirty);
+}
+
+static void store_atimes(struct volumefs *fs)
+{
+    for (unsigned i = 0; i < VOLUMEFS_BUCKETS; i++) {
+        struct volumefs_inode *vi, *held = NULL;
+        LIST_FOREACH (vi, &fs->inodes[i], hash_link) {
+            inode_get(&vi->inode);
+            store_atime(vi);
+            if (held)
+                inode_put(&held->inode);
+            held = vi;
+        }
+        if (held)
+            inode_put(&held->inode);
+    }
+}
+
+static void sync_due(struct volumefs *fs)
+{
+    if ((fs->sb.flags & MS_RDONLY) || volume_failed(fs->volume))
+        return;
+    store_atimes(fs);
+    int error = volume_checkpoint(fs->volume);
+    if (error == 0)
+        error = volume_anchor(fs->volume);
+    if (error < 0)
+        printk(LOG_ERROR, "cofre: volume %s: nothing more is written: error %d\n", fs->path, -error);
+}
+
+static void thread_main(void *arg)
+{
+    struct volumefs *fs = arg;
+    uint64_t next_ns = time_monotonic_ns() + SYNC_INTERVAL_NS;
+    while (!fs->stopping) {
+        (void)!wait_event_deadline(&fs->work, work_waits(fs), next_ns);
+        volumefs_lock(fs);
+        write_returned(fs);
+        end_gone(fs);
+        if (time_monotonic_ns() >= next_ns) {
+            sync_due(fs);
+            next_ns = time_monotonic_ns() + SYNC_INTERVAL_NS;
+        }
+        volumefs_unlock(fs);
+    }
+    fs->stopped = true;
+    wake_up_all(&fs->work, 0);
+}
+
+int volumefs_thread_start(struct volumefs *fs)
+{
+    return kernel_thread_start("volume", thread_main, fs) ? 0 : -ENOMEM;
+}

@@ -1,0 +1,236 @@
+/*
+ * The volumes of a container: which of them the policy names, the host gave, opened with which key, mounted where; and
+ * their end. What cannot be had ends the container before anything has run, with the reason.
+ */
+#include <linux/errno.h>
+#include <linux/fs.h>
+
+#include "kernel/arch/untrusted.h"
+#include "kernel/boot/boot.h"
+#include "kernel/boot/refuse.h"
+#include "kernel/crypto/secret.h"
+#include "kernel/fs/dentry.h"
+#include "kernel/fs/volume_anchor.h"
+#include "kernel/fs/volume_key.h"
+#include "kernel/fs/volumefs.h"
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+
+#define CACHE_MIN (4UL << 20)
+#define CACHE_MAX (64UL << 20)
+
+struct opening {
+    const struct policy_volume *policy;
+    const char *path, *name;
+    struct boot_volume boot;
+    unsigned number; /* in the boot parameters */
+    struct volume_key_source source;
+    struct volume_local_anchor *anchor;
+    struct volumefs *fs;
+    bool is_new;
+};
+
+static noreturn_fn void refuse_volume(const struct opening *o, int error)
+{
+    static const struct {
+        int error;
+        const char *text;
+    } known[] = {
+        {-EINVAL, "not a volume, or cut short"},
+        {-EOPNOTSUPP, "made by a newer version (its features are not known here)"},
+        {-ENOKEY, "no key slot opens for this container: another image or signer made it, or the key is another one"},
+        {-EKEYREJECTED, "the header was changed: it does not verify under the key"},
+        {-EUCLEAN, "damaged: no checkpoint verifies, or the log is broken in its middle"},
+        {-ESTALE, "rolled back: older than what its anchor knows, or sealed by something newer"},
+        {-EBUSY, "another container has taken it over"},
+        {-EIO, "the disk cannot be read or written, or what it holds does not verify"},
+        {-ENOSPC, "no room"},
+        {-ENOMEM, "no memory (policy: kernel_heap)"},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (known[i].error == error)
+            refuse(STATUS_REFUSED, "opening the volume for %s failed: %s", o->path, known[i].text);
+    refuse(STATUS_REFUSED, "opening the volume for %s failed: error %d", o->path, -error);
+}
+
+static const struct policy_volume *policy_volumes(void)
+{
+    return (const void *)((const char *)policy() + policy()->volumes.offset);
+}
+
+static void boot_volume_read(unsigned number, struct boot_volume *ret_boot)
+{
+    untrusted_copy_in(ret_boot, (host_ptr){boot_params()->volumes.addr + number * sizeof(*ret_boot)},
+                      sizeof(*ret_boot));
+    ret_boot->path[sizeof(ret_boot->path) - 1] = 0;
+}
+
+static unsigned boot_volume_count(void)
+{
+    return (unsigned)(boot_params()->volumes.size / sizeof(struct boot_volume));
+}
+
+static bool boot_volume_find(struct opening *o)
+{
+    for (o->number = 0; o->number < boot_volume_count(); o->number++) {
+        boot_volume_read(o->number, &o->boot);
+        if (strcmp(o->boot.path, o->path) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the host gave and the policy does not know is not silently left out. */
+static void check_all_named(void)
+{
+    struct boot_volume boot;
+    for (unsigned n = 0; n < boot_volume_count(); n++) {
+        bool named = false;
+        boot_volume_read(n, &boot);
+        for (uint32_t i = 0; i < policy()->volumes.count; i++)
+            named = named || strcmp(policy_string_at(policy_volumes()[i].path_offset), boot.path) == 0;
+        if (!named)
+            refuse(STATUS_REFUSED, "the policy has no volume at %s (policy: volumes)", boot.path);
+    }
+}
+
+/* Nothing but zeros where a volume has its header, keys and checkpoints: it has never been one. 1 = so, 0 = no. */
+static int is_empty(const struct volume_io *io)
+{
+    uint64_t *block = page_alloc();
+    int result = 1;
+    if (!block)
+        return -ENOMEM;
+    for (unsigned at = 0; result == 1 && at < VOLUME_FIRST_BLOCK / 2; at++) {
+        uint64_t all = 0;
+        int error = io->read(io->arg, at, 1, block);
+        for (unsigned i = 0; error == 0 && i < VOLUME_BLOCK_SIZE / 8; i++)
+            all |= block[i];
+        result = error < 0 ? error : all == 0;
+    }
+    page_free(block);
+    return result;
+}
+
+static int make_if_empty(struct opening *o)
+{
+    const struct volume_io *io = &o->fs->disk.io;
+    struct volume_key_slot *slot = NULL;
+    uint8_t key[32];
+    if (!(o->policy->flags & POLICY_VOLUME_CREATE) || io->block_count(io->arg) < VOLUME_BLOCKS_MIN)
+        return 0;
+    int error = is_empty(io);
+    if (error <= 0)
+        return error;
+    slot = kmalloc(sizeof(*slot));
+    error = slot ? volume_key_new(&o->source, slot, key) : -ENOMEM;
+    if (error == 0)
+        error = volume_format(io, slot, key);
+    memory_wipe(key, sizeof(key));
+    kfree(slot);
+    o->is_new = error == 0;
+    return error;
+}
+
+static size_t cache_size(const struct policy_volume *policy_volume)
+{
+    uint64_t share = policy()->kernel_heap_size / 8;
+    return policy_volume->cache_size ? policy_volume->cache_size : MIN(MAX(share, CACHE_MIN), CACHE_MAX);
+}
+
+static int open_engine(struct opening *o)
+{
+    struct volume_options options = {
+        .read_only = (o->boot.flags & BOOT_VOLUME_READ_ONLY) || (o->policy->flags & POLICY_VOLUME_READ_ONLY),
+        .cache_size = cache_size(o->policy),
+    };
+    if (o->policy->freshness == POLICY_FRESH_LOCAL) {
+        o->anchor = kmalloc(sizeof(*o->anchor));
+        if (!o->anchor)
+            return -ENOMEM;
+        volume_local_anchor_init(o->anchor, &o->fs->disk,
+                                 o->policy->key == POLICY_VOLUME_MRENCLAVE ? SGX_SEAL_MRENCLAVE : SGX_SEAL_MRSIGNER);
+        options.freshness = VOLUME_FRESH_LAG;
+        options.anchor = &o->anchor->anchor;
+    }
+    int error = options.read_only ? 0 : make_if_empty(o);
+    if (error == 0)
+        error = volume_mount(&o->fs->disk.io, &options, volume_key_unlock, &o->source, &o->fs->volume);
+    if (error == 0)
+        error = volumefs_init(o->fs);
+    if (error == 0 && options.read_only)
+        o->fs->sb.flags |= MS_RDONLY;
+    return error;
+}
+
+/* A new volume's root is like the folder that it covers. */
+static int inherit_root(const struct opening *o)
+{
+    struct dentry *point;
+    int error = vfs_lookup(AT_FDCWD_, o->path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &point);
+    if (error < 0)
+        return error;
+    const struct inode *inode = point->inode;
+    struct inode_attr attr = {
+        .valid = ATTR_MODE | ATTR_UID | ATTR_GID, .mode = inode->mode & 07777, .uid = inode->uid, .gid = inode->gid};
+    error = volumefs_setattr(o->fs->sb.root, &attr);
+    dentry_put(point);
+    return error < 0 ? error : o->fs->sb.ops->sync(&o->fs->sb);
+}
+
+static void open_volume(struct opening *o)
+{
+    o->fs = kzalloc(sizeof(*o->fs));
+    if (!o->fs)
+        refuse_volume(o, -ENOMEM);
+    o->fs->path = o->path;
+    volume_disk_init(&o->fs->disk, o->number, &o->boot, o->path);
+    o->source = (struct volume_key_source){
+        .key = o->policy->key, .name = o->name, .file_key = o->boot.key, .file_key_given = o->boot.key_size == 32};
+    if (o->policy->key == POLICY_VOLUME_FILE && !o->source.file_key_given)
+        refuse(STATUS_REFUSED, "the volume for %s has its key in a file (run -v NAME:%s:key=FILE)", o->path, o->path);
+    int error = open_engine(o);
+    memory_wipe(&o->boot.key, sizeof(o->boot.key));
+    if (error == 0 && o->is_new)
+        error = inherit_root(o);
+    if (error < 0)
+        refuse_volume(o, error);
+    error = vfs_mount(o->path, &o->fs->sb, o->fs->sb.flags | MS_NOSUID | MS_NODEV);
+    if (error < 0)
+        refuse(STATUS_REFUSED, "mounting the volume at %s failed: error %d", o->path, -error);
+}
+
+void volumes_mount(void)
+{
+    check_all_named();
+    for (uint32_t i = 0; i < policy()->volumes.count; i++) {
+        struct opening *o = kzalloc(sizeof(*o));
+        if (!o)
+            panic("no memory to open volumes");
+        o->policy = &policy_volumes()[i];
+        o->path = policy_string_at(o->policy->path_offset);
+        o->name = policy_string_at(o->policy->name_offset);
+        if (boot_volume_find(o)) {
+            fs_make_directories(o->path, 0755);
+            open_volume(o);
+        } else if (!(o->policy->flags & POLICY_VOLUME_OPTIONAL)) {
+            refuse(STATUS_REFUSED, "the policy wants a volume at %s (run -v NAME:%s)", o->path, o->path);
+        }
+        kfree(o);
+    }
+}
+
+void volumes_unmount(void)
+{
+    struct mount *mount;
+    (void)vfs_sync(); /* also what mappings hold */
+    TAILQ_FOREACH (mount, &mounts, link) {
+        if (!mount->sb->ops)
+            continue;
+        struct volumefs *fs = volumefs(mount->sb);
+        volumefs_lock(fs); /* for ever: nothing comes after this */
+        (void)!volume_checkpoint(fs->volume);
+        (void)!volume_anchor(fs->volume);
+    }
+}
