@@ -12,6 +12,7 @@
 #include <linux/errno.h>
 
 #include "hosted_libc.h"
+#include "abi/volume.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/vcpu.h"
 #include "kernel/boot/stats.h"
@@ -142,7 +143,7 @@ static void ask_quote(void)
 static void ask(void)
 {
     uint8_t report[432] = {0};
-    switch (random_number() % 9) {
+    switch (random_number() % 10) {
     case 0:
         check_errno_or_0(hostcall_spawn((enum spawn_op)(random_number() % 3), (unsigned)(random_number() % 9)));
         break;
@@ -158,6 +159,10 @@ static void ask(void)
     case 4:
         hostcall_park(random_number(), random_number() % 2);
         hostcall_kick(random_number());
+        break;
+    case 9:
+        check_errno_or_0(hostcall_volume(random_number() % 4 | (random_number() % 2 ? VOLUME_OP_LATER : 0),
+                                         VOLUME_FILE(random_number() % VOLUME_MAX, 0), random_number(), 1));
         break;
     case 5: {
         char text[5000];
