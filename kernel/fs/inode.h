@@ -123,6 +123,7 @@ struct inode {
     void *socket;   /* a bound unix socket, kernel/net/unix.c */
     void *pipe;     /* an open FIFO, kernel/fs/pipe.c */
     void *mappings; /* shared mappings, kernel/mm/shared.c */
+    void *shared;   /* pages that other enclaves have, kernel/remote/shared_home.c */
 };
 
 /* A zeroed-and-set-up part common to all inodes: refcount 1, nlink 1, times now, ids of the caller. */

@@ -48,6 +48,14 @@ static int memfd_open(const char *name, unsigned flags, struct file **ret_file)
     return error;
 }
 
+int memfd_new(const char *name, file_off_t size, struct file **ret_file)
+{
+    int error = memfd_open(name, 0, ret_file);
+    if (!error)
+        (*ret_file)->inode->size = size;
+    return error;
+}
+
 SYSCALL_DEFINE2(memfd_create, uaddr_t, name_addr, unsigned, flags)
 {
     char name[sizeof(NAME_PREFIX) + NAME_SIZE_MAX + sizeof(" (deleted)")] = NAME_PREFIX;

@@ -8,6 +8,7 @@
 #include "kernel/boot/boot.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/shared.h"
 
 static void mem_statfs(struct super_block *sb, struct statfs *ret)
 {
@@ -175,6 +176,7 @@ void mem_evict(struct inode *inode)
         mem_drop_entries(m);
         break;
     case S_IFREG:
+        shared_evict(inode);
         mem_drop_pages(m);
         break;
     case S_IFLNK:

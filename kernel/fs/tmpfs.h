@@ -115,6 +115,9 @@ ssize_t mem_listxattr(struct inode *inode, char *buf, size_t size);
 int mem_removexattr(struct inode *inode, const char *name);
 void mem_drop_xattrs(struct mem_inode *inode);
 
+/* A nameless file of size zeroes, open for reading and writing, as memfd_create makes them. name: for /proc. 0 or
+ * -ENOMEM. */
+must_check int memfd_new(const char *name, file_off_t size, struct file **ret_file);
 /* Seals of a memfd: F_SEAL_* now set, or -EINVAL for files that cannot be sealed. */
 int inode_seals(struct inode *inode);
 int inode_add_seals(struct inode *inode, unsigned seals);

@@ -51,7 +51,7 @@ static int fill_page(struct mem_inode *m, uint64_t index, void *page)
 uint64_t overlay_unchanged(struct inode *inode)
 {
     uint64_t index;
-    if (inode->ops != &mem_regular_ops || shared_any(inode))
+    if (inode->ops != &mem_regular_ops || shared_any(inode) || inode->shared)
         return 0;
     struct mem_inode *m = mem_inode(inode);
     if (!m->lower || m->file.lower_size != m->lower->size || inode->size != m->lower->size ||
@@ -142,12 +142,41 @@ static ssize_t read_below(struct mem_inode *m, struct iov_iter *to, file_off_t p
     return done;
 }
 
+/* Other enclaves have pages of the file, or may get some as soon as this sleeps. */
+static bool is_spread(const struct mem_inode *m)
+{
+    return m->inode.shared != NULL;
+}
+
+/* By a buffer: to get the page, or the caller's memory, may take sleeping, which a pointer into the file would not
+ * survive. */
+static ssize_t read_spread(struct mem_inode *m, struct iov_iter *to, file_off_t pos, size_t size)
+{
+    uint64_t index = pos / PAGE_SIZE;
+    uint8_t *page = page_alloc();
+    if (!page)
+        return -ENOMEM;
+    ssize_t done = shared_acquire(&m->inode, index, false);
+    if (done == 0 && !shared_page_pull(&m->inode, index, page))
+        done = mem_read_page(&m->inode, index, page);
+    if (done == 0)
+        done = copy_to_iter(to, page + pos % PAGE_SIZE, size);
+    page_free(page);
+    return done;
+}
+
 static ssize_t read_chunk(struct mem_inode *m, struct iov_iter *to, file_off_t pos)
 {
     uint64_t index = pos / PAGE_SIZE;
     size_t offset = pos % PAGE_SIZE;
-    size_t size = MIN(PAGE_SIZE - offset, (uint64_t)(m->inode.size - pos));
-    size = MIN(size, to->count);
+    size_t size = MIN(PAGE_SIZE - offset, to->count);
+    if (!is_spread(m))
+        size = iov_iter_fault_in(to, size, true);
+    if (size == 0 || pos >= m->inode.size)
+        return 0;
+    size = MIN(size, (uint64_t)(m->inode.size - pos));
+    if (is_spread(m))
+        return read_spread(m, to, pos, size);
     const uint8_t *own = own_page(m, index);
     if (own)
         return copy_to_iter(to, own + offset, size);
@@ -176,7 +205,7 @@ static ssize_t mem_read(struct file *file, struct iov_iter *to, file_off_t *pos)
         ssize_t done = read_chunk(m, to, *pos);
         if (done <= 0) {
             if (total == 0)
-                total = done < 0 ? done : -EFAULT;
+                total = done < 0 ? done : *pos < m->inode.size ? -EFAULT : 0;
             break;
         }
         total += done;
@@ -187,12 +216,40 @@ static ssize_t mem_read(struct file *file, struct iov_iter *to, file_off_t *pos)
     return total;
 }
 
+static ssize_t write_spread(struct mem_inode *m, struct iov_iter *from, file_off_t pos, size_t size)
+{
+    uint64_t index = pos / PAGE_SIZE;
+    bool is_new;
+    uint8_t *page, *buffer = page_alloc();
+    if (!buffer)
+        return -ENOMEM;
+    ssize_t done = copy_from_iter(from, buffer, size);
+    int error = done > 0 ? shared_acquire(&m->inode, index, true) : 0;
+    if (!error && done > 0)
+        error = take_page(m, index, true, &page, &is_new);
+    if (!error && done > 0) {
+        memcpy(page + pos % PAGE_SIZE, buffer, done);
+        shared_page_push(&m->inode, index, page);
+    }
+    page_free(buffer);
+    return error ? error : done;
+}
+
 static ssize_t write_chunk(struct mem_inode *m, struct iov_iter *from, file_off_t pos)
 {
     uint64_t index = pos / PAGE_SIZE;
     size_t offset = pos % PAGE_SIZE, size = MIN(PAGE_SIZE - offset, from->count);
-    bool whole = size == PAGE_SIZE, is_new;
+    bool is_new;
     uint8_t *page;
+    if (is_spread(m))
+        return write_spread(m, from, pos, size);
+    size_t ready = iov_iter_fault_in(from, size, false);
+    if (ready == 0)
+        return 0;
+    if (is_spread(m))
+        return write_spread(m, from, pos, size);
+    size = ready;
+    bool whole = size == PAGE_SIZE;
     int error = take_page(m, index, !whole, &page, &is_new);
     if (error)
         return error;
@@ -289,9 +346,16 @@ int mem_truncate(struct inode *inode, file_off_t size)
         ((m->file.seals & F_SEAL_GROW) && size > inode->size))
         return -EPERM;
     mem_pin(m);
-    if (inode->mappings && size < inode->size)
+    bool shrinks = size < inode->size;
+    if (shrinks && inode->shared) {
+        inode->size = size; /* what is beyond it is not given out any more */
+        int error = shared_withdraw(inode, size / PAGE_SIZE);
+        if (error)
+            return error;
+    }
+    if (inode->mappings && shrinks)
         shared_truncate(inode, size);
-    if (size < inode->size) {
+    if (shrinks) {
         uint64_t first_gone = ((uint64_t)size + PAGE_SIZE - 1) / PAGE_SIZE;
         (void)drop_range(m, first_gone, UINT64_MAX, false);
         uint8_t *last = size % PAGE_SIZE ? own_page(m, size / PAGE_SIZE) : NULL;
@@ -340,11 +404,16 @@ static file_off_t mem_llseek(struct file *file, file_off_t offset, int whence)
 static int zero_part(struct mem_inode *m, file_off_t start, file_off_t end)
 {
     uint64_t index = start / PAGE_SIZE;
+    if (start >= end)
+        return 0;
+    int error = shared_acquire(&m->inode, index, true);
+    if (error)
+        return error;
     uint8_t *page = own_page(m, index);
     bool is_new;
-    if (start >= end || (!page && !page_below(m, index) && !shared_any(&m->inode)))
+    if (!page && !page_below(m, index) && !shared_any(&m->inode))
         return 0;
-    int error = page ? 0 : take_page(m, index, true, &page, &is_new);
+    error = page ? 0 : take_page(m, index, true, &page, &is_new);
     if (error)
         return error;
     memset(page + start % PAGE_SIZE, 0, end - start);
@@ -366,7 +435,7 @@ static int punch_hole(struct mem_inode *m, file_off_t start, file_off_t end)
     if (!error)
         error = zero_part(m, last * PAGE_SIZE, end);
     /* Mapped pages live elsewhere: write zeros through instead of dropping them. */
-    if (!error && shared_any(&m->inode)) {
+    if (!error && (shared_any(&m->inode) || is_spread(m))) {
         for (uint64_t i = first; i < last && !error; i++)
             error = zero_part(m, i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
         return error;
@@ -379,7 +448,7 @@ static int allocate(struct mem_inode *m, file_off_t start, file_off_t end)
     for (uint64_t i = start / PAGE_SIZE; i < ((uint64_t)end + PAGE_SIZE - 1) / PAGE_SIZE; i++) {
         uint8_t *page;
         bool is_new;
-        if (page_below(m, i))
+        if (page_below(m, i) || !shared_readable(&m->inode, i)) /* what another enclave has, it has room for */
             continue;
         int error = take_page(m, i, true, &page, &is_new);
         if (error)

@@ -6,19 +6,18 @@
 #include "kernel/fs/file.h"
 #include "kernel/lib/printk.h"
 #include "kernel/mm/pages.h"
+#include "kernel/mm/shared.h"
 #include "kernel/mm/vma.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/syscalls/syscall.h"
 
-/* In a member it is a stand-in that can show pages, and no more: what is written does not get back to the file. */
-static int get_file(int fd, int prot, int flags, struct file **ret_file)
+/* In a member it is a stand-in that can show and share pages, and no more. */
+static int get_file(int fd, struct file **ret_file)
 {
     if (!member_ops) {
         *ret_file = fd_get(fd);
         return *ret_file ? 0 : -EBADF;
     }
-    if ((flags & MAP_TYPE) != MAP_PRIVATE && (prot & PROT_WRITE))
-        return -ENODEV;
     return member_ops->file_get(fd, ret_file);
 }
 
@@ -30,9 +29,14 @@ SYSCALL_DEFINE6(mmap, uaddr_t, addr, size_t, size, int, prot, int, flags, int, f
     if (offset & (file_off_t)(PAGE_SIZE - 1))
         return -EINVAL;
     if (!(flags & MAP_ANONYMOUS)) {
-        r = get_file(fd, prot, flags, &file);
+        r = get_file(fd, &file);
         if (r < 0)
             return r;
+    } else if ((flags & (MAP_TYPE | MAP_HUGETLB)) == MAP_SHARED && size > 0) {
+        r = shared_anonymous(size, &file);
+        if (r < 0)
+            return r;
+        offset = 0;
     }
     mm_wait_thaw();
     r = mm_map(addr, size, prot & (PROT_READ | PROT_WRITE | PROT_EXEC), flags, file, file ? offset : 0);
@@ -45,6 +49,8 @@ SYSCALL_DEFINE2(munmap, uaddr_t, addr, size_t, size)
 {
     int r;
 
+    if (!(addr & (PAGE_SIZE - 1)) && addr + size > addr)
+        shared_give_all(addr, ALIGN_UP(addr + size, PAGE_SIZE));
     mm_wait_thaw();
     r = mm_unmap(addr, size);
     if (r == 0)

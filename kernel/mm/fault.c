@@ -60,6 +60,8 @@ static ssize_t read_pages(const struct vma *vma, uaddr_t start, size_t count, ui
     for (i = 0; i < count; i++) {
         if (index + i >= file_pages)
             return i ? (ssize_t)i : -EIO;
+        if (!shared_readable(inode, index + i))
+            return i ? (ssize_t)i : -EIO;
         if (shared_page_pull(inode, index + i, buf + i * PAGE_SIZE))
             continue;
         if (inode->ops->read_page(inode, index + i, buf + i * PAGE_SIZE) < 0)
@@ -303,9 +305,10 @@ bool mm_fault_spurious(uaddr_t addr, uint64_t error)
     return true;
 }
 
-int mm_fault(uaddr_t addr, uint64_t error, int *ret_code)
+/* As mm_fault(); -EAGAIN: it slept for another enclave, and all may be different now. */
+static int fault_once(uaddr_t page, uint64_t error, int *ret_code)
 {
-    uaddr_t page = ALIGN_DOWN(addr, PAGE_SIZE), start, end;
+    uaddr_t start, end;
     struct vma *vma;
     unsigned rights;
     int r;
@@ -322,6 +325,18 @@ int mm_fault(uaddr_t addr, uint64_t error, int *ret_code)
         *ret_code = SEGV_ACCERR;
         return -EFAULT;
     }
+    if (shared_coherent(vma)) {
+        r = shared_fault(vma, page, error & PF_WRITE);
+        if (r == -ENOMEM)
+            out_of_memory();
+        if (r <= 0)
+            return r;
+    } else if (vma->file && !vma->ops && !(page_state(page) & PAGE_COMMITTED) &&
+               !shared_readable(vma->file->inode, vma_page_index(vma, page))) {
+        r = shared_make_readable(vma, page);
+        if (r < 0)
+            return r;
+    }
     rights = vma_rights(vma->prot);
     if (page_state(page) & PAGE_COMMITTED) {
         /* Another vCPU was faster, the TLB is behind, or the host's page tables are. */
@@ -335,5 +350,15 @@ int mm_fault(uaddr_t addr, uint64_t error, int *ret_code)
     r = vma_populate(vma, start, end, page);
     if (r == -ENOMEM)
         out_of_memory();
+    return r;
+}
+
+int mm_fault(uaddr_t addr, uint64_t error, int *ret_code)
+{
+    int r;
+
+    do
+        r = fault_once(ALIGN_DOWN(addr, PAGE_SIZE), error, ret_code);
+    while (r == -EAGAIN);
     return r;
 }

@@ -70,7 +70,7 @@ static bool is_lost(const struct vma *vma)
 {
     if (vma->ops)
         return true;
-    return (vma->flags & MAP_SHARED) && (!vma->file || (vma->prot & PROT_WRITE));
+    return (vma->flags & MAP_SHARED) && !shared_coherent(vma) && (!vma->file || (vma->prot & PROT_WRITE));
 }
 
 /* ---- save ---- */
@@ -308,6 +308,9 @@ static int load_vma(struct loader *l, const struct record *record)
     template.name = names[record->vma.name];
     if (record->vma.file != NO_FILE)
         template.file = l->known[record->vma.file];
+    if (template.file && (template.flags & MAP_SHARED) && (template.prot & PROT_WRITE) &&
+        (!file_writable(template.file) || !shared_coherent(&template)))
+        return -EPROTO;
     vma = vma_insert(&template);
     if (!vma)
         return -ENOMEM;

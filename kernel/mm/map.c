@@ -306,7 +306,10 @@ static int protect_vma(struct vma *vma, int prot)
     if ((prot & PROT_EXEC) && !(vma->prot & PROT_EXEC))
         vma_rewrite(vma, vma->start, vma->end);
     vma->prot = prot;
-    pages_set_rights(vma->start, vma->end, rights);
+    if (shared_coherent(vma))
+        shared_set_rights(vma, rights);
+    else
+        pages_set_rights(vma->start, vma->end, rights);
     if (!pages_edmm() && rights) {
         r = vma_populate(vma, vma->start, vma->end, 0);
         if (r < 0)

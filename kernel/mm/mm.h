@@ -83,8 +83,8 @@ struct vma *mm_find_vma_above(uaddr_t addr); /* the first VMA with end > addr, o
 
 /*
  * Resolve a page fault at addr (error: enum page_fault_error). 0, -EFAULT (SIGSEGV; *ret_code = SEGV_MAPERR or
- * SEGV_ACCERR), -EIO (SIGBUS BUS_ADRERR), or -ENOMEM: the memory limit is reached and SIGKILL has been sent; there is
- * nothing more to do than go back through the way that delivers signals. May sleep.
+ * SEGV_ACCERR), -EIO (SIGBUS BUS_ADRERR), or -ENOMEM: the memory limit is reached and SIGKILL has been sent, or
+ * -EINTR: it was before; there is nothing more to do than go back through the way that delivers signals. May sleep.
  */
 int mm_fault(uaddr_t addr, uint64_t error, int *ret_code);
 

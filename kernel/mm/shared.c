@@ -6,17 +6,37 @@
 
 #include "kernel/fs/file.h"
 #include "kernel/lib/list.h"
+#include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/vma.h"
+#include "kernel/sched/time.h"
+#include "kernel/sched/wait.h"
+
+/*
+ * How long a page that came from another enclave stays: from when the thread that waited for it runs again, and at most
+ * so long until then. Short, since others wait; but not to be used at all would be worse.
+ */
+#define HOLD_NS 20000ULL
+#define HOLD_UNUSED_NS 2000000ULL
 
 struct home {
     RB_ENTRY(home) node;
     uint64_t index;
     uaddr_t page;
     bool writable; /* through its mapping, now or after mprotect */
+    /* in a member */
+    bool exclusive;       /* no other enclave has it: may be written */
+    bool fresh;           /* whoever waited for it has not run yet */
+    bool take, take_read; /* the init enclave asked for it: on the list below */
+    uint64_t hold_until_ns;
+    struct inode *inode;
+    TAILQ_ENTRY(home) take_link;
 };
+
+static TAILQ_HEAD(, home) takes = TAILQ_HEAD_INITIALIZER(takes);
+static const struct shared_ops *others; /* NULL: no other enclaves */
 
 /* Hangs at inode->mappings while the file has any mapping. Private ones count too: truncation must reach them. */
 struct file_mappings {
@@ -41,6 +61,37 @@ static struct home *home_find(const struct inode *inode, uint64_t index)
     struct home key = {.index = index};
 
     return mappings ? RB_FIND(home_tree, &mappings->homes, &key) : NULL;
+}
+
+void shared_ops_set(const struct shared_ops *ops)
+{
+    others = ops;
+}
+
+static bool coherent(const struct inode *inode)
+{
+    return others && others->coherent(inode);
+}
+
+/* Pages of the file are copies of the init enclave's. */
+static bool is_copy(const struct inode *inode)
+{
+    return others && others->member && others->coherent(inode);
+}
+
+static bool may(const struct inode *inode, uint64_t index, bool write)
+{
+    if (!coherent(inode))
+        return true;
+    if (!others->member)
+        return others->may(inode, index, write);
+    const struct home *home = home_find(inode, index);
+    return home && (!write || home->exclusive);
+}
+
+static unsigned rights_now(const struct vma *vma, uint64_t index, unsigned rights)
+{
+    return may(vma->file->inode, index, true) ? rights : rights & ~(unsigned)PAGE_W;
 }
 
 bool shared_any(const struct inode *inode)
@@ -136,6 +187,8 @@ static void home_forget(struct inode *inode, struct home *home)
 
     RB_REMOVE(home_tree, &mappings->homes, home);
     page_state_clear(home->page, PAGE_SHARED);
+    if (home->take)
+        TAILQ_REMOVE(&takes, home, take_link);
     kfree(home);
 }
 
@@ -190,37 +243,78 @@ static int fetch(struct inode *inode, uint64_t index, void *buf)
     return 0;
 }
 
-static int commit_page(struct vma *vma, uaddr_t page, uint64_t index, void *buf)
+static struct home *home_make(struct vma *vma, uaddr_t page, uint64_t index)
 {
-    struct inode *inode = vma->file->inode;
-    struct file_mappings *mappings = inode->mappings;
-    struct home *home = kmalloc(sizeof *home);
-    int r;
+    struct file_mappings *mappings = vma->file->inode->mappings;
+    struct home *home = kzalloc(sizeof *home);
 
     if (!home)
-        return -ENOMEM;
-    r = fetch(inode, index, buf);
-    if (r == 0)
-        r = pages_commit_copy(page, 1, buf, vma_rights(vma->prot));
-    if (r < 0) {
-        kfree(home);
-        return r;
-    }
+        return NULL;
     home->index = index;
     home->page = page;
     home->writable = file_writable(vma->file);
+    home->inode = vma->file->inode;
     RB_INSERT(home_tree, &mappings->homes, home);
+    return home;
+}
+
+static int commit_page(struct vma *vma, uaddr_t page, uint64_t index, void *buf)
+{
+    struct home *home;
+    int r;
+
+    r = fetch(vma->file->inode, index, buf);
+    if (r < 0)
+        return r;
+    home = home_make(vma, page, index);
+    if (!home)
+        return -ENOMEM;
+    r = pages_commit_copy(page, 1, buf, rights_now(vma, index, vma_rights(vma->prot)));
+    if (r < 0) {
+        RB_REMOVE(home_tree, &((struct file_mappings *)vma->file->inode->mappings)->homes, home);
+        kfree(home);
+        return r;
+    }
     page_state_set(page, PAGE_SHARED);
     return 0;
+}
+
+/* A copy that was touched at another address of this enclave before moves to this one. */
+static int move_copy(struct vma *vma, uaddr_t page, struct home *home)
+{
+    uint8_t *buf = page_alloc();
+    int r;
+
+    if (!buf)
+        return -ENOMEM;
+    shared_page_pull(home->inode, home->index, buf);
+    pages_decommit(home->page, home->page + PAGE_SIZE);
+    page_state_clear(home->page, PAGE_SHARED);
+    r = pages_commit_copy(page, 1, buf, rights_now(vma, home->index, vma_rights(vma->prot)));
+    if (r < 0) {
+        others->give(home->inode, home->index, home->exclusive ? buf : NULL, home->take);
+        RB_REMOVE(home_tree, &((struct file_mappings *)home->inode->mappings)->homes, home);
+        if (home->take)
+            TAILQ_REMOVE(&takes, home, take_link);
+        kfree(home);
+    } else {
+        home->page = page;
+        page_state_set(page, PAGE_SHARED);
+    }
+    page_free(buf);
+    return r;
 }
 
 int shared_commit(struct vma *vma, uaddr_t start, size_t count, uaddr_t must)
 {
     struct inode *inode = vma->file->inode;
     uint64_t file_pages = ((uint64_t)inode->size + PAGE_SIZE - 1) / PAGE_SIZE;
-    void *buf = page_alloc();
+    void *buf;
     int r = 0;
 
+    if (is_copy(inode))
+        return 0; /* one by one, by shared_fault() */
+    buf = page_alloc();
     if (!buf)
         return -ENOMEM;
     for (size_t i = 0; i < count && r == 0; i++) {
@@ -229,11 +323,20 @@ int shared_commit(struct vma *vma, uaddr_t start, size_t count, uaddr_t must)
 
         if (index >= file_pages)
             r = -EIO;
-        else if (page == must || !home_find(inode, index))
+        else if ((page == must || !home_find(inode, index)) && may(inode, index, false))
             r = commit_page(vma, page, index, buf);
     }
     page_free(buf);
     return r;
+}
+
+/* The copy goes back to the init enclave; nobody writes to it any more. */
+static void give(struct inode *inode, struct home *home, void *buf)
+{
+    if (home->exclusive)
+        shared_page_pull(inode, home->index, buf);
+    others->give(inode, home->index, home->exclusive ? buf : NULL, home->take);
+    home_forget(inode, home);
 }
 
 void shared_writeback(struct vma *vma, uaddr_t start, uaddr_t end)
@@ -241,6 +344,8 @@ void shared_writeback(struct vma *vma, uaddr_t start, uaddr_t end)
     struct inode *inode = vma->file->inode;
     void *buf = NULL;
 
+    if (is_copy(inode))
+        pages_set_rights(start, end, PAGE_R); /* other threads may still run */
     for (uaddr_t page = pages_next_committed(start, end); page < end;
          page = pages_next_committed(page + PAGE_SIZE, end)) {
         struct home *home;
@@ -250,13 +355,259 @@ void shared_writeback(struct vma *vma, uaddr_t start, uaddr_t end)
         home = home_find(inode, vma_page_index(vma, page));
         if (!home || home->page != page)
             continue;
-        if (home->writable) {
-            buf = buf ? buf : page_alloc();
-            if (buf && shared_page_pull(inode, home->index, buf))
-                inode->ops->write_page(inode, home->index, buf);
+        buf = buf ? buf : page_alloc();
+        if (is_copy(inode)) {
+            if (!buf)
+                panic("no memory to give back a page that processes share");
+            give(inode, home, buf);
+            continue;
         }
+        if (home->writable && buf && shared_page_pull(inode, home->index, buf))
+            inode->ops->write_page(inode, home->index, buf);
         home_forget(inode, home);
     }
     if (buf)
         page_free(buf);
+}
+
+/* ---- with other enclaves ---- */
+
+bool shared_coherent(const struct vma *vma)
+{
+    return vma->file && (vma->flags & MAP_SHARED) && !vma->ops && coherent(vma->file->inode);
+}
+
+int shared_acquire(struct inode *inode, uint64_t index, bool write)
+{
+    struct file file = {.inode = inode};
+    int r = 0;
+
+    while (r == 0 && !may(inode, index, write))
+        r = others->acquire(&file, index, 0, write);
+    return r;
+}
+
+int shared_withdraw(struct inode *inode, uint64_t first)
+{
+    uint64_t index = first;
+    int r;
+
+    while (others && others->next && others->next(inode, index, &index)) {
+        r = shared_acquire(inode, index, true);
+        if (r < 0)
+            return r;
+        index++;
+    }
+    return shared_acquire(inode, first, true); /* the one that the file ends in may have gone out again */
+}
+
+void shared_evict(struct inode *inode)
+{
+    if (others && others->evict)
+        others->evict(inode);
+}
+
+static int acquire(struct vma *vma, uint64_t index, uaddr_t page, bool write)
+{
+    struct file *file = file_get(vma->file); /* the mapping may go meanwhile */
+    int r = others->acquire(file, index, page, write);
+
+    file_put(file);
+    return r < 0 ? r : -EAGAIN;
+}
+
+bool shared_readable(const struct inode *inode, uint64_t index)
+{
+    return is_copy(inode) || may(inode, index, false);
+}
+
+int shared_make_readable(struct vma *vma, uaddr_t page)
+{
+    return acquire(vma, vma_page_index(vma, page), 0, false);
+}
+
+static void note_use(struct inode *inode, struct home *home, uint64_t index)
+{
+    if (!others->member) {
+        others->used(inode, index);
+    } else if (home->fresh) {
+        home->fresh = false;
+        home->hold_until_ns = time_monotonic_ns() + HOLD_NS;
+    }
+}
+
+int shared_fault(struct vma *vma, uaddr_t page, bool write)
+{
+    struct inode *inode = vma->file->inode;
+    uint64_t index = vma_page_index(vma, page);
+    struct home *home = home_find(inode, index);
+    int r;
+
+    if (!may(inode, index, write))
+        return acquire(vma, index, page, write);
+    note_use(inode, home, index);
+    if (home && home->page == page) {
+        pages_set_rights(page, page + PAGE_SIZE, rights_now(vma, index, vma_rights(vma->prot)));
+    } else if (is_copy(inode)) {
+        r = move_copy(vma, page, home);
+        if (r < 0)
+            return r;
+    } else {
+        return 1;
+    }
+    return 0;
+}
+
+void shared_set_rights(struct vma *vma, unsigned rights)
+{
+    for (uaddr_t page = pages_next_committed(vma->start, vma->end); page < vma->end;
+         page = pages_next_committed(page + PAGE_SIZE, vma->end))
+        pages_set_rights(page, page + PAGE_SIZE, rights_now(vma, vma_page_index(vma, page), rights));
+}
+
+int shared_anonymous(size_t size, struct file **ret_file)
+{
+    int r = others && others->anonymous ? others->anonymous(size, ret_file) : -ENOSYS;
+
+    if (r < 0)
+        *ret_file = NULL;
+    return r == -ENOSYS ? 0 : r;
+}
+
+bool shared_futex_key(uaddr_t addr, uint64_t *ret_file, uint64_t *ret_offset)
+{
+    const struct vma *vma = others ? mm_find_vma(addr) : NULL;
+
+    if (!vma || !shared_coherent(vma))
+        return false;
+    *ret_file = others->name(vma->file->inode);
+    *ret_offset = (uint64_t)vma->offset + (addr - vma->start);
+    return *ret_file != 0;
+}
+
+void shared_give_all(uaddr_t start, uaddr_t end)
+{
+    if (!others || !others->member)
+        return;
+    /* Mappings may change while this sleeps, and pages come back: by address, so it ends all the same. */
+    while (start < end) {
+        struct vma *vma = mm_find_vma_above(start);
+        if (!vma || vma->start >= end)
+            break;
+        uaddr_t from = MAX(start, vma->start), part = MIN(end, vma->end);
+
+        if (!shared_coherent(vma)) {
+            start = vma->end;
+            continue;
+        }
+        start = MIN(part, pages_next_committed(from, part));
+        part = MIN(part, start + 64 * PAGE_SIZE);
+        if (start == part)
+            continue;
+        vma_zap(vma, start, part);
+        start = part;
+        others->wait();
+    }
+}
+
+int shared_page_yield(struct inode *inode, uint64_t index, bool to_read, void *buf)
+{
+    struct home *home = home_find(inode, index);
+    int r = 0;
+
+    if (home && to_read) {
+        shared_page_pull(inode, index, buf);
+        pages_set_rights(home->page, home->page + PAGE_SIZE, page_state(home->page) & PAGE_RIGHTS & ~(unsigned)PAGE_W);
+        return 0;
+    }
+    r = fetch(inode, index, buf);
+    return r == 0 && !to_read ? inode->ops->write_page(inode, index, buf) : r; /* there is room when it comes back */
+}
+
+int shared_page_install(struct inode *inode, uint64_t index, uaddr_t page, const void *contents, bool write)
+{
+    struct vma *vma = mm_find_vma(page);
+    struct home *home;
+    int r;
+
+    if (!vma || !shared_coherent(vma) || vma->file->inode != inode || vma_page_index(vma, page) != index ||
+        (page_state(page) & PAGE_COMMITTED) || home_find(inode, index))
+        return -ENOENT;
+    home = home_make(vma, page, index);
+    if (!home)
+        return -ENOMEM;
+    home->exclusive = write;
+    home->fresh = true;
+    home->hold_until_ns = time_monotonic_ns() + HOLD_UNUSED_NS;
+    r = pages_commit_copy(page, 1, contents, rights_now(vma, index, vma_rights(vma->prot)));
+    if (r == 0)
+        page_state_set(page, PAGE_SHARED);
+    else
+        home_forget(inode, home);
+    return r;
+}
+
+bool shared_page_here(const struct inode *inode, uint64_t index)
+{
+    return home_find(inode, index) != NULL;
+}
+
+void shared_page_promote(struct inode *inode, uint64_t index)
+{
+    struct home *home = home_find(inode, index);
+
+    home->exclusive = home->fresh = true;
+    home->hold_until_ns = time_monotonic_ns() + HOLD_UNUSED_NS;
+}
+
+enum shared_take shared_page_take(struct inode *inode, uint64_t index, bool to_read, void *buf, uint64_t *ret_later)
+{
+    struct home *home = home_find(inode, index);
+    bool dirty;
+
+    if (!home)
+        return SHARED_NOT_HERE;
+    if (home->hold_until_ns > time_monotonic_ns()) {
+        if (!home->take)
+            TAILQ_INSERT_TAIL(&takes, home, take_link);
+        home->take = true;
+        home->take_read = to_read;
+        *ret_later = home->hold_until_ns;
+        return SHARED_LATER;
+    }
+    if (home->take)
+        TAILQ_REMOVE(&takes, home, take_link);
+    home->take = false;
+    dirty = home->exclusive;
+    if (to_read) {
+        pages_set_rights(home->page, home->page + PAGE_SIZE, page_state(home->page) & PAGE_RIGHTS & ~(unsigned)PAGE_W);
+        home->exclusive = false;
+    }
+    if (dirty)
+        shared_page_pull(inode, index, buf);
+    if (!to_read) {
+        uaddr_t page = home->page;
+
+        home_forget(inode, home);
+        pages_decommit(page, page + PAGE_SIZE);
+    }
+    return dirty ? SHARED_DIRTY : SHARED_CLEAN;
+}
+
+bool shared_page_due(struct inode **ret_inode, uint64_t *ret_index, bool *ret_to_read, uint64_t *ret_later)
+{
+    uint64_t now = time_monotonic_ns();
+    const struct home *home;
+
+    *ret_later = NO_DEADLINE;
+    TAILQ_FOREACH (home, &takes, take_link) {
+        if (home->hold_until_ns <= now) {
+            *ret_inode = home->inode;
+            *ret_index = home->index;
+            *ret_to_read = home->take_read;
+            return true;
+        }
+        *ret_later = MIN(*ret_later, home->hold_until_ns);
+    }
+    return false;
 }

@@ -50,20 +50,45 @@ static int bring_in(uaddr_t page, bool write)
     return r;
 }
 
-size_t user_prepare(uaddr_t addr, size_t size, bool write)
+/* Bytes of [addr, addr + size) before the first page that is not there as wanted. */
+static size_t present(uaddr_t addr, size_t size, uint8_t wanted)
 {
     uaddr_t page = ALIGN_DOWN(addr, PAGE_SIZE), end = addr + size;
+
+    while (page < end && (page_state(page) & wanted) == wanted)
+        page += PAGE_SIZE;
+    return page >= end ? size : page > addr ? page - addr : 0;
+}
+
+#define WHOLE_TRIES 4
+#define TRIES_MAX 10000
+
+/*
+ * Bringing a page in may sleep when another enclave has it, and others may have gone when it is there. So it is looked
+ * at again; pages that do not want to be here all at once are used one by one.
+ */
+size_t user_prepare(uaddr_t addr, size_t size, bool write)
+{
     uint8_t wanted = PAGE_COMMITTED | (write ? PAGE_W : PAGE_R);
 
     if (!mm_range_ok(addr, size))
         return 0;
-    for (; page < end; page += PAGE_SIZE) {
-        if ((page_state(page) & wanted) == wanted)
-            continue;
-        if (bring_in(page, write) < 0)
-            return page > addr ? page - addr : 0;
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+        size_t ready = present(addr, size, wanted);
+
+        if (ready == size || (ready > 0 && tries > WHOLE_TRIES))
+            return ready;
+        if (tries > WHOLE_TRIES)
+            size = MIN(size, PAGE_SIZE - (addr & (PAGE_SIZE - 1)));
+        for (size_t at = ready; at < size; at = at + PAGE_SIZE - ((addr + at) & (PAGE_SIZE - 1))) {
+            uaddr_t page = ALIGN_DOWN(addr + at, PAGE_SIZE);
+
+            if ((page_state(page) & wanted) == wanted || bring_in(page, write) == 0)
+                continue;
+            size = at;
+        }
     }
-    return size;
+    return 0;
 }
 
 size_t user_probe_write(uaddr_t addr, size_t size)
@@ -88,27 +113,48 @@ size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size)
 {
     if (is_agent())
         return agent_copy_in(dst, src, size);
-    size_t ready = user_prepare(src, size, false);
+    size_t done = 0, ready;
 
-    return ready - raw_copy_user(dst, (const void *)src, ready);
+    while (done < size && (ready = user_prepare(src + done, size - done, false)) > 0) {
+        size_t left = raw_copy_user((uint8_t *)dst + done, (const void *)(src + done), ready);
+
+        done += ready - left;
+        if (left > 0)
+            break;
+    }
+    return done;
 }
 
 size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t size)
 {
     if (is_agent())
         return agent_copy_out(dst, src, size);
-    size_t ready = user_prepare(dst, size, true);
+    size_t done = 0, ready;
 
-    return ready - raw_copy_user((void *)dst, src, ready);
+    while (done < size && (ready = user_prepare(dst + done, size - done, true)) > 0) {
+        size_t left = raw_copy_user((void *)(dst + done), (const uint8_t *)src + done, ready);
+
+        done += ready - left;
+        if (left > 0)
+            break;
+    }
+    return done;
 }
 
 size_t clear_user_partial(uaddr_t dst, size_t size)
 {
     if (is_agent())
         return agent_clear_out(dst, size);
-    size_t ready = user_prepare(dst, size, true);
+    size_t done = 0, ready;
 
-    return ready - raw_clear_user((void *)dst, ready);
+    while (done < size && (ready = user_prepare(dst + done, size - done, true)) > 0) {
+        size_t left = raw_clear_user((void *)(dst + done), ready);
+
+        done += ready - left;
+        if (left > 0)
+            break;
+    }
+    return done;
 }
 
 int copy_from_user(void *dst, uaddr_t src, size_t size)

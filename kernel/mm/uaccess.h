@@ -18,7 +18,8 @@ size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t size);
 size_t clear_user_partial(uaddr_t dst, size_t size);
 /*
  * Bring in the pages of [addr, addr + size) and return how many bytes from addr on may be read (written) without a
- * fault while the kernel lock is held.
+ * fault until the caller sleeps. 0: it faults; fewer than size: what follows faults, or is not here at this moment. May
+ * sleep.
  */
 size_t user_prepare(uaddr_t addr, size_t size, bool write);
 /* Bytes from addr on that the application may write, without bringing any in. */

@@ -204,7 +204,7 @@ static inline bool is_remote(const struct iov_iter *it)
 
 /*
  * Rings are copied straight from and to application pages: they are committed with the rights needed, and cannot change
- * while the kernel lock is held.
+ * until this sleeps.
  */
 size_t copy_untrusted_to_iter(struct iov_iter *it, host_ptr src, size_t size)
 {
@@ -220,7 +220,7 @@ size_t copy_untrusted_to_iter(struct iov_iter *it, host_ptr src, size_t size)
         }
         advance_in_piece(it, moved);
         done += moved;
-        if (moved < piece)
+        if (moved == 0)
             break;
     }
     return done;
@@ -240,8 +240,16 @@ size_t copy_untrusted_from_iter(struct iov_iter *it, host_ptr dst, size_t size)
         }
         advance_in_piece(it, moved);
         done += moved;
-        if (moved < piece)
+        if (moved == 0)
             break;
     }
     return done;
+}
+
+size_t iov_iter_fault_in(struct iov_iter *it, size_t size, bool write)
+{
+    uint64_t addr;
+    size_t piece = next_piece(it, size, &addr);
+
+    return it->kernel || task_current()->agent ? piece : user_prepare(addr, piece, write);
 }

@@ -38,6 +38,11 @@ size_t zero_iter(struct iov_iter *it, size_t size);
 /* Same between rings in untrusted memory and the iterator; nobody else writes in the words around dst. */
 size_t copy_untrusted_to_iter(struct iov_iter *it, host_ptr src, size_t size);
 size_t copy_untrusted_from_iter(struct iov_iter *it, host_ptr dst, size_t size);
+/*
+ * Bring in what comes next, at most size bytes: so many bytes may then be moved before anything sleeps. 0: at the end,
+ * or it faults. What an agent's caller sent along is here anyway.
+ */
+size_t iov_iter_fault_in(struct iov_iter *it, size_t size, bool write);
 void iov_iter_advance(struct iov_iter *it, size_t size);
 
 #endif

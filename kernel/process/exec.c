@@ -12,6 +12,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
+#include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/credentials.h"
 #include "kernel/process/elf.h"
@@ -245,6 +246,7 @@ int exec_commit(struct exec *exec, struct trap_frame *frame)
     uaddr_t entry;
 
     bool secure = false;
+    shared_give_all(0, UINT64_MAX);
     mm_reset();
     credentials_exec(&process->credentials, exec->set_mode, exec->set_uid, exec->set_gid, process->no_new_privs,
                      &secure);

@@ -9,6 +9,7 @@
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/mm.h"
+#include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/futex.h"
 #include "kernel/process/remote_ops.h"
@@ -237,6 +238,8 @@ void thread_exit(int code)
     /* The status of a process whose threads end one by one is its last one's. */
     if (!process->exiting && process->thread_count == 1)
         process->exit_status = (code & 0xff) << 8;
+    if (task_count() == 1)
+        shared_give_all(0, UINT64_MAX);
     int tid = task->tid;
     thread_remove(task);
     process_thread_ended(process, tid);

@@ -8,6 +8,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/remote/process_message.h"
+#include "kernel/remote/shared_home.h"
 
 void handle_table_init(struct handle_table *table)
 {
@@ -49,12 +50,15 @@ int handle_table_copy(struct handle_table *to, const struct handle_table *from)
     return 0;
 }
 
+/* An unchanged file of the root image that nobody here can write to is as good from the member's own image. */
 static void describe(struct file *file, uint64_t number, struct file_info *ret_info)
 {
     const struct inode *inode = file->inode;
+    uint64_t nid = overlay_unchanged(file->inode);
     *ret_info = (struct file_info){
         .handle = number,
-        .nid = overlay_unchanged(file->inode),
+        .nid = nid,
+        .object = nid && !file_writable(file) ? 0 : shared_home_name(file->inode),
         .dev = inode->sb ? inode->sb->dev : 0,
         .ino = inode->ino,
         .size = inode->size,

@@ -21,6 +21,7 @@
 #include "kernel/remote/fork.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/remote_file.h"
+#include "kernel/remote/shared_member.h"
 #include "kernel/remote/show.h"
 #include "kernel/remote/stream.h"
 #include "kernel/sched/task.h"
@@ -244,6 +245,7 @@ void member_init(void)
     client_on_message(MESSAGE_SIGNAL, receive_signal);
     client_on_message(MESSAGE_CUT, receive_cut);
     client_on_message(MESSAGE_SHOW, receive_show);
+    shared_member_init();
     if (client_send(&hello, sizeof(hello)) < 0)
         member_end("the init enclave is not there");
 }

@@ -11,12 +11,14 @@
 #include "kernel/lib/random.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/shared.h"
 #include "kernel/process/limits.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/server.h"
+#include "kernel/remote/shared_home.h"
 #include "kernel/remote/show.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/stream.h"
@@ -390,7 +392,9 @@ HANDLER(handle_get)
     remote_answer(member, &answer.message, sizeof(answer));
 }
 
-HANDLER(handle_read)
+/* May sleep if it is run as work. */
+static void read_pages(struct remote_member *member, struct process *process, const struct message *message,
+                       size_t size)
 {
     const struct handle_message *m = (const struct handle_message *)message;
     struct file *file = size >= sizeof(*m) ? handle_file(&process->remote->handles, m->handle) : NULL;
@@ -401,17 +405,22 @@ HANDLER(handle_read)
         return;
     }
     answer->message = *message;
+    if (file)
+        file_get(file);
     answer->result = file ? 0 : -EBADF;
     for (; done < count && file->inode->ops && file->inode->ops->read_page; done++) {
         if (m->index + done > (uint64_t)INT64_MAX >> PAGE_SHIFT ||
             ((m->index + done) << PAGE_SHIFT) >= (uint64_t)file->inode->size)
             break;
-        if (file->inode->ops->read_page(file->inode, m->index + done, answer->pages + done * PAGE_SIZE) < 0)
+        if (shared_acquire(file->inode, m->index + done, false) < 0 ||
+            file->inode->ops->read_page(file->inode, m->index + done, answer->pages + done * PAGE_SIZE) < 0)
             break;
     }
     if (file)
         answer->result = done ? (int64_t)done : -EIO;
     remote_answer(member, &answer->message, sizeof(*answer) + done * PAGE_SIZE);
+    if (file)
+        file_put(file);
     kfree(answer);
 }
 
@@ -442,7 +451,23 @@ RECEIVER(handle_put)
 RECEIVER(tids_get)
 RECEIVER(group_orphaned)
 RECEIVER(handle_get)
-RECEIVER(handle_read)
+
+/* Do other enclaves have pages of what is to be read? Then reading sleeps. */
+static bool is_spread(const struct remote_member *member, const struct record *record)
+{
+    const struct handle_message *m = (const struct handle_message *)record->data;
+    const struct process *process = record->size >= sizeof(*m) ? remote_process_of(member, &m->message) : NULL;
+    const struct file *file = process ? handle_file(&process->remote->handles, m->handle) : NULL;
+    return file && file->inode->shared;
+}
+
+static void receive_handle_read(struct remote_member *member, struct record *record)
+{
+    if (is_spread(member, record))
+        remote_work(member, record, read_pages);
+    else
+        on_message(member, record, read_pages);
+}
 
 /* Who sends a beginning cannot go on with it. */
 static void receive_abandon(struct remote_member *member, struct record *record)
@@ -577,6 +602,7 @@ void process_link_init(void)
     };
     for (size_t i = 0; i < ARRAY_COUNT(receivers); i++)
         remote_member_on_message(receivers[i].type, receivers[i].fn);
+    shared_home_init();
     remote_member_on_lost(spawn_lost);
     remote_ops_set(&ops);
 }

@@ -38,6 +38,17 @@ enum process_message_type {
     MESSAGE_SIGNAL, /* struct signal_message */
     MESSAGE_SHOW,   /* struct show_message */
     MESSAGE_CUT,    /* struct number_message: id of a stream whose other end is gone */
+    /* shared_message.h: to init */
+    MESSAGE_SHARED_GET,
+    MESSAGE_SHARED_BACK,
+    MESSAGE_SHARED_NEW,    /* R */
+    MESSAGE_FUTEX_WAIT,    /* R */
+    MESSAGE_FUTEX_CANCEL,
+    MESSAGE_FUTEX_WAKE,    /* R, unless the request is 0 */
+    MESSAGE_FUTEX_REQUEUE, /* R */
+    /* to a member */
+    MESSAGE_SHARED_GRANT,
+    MESSAGE_SHARED_TAKE,
 };
 
 /* Answers that carry a result alone, and messages that carry a number. */
@@ -116,6 +127,7 @@ struct handle_message {
 struct file_info {
     uint64_t handle;
     uint64_t nid; /* unchanged file of the root image: read it there; 0: by the handle */
+    uint64_t object; /* its pages are shared with others by this name; 0: they are not */
     uint64_t dev, ino;
     int64_t size;
     uint32_t mode, uid, gid;

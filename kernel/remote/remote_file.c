@@ -14,13 +14,21 @@
 struct remote_inode {
     struct inode inode; /* first */
     LIST_ENTRY(remote_inode) entry;
-    struct file *file;  /* the one there is; not referenced */
     struct inode *root; /* of this enclave's root image; referenced; NULL: by handle */
+    uint64_t object;    /* struct file_info */
+    LIST_HEAD(, remote_file) files;
+};
+
+/* file->private */
+struct remote_file {
+    LIST_ENTRY(remote_file) entry, by_inode;
+    struct file *file; /* the one there is; not referenced */
     struct file_info info;
     uint64_t count; /* references to the handle that are to be given back */
 };
 
 static LIST_HEAD(, remote_inode) inodes = LIST_HEAD_INITIALIZER(inodes);
+static LIST_HEAD(, remote_file) files = LIST_HEAD_INITIALIZER(files);
 
 /* The file systems that the init enclave's files are of, by their device number alone. */
 struct remote_super {
@@ -52,8 +60,9 @@ static struct remote_inode *remote_inode(const struct inode *inode)
 
 static int read_handle(const struct remote_inode *i, uint64_t index, void *page)
 {
+    const struct remote_file *f = LIST_FIRST(&i->files);
     struct handle_message m = {.message = {MESSAGE_HANDLE_READ, 0, process_self()->pid, task_current()->tid},
-                               .handle = i->info.handle,
+                               .handle = f->info.handle,
                                .index = index,
                                .count = 1};
     struct record *record;
@@ -74,75 +83,128 @@ static int remote_read_page(struct inode *inode, uint64_t index, void *page)
     return i->root ? i->root->ops->read_page(i->root, index, page) : read_handle(i, index, page);
 }
 
-/* Nobody waits for an answer: without memory for the message the handle stays until the process ends. */
+/* Pages of shared files go back by kernel/mm/shared.c. */
+static int no_write_page(struct inode *inode, uint64_t index, const void *page)
+{
+    (void)inode;
+    (void)index;
+    (void)page;
+    return -EIO;
+}
+
 static void remote_evict(struct inode *inode)
 {
     struct remote_inode *i = remote_inode(inode);
-    struct handle_message m = {.message = {MESSAGE_HANDLE_PUT, 0, process_self()->pid, 0},
-                               .handle = i->info.handle,
-                               .count = (uint32_t)i->count};
-    (void)!client_post(&m.message, sizeof(m));
     LIST_REMOVE(i, entry);
     inode_put(i->root);
     kfree(i);
 }
 
-static const struct inode_ops inode_ops = {.read_page = remote_read_page, .evict = remote_evict};
-static const struct file_ops file_ops = {.mmap = NULL};
+/* Nobody waits for an answer: without memory for the message the handle stays until the process ends. */
+static void release(struct file *file)
+{
+    struct remote_file *f = file->private;
+    struct handle_message m = {.message = {MESSAGE_HANDLE_PUT, 0, process_self()->pid, 0},
+                               .handle = f->info.handle,
+                               .count = (uint32_t)f->count};
+    (void)!client_post(&m.message, sizeof(m));
+    LIST_REMOVE(f, entry);
+    LIST_REMOVE(f, by_inode);
+    kfree(f);
+}
 
-static struct remote_inode *find(uint64_t handle)
+static const struct inode_ops plain_ops = {.read_page = remote_read_page, .evict = remote_evict};
+static const struct inode_ops shared_inode_ops = {
+    .read_page = remote_read_page, .write_page = no_write_page, .evict = remote_evict};
+static const struct file_ops file_ops = {.release = release};
+
+static struct remote_file *find(uint64_t handle)
+{
+    struct remote_file *f;
+    LIST_FOREACH (f, &files, entry)
+        if (f->info.handle == handle)
+            return f;
+    return NULL;
+}
+
+uint64_t remote_file_object(const struct inode *inode)
+{
+    return inode->ops == &shared_inode_ops ? remote_inode(inode)->object : 0;
+}
+
+struct inode *remote_file_inode(uint64_t object)
 {
     struct remote_inode *i;
     LIST_FOREACH (i, &inodes, entry)
-        if (i->info.handle == handle)
-            return i;
+        if (i->object == object && object != 0)
+            return &i->inode;
     return NULL;
+}
+
+static struct inode *inode_new(const struct file_info *info)
+{
+    struct super_block *sb = remote_super(info->dev);
+    struct remote_inode *i = sb ? kzalloc(sizeof(*i)) : NULL;
+    if (!i)
+        return NULL;
+    inode_init(&i->inode, sb, info->object ? &shared_inode_ops : &plain_ops, info->mode);
+    i->inode.ino = info->ino;
+    i->inode.uid = info->uid;
+    i->inode.gid = info->gid;
+    i->object = info->object;
+    if (info->nid && !info->object && fs_root_inode(info->nid, &i->root) < 0)
+        i->root = NULL;
+    LIST_INIT(&i->files);
+    LIST_INSERT_HEAD(&inodes, i, entry);
+    return &i->inode;
 }
 
 int remote_file_open(const struct file_info *info, struct file **ret_file)
 {
     if (!file_info_ok(info))
         return -EPROTO;
-    struct remote_inode *i = find(info->handle);
-    if (i) {
-        i->count++;
-        *ret_file = file_get(i->file);
+    struct remote_file *f = find(info->handle);
+    if (f) {
+        f->count++;
+        f->file->inode->size = info->size;
+        *ret_file = file_get(f->file);
         return 0;
     }
-    struct super_block *sb = remote_super(info->dev);
-    i = sb ? kzalloc(sizeof(*i)) : NULL;
-    if (!i)
+    f = kzalloc(sizeof(*f));
+    struct inode *inode = remote_file_inode(info->object);
+    inode = !f ? NULL : inode ? inode_get(inode) : inode_new(info);
+    if (!inode) {
+        kfree(f);
         return -ENOMEM;
-    inode_init(&i->inode, sb, &inode_ops, info->mode);
-    i->inode.ino = info->ino;
-    i->inode.size = info->size;
-    i->inode.uid = info->uid;
-    i->inode.gid = info->gid;
-    i->info = *info;
-    i->count = 1;
-    if (info->nid && fs_root_inode(info->nid, &i->root) < 0)
-        i->root = NULL;
-    LIST_INSERT_HEAD(&inodes, i, entry);
-    i->file = file_new_inode(&i->inode, &file_ops, NULL, O_RDONLY);
-    inode_put(&i->inode);
-    if (!i->file)
+    }
+    inode->size = info->size;
+    f->file = file_new_inode(inode, &file_ops, f, info->flags & 3);
+    if (f->file) {
+        f->info = *info;
+        f->count = 1;
+        LIST_INSERT_HEAD(&files, f, entry);
+        LIST_INSERT_HEAD(&remote_inode(inode)->files, f, by_inode);
+    }
+    inode_put(inode);
+    if (!f->file) {
+        kfree(f);
         return -ENOMEM;
+    }
     if (info->path[0])
-        i->file->dentry = dentry_new_detached(&i->inode, info->path); /* without: nameless, and no worse */
-    *ret_file = i->file;
+        f->file->dentry = dentry_new_detached(f->file->inode, info->path); /* without: nameless, and no worse */
+    *ret_file = f->file;
     return 0;
 }
 
 const struct file_info *remote_file_info(const struct file *file)
 {
-    return &remote_inode(file->inode)->info;
+    return &((const struct remote_file *)file->private)->info;
 }
 
-int remote_file_get(int fd, struct file **ret_file)
+int remote_file_request(struct message *message, size_t size, struct file **ret_file)
 {
-    struct number_message m = {{MESSAGE_HANDLE_GET, 0, process_self()->pid, task_current()->tid}, fd};
     struct record *record;
-    int r = client_request(&m.message, sizeof(m), &record);
+    int r = client_request(message, size, &record);
     if (r < 0)
         return r;
     const struct file_answer *answer = (const struct file_answer *)record->data;
@@ -156,4 +218,10 @@ int remote_file_get(int fd, struct file **ret_file)
         r = remote_file_open(&answer->info, ret_file);
     kfree(record);
     return r;
+}
+
+int remote_file_get(int fd, struct file **ret_file)
+{
+    struct number_message m = {{MESSAGE_HANDLE_GET, 0, process_self()->pid, task_current()->tid}, fd};
+    return remote_file_request(&m.message, sizeof(m), ret_file);
 }

@@ -20,6 +20,7 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/server.h"
+#include "kernel/remote/shared_home.h"
 #include "kernel/remote/stream.h"
 #include "kernel/sched/task.h"
 
@@ -199,6 +200,7 @@ void spawn_lost(struct remote_member *member, const char *lie)
     stillborn += e->state == STARTING;
     e->state = ENDING;
     host_kill(e);
+    shared_home_lost(e->number);
     while ((process = process_in(member)) != NULL)
         remote_process_exited(process, SIGKILL, &(struct process_usage){0});
     while ((process = process_awaiting(e->number)) != NULL)

@@ -476,6 +476,25 @@ void fsnotify(struct inode *inode, uint32_t mask, const char *name, struct inode
 {
 }
 
+int shared_acquire(struct inode *inode, uint64_t index, bool write)
+{
+    return 0;
+}
+
+int shared_withdraw(struct inode *inode, uint64_t first)
+{
+    return 0;
+}
+
+void shared_evict(struct inode *inode)
+{
+}
+
+bool shared_readable(const struct inode *inode, uint64_t index)
+{
+    return true;
+}
+
 bool shared_any(const struct inode *inode)
 {
     return false;

@@ -20,6 +20,7 @@
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/shared_member.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
@@ -362,6 +363,16 @@ void inode_init(struct inode *inode, struct super_block *sb, const struct inode_
     supers[i] = sb;
 }
 
+struct inode *inode_get(struct inode *inode)
+{
+    inode->refcount++;
+    return inode;
+}
+
+void shared_member_init(void)
+{
+}
+
 void inode_put(struct inode *inode)
 {
     if (inode && --inode->refcount == 0)
@@ -372,7 +383,7 @@ struct file *file_new_inode(struct inode *inode, const struct file_ops *ops, voi
 {
     struct file *file = kzalloc(sizeof(*file));
     inode->refcount++;
-    *file = (struct file){.inode = inode, .refcount = 1};
+    *file = (struct file){.ops = ops, .inode = inode, .private = private, .refcount = 1};
     files_open++;
     return file;
 }
@@ -387,6 +398,8 @@ void file_put(struct file *file)
 {
     if (--file->refcount > 0)
         return;
+    if (file->ops && file->ops->release)
+        file->ops->release(file);
     inode_put(file->inode);
     kfree(file);
     files_open--;

@@ -22,6 +22,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
+#include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/credentials.h"
 #include "kernel/process/exec.h"
@@ -36,6 +37,7 @@
 #include "kernel/remote/calls.h"
 #include "kernel/remote/exec_message.h"
 #include "kernel/remote/remote.h"
+#include "kernel/remote/shared_home.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
@@ -649,4 +651,28 @@ void kernel_check_clean(long known)
     signal_flush(process_first(), &process_first()->pending, ~0ULL);
     if (allocations != idle + known)
         FAIL("memory is left");
+}
+
+/* ---- nobody shares memory in this world ---- */
+
+int shared_acquire(struct inode *inode, uint64_t index, bool write)
+{
+    return 0;
+}
+
+void shared_give_all(uaddr_t start, uaddr_t end)
+{
+}
+
+uint64_t shared_home_name(struct inode *inode)
+{
+    return 0;
+}
+
+void shared_home_init(void)
+{
+}
+
+void shared_home_lost(uint32_t member)
+{
 }

@@ -26,6 +26,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
+#include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/futex.h"
 #include "kernel/process/itimer.h"
@@ -141,6 +142,10 @@ struct process *pidfd_process(int fd, unsigned *ret_flags)
 }
 
 void futex_exit_pi(struct task *task)
+{
+}
+
+void shared_give_all(uaddr_t start, uaddr_t end)
 {
 }
 
