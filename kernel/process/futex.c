@@ -1,6 +1,7 @@
 /*
- * Futexes: a hash table of waiters by address. One process has one address space and a page has one address, so
- * private and shared futexes are the same thing. Everything runs under the kernel lock: the value is read and the
+ * Futexes: a hash table of waiters by address, or by file and offset where enclaves share memory: those are queued in
+ * the init enclave (kernel/remote/shared_futex.c). Within an enclave a page has one address, so private and shared
+ * futexes are the same thing. Everything runs under the kernel lock: the value is read and the
  * waiter queued without a break between, and a waker cannot come between either.
  */
 #include "kernel/process/futex.h"
@@ -10,6 +11,7 @@
 #include <linux/time.h>
 
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/clock.h"
 #include "kernel/process/process.h"
@@ -36,17 +38,45 @@ int futex_address_check(uaddr_t addr)
     return user_range_ok(addr, sizeof(uint32_t)) ? 0 : -EFAULT;
 }
 
-static void waiter_queue(struct futex_waiter *waiter, uaddr_t addr, uint32_t bitset)
+static const struct futex_remote *remote; /* in a member */
+
+void futex_remote_set(const struct futex_remote *r)
 {
-    waiter->addr = addr;
-    waiter->bitset = bitset;
-    waiter->task = task_current();
-    waiter->queued = true;
-    waiter->pi = false;
-    TAILQ_INSERT_TAIL(futex_bucket(addr), waiter, link);
+    remote = r;
 }
 
-static void waiter_remove(struct futex_waiter *waiter)
+/* Only the place says whether a word without FUTEX_PRIVATE_FLAG is shared with other enclaves. */
+static struct futex_key key_of(uaddr_t addr, bool private)
+{
+    struct futex_key key = {.at = addr};
+    if (!private && shared_futex_key(addr, &key.file, &key.at))
+        return key;
+    return (struct futex_key){.at = addr};
+}
+
+static bool is_remote(const struct futex_key *key)
+{
+    return remote && key->file != 0;
+}
+
+void futex_queue(struct futex_waiter *waiter, const struct futex_key *key, uint32_t bitset)
+{
+    waiter->addr = key->at;
+    waiter->file = key->file;
+    waiter->bitset = bitset;
+    waiter->queued = true;
+    waiter->pi = false;
+    TAILQ_INSERT_TAIL(futex_bucket(waiter->addr), waiter, link);
+}
+
+static void waiter_queue(struct futex_waiter *waiter, const struct futex_key *key, uint32_t bitset)
+{
+    waiter->task = task_current();
+    waiter->woken = NULL;
+    futex_queue(waiter, key, bitset);
+}
+
+void futex_unqueue(struct futex_waiter *waiter)
 {
     if (!waiter->queued)
         return;
@@ -56,18 +86,26 @@ static void waiter_remove(struct futex_waiter *waiter)
 
 static void waiter_wake(struct futex_waiter *waiter)
 {
-    waiter_remove(waiter);
-    task_wake(waiter->task);
+    futex_unqueue(waiter);
+    if (waiter->woken)
+        waiter->woken(waiter);
+    else
+        task_wake(waiter->task);
 }
 
-static int wake(uaddr_t addr, int count, uint32_t bitset)
+static bool waits_for(const struct futex_waiter *waiter, const struct futex_key *key)
+{
+    return waiter->addr == key->at && waiter->file == key->file && !waiter->pi;
+}
+
+int futex_wake_key(const struct futex_key *key, int count, uint32_t bitset)
 {
     struct futex_waiter *waiter, *next;
     int woken = 0;
     if (count <= 0)
         count = 1; /* as Linux: at least one */
-    TAILQ_FOREACH_SAFE (waiter, futex_bucket(addr), link, next) {
-        if (waiter->addr != addr || waiter->pi || !(waiter->bitset & bitset))
+    TAILQ_FOREACH_SAFE (waiter, futex_bucket(key->at), link, next) {
+        if (!waits_for(waiter, key) || !(waiter->bitset & bitset))
             continue;
         waiter_wake(waiter);
         if (++woken == count)
@@ -76,20 +114,50 @@ static int wake(uaddr_t addr, int count, uint32_t bitset)
     return woken;
 }
 
-int futex_wake_address(uaddr_t addr, int count)
+static int wake(uaddr_t addr, int count, uint32_t bitset, bool private)
 {
-    return wake(addr, count, FUTEX_BITSET_MATCH_ANY);
+    struct futex_key key = key_of(addr, private);
+    return is_remote(&key) ? remote->wake(&key, count, bitset, false) : futex_wake_key(&key, count, bitset);
 }
 
-static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint64_t deadline);
+int futex_wake_address(uaddr_t addr, int count)
+{
+    struct futex_key key = key_of(addr, false);
+    if (is_remote(&key))
+        return remote->wake(&key, count, FUTEX_BITSET_MATCH_ANY, true) +
+               futex_wake_key(&(struct futex_key){.at = addr}, count, FUTEX_BITSET_MATCH_ANY);
+    return futex_wake_key(&key, count, FUTEX_BITSET_MATCH_ANY);
+}
+
+static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint64_t deadline, bool private);
 
 static int64_t futex_wait_again(struct task *task)
 {
-    return futex_wait(task->restart_args[0], (uint32_t)task->restart_args[1], (uint32_t)task->restart_args[2],
-                      task->restart_args[3]);
+    return futex_wait(task->restart_args[0], (uint32_t)task->restart_args[1], (uint32_t)(task->restart_args[2] >> 1),
+                      task->restart_args[3], task->restart_args[2] & 1);
 }
 
-static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint64_t deadline)
+/* 0 once woken, -EINTR or -ETIMEDOUT. */
+static int wait_here(const struct futex_key *key, uint32_t bitset, uint64_t deadline)
+{
+    struct futex_waiter waiter;
+    int r;
+    waiter_queue(&waiter, key, bitset);
+    do {
+        task_prepare_sleep(true);
+        if (!waiter.queued) {
+            task_cancel_sleep();
+            break;
+        }
+        r = task_sleep(deadline);
+    } while (r == 0 && waiter.queued);
+    if (!waiter.queued)
+        return 0;
+    futex_unqueue(&waiter);
+    return r;
+}
+
+static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint64_t deadline, bool private)
 {
     uint32_t value;
     if (bitset == 0)
@@ -102,41 +170,57 @@ static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint
     if (value != expected)
         return -EAGAIN;
 
-    struct futex_waiter waiter;
-    struct task *task = task_current();
-    waiter_queue(&waiter, addr, bitset);
-    do {
-        task_prepare_sleep(true);
-        if (!waiter.queued) {
-            task_cancel_sleep();
-            break;
-        }
-        r = task_sleep(deadline);
-    } while (r == 0 && waiter.queued);
-    if (!waiter.queued)
-        return 0;
-    waiter_remove(&waiter);
-    if (r == -ETIMEDOUT)
-        return -ETIMEDOUT;
+    struct futex_key key = key_of(addr, private);
+    r = is_remote(&key) ? remote->wait(&key, bitset, deadline) : wait_here(&key, bitset, deadline);
+    if (r == 0 || r == -ETIMEDOUT || r == -ENOMEM)
+        return r;
     if (deadline == NO_DEADLINE)
         return -ERESTARTSYS;
+    struct task *task = task_current();
     task->restart_fn = futex_wait_again;
     task->restart_args[0] = addr;
     task->restart_args[1] = expected;
-    task->restart_args[2] = bitset;
+    task->restart_args[2] = (uint64_t)bitset << 1 | private;
     task->restart_args[3] = deadline;
     return -ERESTART_RESTARTBLOCK;
 }
 
-static int64_t futex_wake(uaddr_t addr, int count, uint32_t bitset)
+static int64_t futex_wake(uaddr_t addr, int count, uint32_t bitset, bool private)
 {
     if (bitset == 0)
         return -EINVAL;
     int r = futex_address_check(addr);
-    return r < 0 ? r : wake(addr, count, bitset);
+    return r < 0 ? r : wake(addr, count, bitset, private);
 }
 
-static int64_t futex_requeue(uaddr_t from, uaddr_t to, int wake_count, int requeue_count, const uint32_t *expected)
+int futex_requeue_key(const struct futex_key *from, const struct futex_key *to, int wake_count, int requeue_count)
+{
+    struct futex_waiter *waiter, *next;
+    int woken = 0, moved = 0;
+    bool same = from->at == to->at && from->file == to->file;
+    TAILQ_FOREACH_SAFE (waiter, futex_bucket(from->at), link, next) {
+        if (!waits_for(waiter, from))
+            continue;
+        if (woken < wake_count) {
+            waiter_wake(waiter);
+            woken++;
+        } else if (moved < requeue_count) {
+            moved++;
+            if (same)
+                continue;
+            TAILQ_REMOVE(futex_bucket(from->at), waiter, link);
+            waiter->addr = to->at;
+            waiter->file = to->file;
+            TAILQ_INSERT_TAIL(futex_bucket(to->at), waiter, link);
+        } else {
+            break;
+        }
+    }
+    return woken + moved;
+}
+
+static int64_t futex_requeue(uaddr_t from, uaddr_t to, int wake_count, int requeue_count, const uint32_t *expected,
+                             bool private)
 {
     if (wake_count < 0 || requeue_count < 0)
         return -EINVAL;
@@ -152,26 +236,12 @@ static int64_t futex_requeue(uaddr_t from, uaddr_t to, int wake_count, int reque
         if (value != *expected)
             return -EAGAIN;
     }
-    struct futex_waiter *waiter, *next;
-    int woken = 0, moved = 0;
-    TAILQ_FOREACH_SAFE (waiter, futex_bucket(from), link, next) {
-        if (waiter->addr != from || waiter->pi)
-            continue;
-        if (woken < wake_count) {
-            waiter_wake(waiter);
-            woken++;
-        } else if (moved < requeue_count) {
-            moved++;
-            if (from == to)
-                continue;
-            TAILQ_REMOVE(futex_bucket(from), waiter, link);
-            waiter->addr = to;
-            TAILQ_INSERT_TAIL(futex_bucket(to), waiter, link);
-        } else {
-            break;
-        }
-    }
-    return woken + moved;
+    struct futex_key from_key = key_of(from, private), to_key = key_of(to, private);
+    if (remote && (from_key.file == 0) != (to_key.file == 0))
+        return -EINVAL; /* a queue of this enclave and one of the init enclave */
+    if (is_remote(&from_key))
+        return remote->requeue(&from_key, &to_key, wake_count, requeue_count);
+    return futex_requeue_key(&from_key, &to_key, wake_count, requeue_count);
 }
 
 static int32_t sign_extend12(uint32_t value)
@@ -240,7 +310,7 @@ static int wake_op_compare(uint32_t encoded, uint32_t old_value)
     }
 }
 
-static int64_t futex_wake_op(uaddr_t addr1, uaddr_t addr2, int count1, int count2, uint32_t encoded)
+static int64_t futex_wake_op(uaddr_t addr1, uaddr_t addr2, int count1, int count2, uint32_t encoded, bool private)
 {
     uint32_t old;
     int r = futex_address_check(addr1);
@@ -253,9 +323,9 @@ static int64_t futex_wake_op(uaddr_t addr1, uaddr_t addr2, int count1, int count
     int also = wake_op_compare(encoded, old);
     if (also < 0)
         return also;
-    int woken = wake(addr1, count1, FUTEX_BITSET_MATCH_ANY);
+    int woken = wake(addr1, count1, FUTEX_BITSET_MATCH_ANY, private);
     if (also)
-        woken += wake(addr2, count2, FUTEX_BITSET_MATCH_ANY);
+        woken += wake(addr2, count2, FUTEX_BITSET_MATCH_ANY, private);
     return woken;
 }
 
@@ -284,6 +354,7 @@ static int futex_deadline(int op, uaddr_t user_timeout, uint64_t *ret_deadline)
 SYSCALL_DEFINE6(futex, uaddr_t, addr, int, op, uint32_t, value, uint64_t, timeout, uaddr_t, addr2, uint32_t, value3)
 {
     int command = op & FUTEX_CMD_MASK;
+    bool private = op & FUTEX_PRIVATE_FLAG;
     uint64_t deadline;
     if ((op & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)
         return -ENOSYS;
@@ -292,19 +363,19 @@ SYSCALL_DEFINE6(futex, uaddr_t, addr, int, op, uint32_t, value, uint64_t, timeou
         return r;
     switch (command) {
     case FUTEX_WAIT:
-        return futex_wait(addr, value, FUTEX_BITSET_MATCH_ANY, deadline);
+        return futex_wait(addr, value, FUTEX_BITSET_MATCH_ANY, deadline, private);
     case FUTEX_WAIT_BITSET:
-        return futex_wait(addr, value, value3, deadline);
+        return futex_wait(addr, value, value3, deadline, private);
     case FUTEX_WAKE:
-        return futex_wake(addr, (int)value, FUTEX_BITSET_MATCH_ANY);
+        return futex_wake(addr, (int)value, FUTEX_BITSET_MATCH_ANY, private);
     case FUTEX_WAKE_BITSET:
-        return futex_wake(addr, (int)value, value3);
+        return futex_wake(addr, (int)value, value3, private);
     case FUTEX_REQUEUE:
-        return futex_requeue(addr, addr2, (int)value, (int)timeout, NULL);
+        return futex_requeue(addr, addr2, (int)value, (int)timeout, NULL, private);
     case FUTEX_CMP_REQUEUE:
-        return futex_requeue(addr, addr2, (int)value, (int)timeout, &value3);
+        return futex_requeue(addr, addr2, (int)value, (int)timeout, &value3, private);
     case FUTEX_WAKE_OP:
-        return futex_wake_op(addr, addr2, (int)value, (int)timeout, value3);
+        return futex_wake_op(addr, addr2, (int)value, (int)timeout, value3, private);
     case FUTEX_LOCK_PI:
     case FUTEX_LOCK_PI2:
         return futex_lock_pi(addr, deadline, false);
@@ -329,13 +400,16 @@ static int waitv_queue(struct futex_waiter *waiters, const struct futex_waitv *l
             r = -EFAULT;
         if (r == 0 && value != (uint32_t)list[i].val)
             r = -EAGAIN;
+        struct futex_key key = key_of(list[i].uaddr, list[i].flags & FUTEX_PRIVATE_FLAG);
+        if (r == 0 && is_remote(&key))
+            r = -ENOSYS;
         if (r < 0)
             break;
-        waiter_queue(&waiters[i], list[i].uaddr, FUTEX_BITSET_MATCH_ANY);
+        waiter_queue(&waiters[i], &key, FUTEX_BITSET_MATCH_ANY);
     }
     if (r < 0) {
         while (i-- > 0)
-            waiter_remove(&waiters[i]);
+            futex_unqueue(&waiters[i]);
     }
     return r;
 }
@@ -365,7 +439,7 @@ static int64_t waitv(struct futex_waiter *waiters, const struct futex_waitv *lis
         r = task_sleep(deadline);
     }
     for (unsigned i = 0; i < count; i++)
-        waiter_remove(&waiters[i]);
+        futex_unqueue(&waiters[i]);
     if (woken >= 0)
         return woken;
     return r == -EINTR ? -ERESTARTSYS : r;

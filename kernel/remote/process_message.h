@@ -42,13 +42,14 @@ enum process_message_type {
     MESSAGE_SHARED_GET,
     MESSAGE_SHARED_BACK,
     MESSAGE_SHARED_NEW,    /* R */
-    MESSAGE_FUTEX_WAIT,    /* R */
+    MESSAGE_FUTEX_WAIT,
     MESSAGE_FUTEX_CANCEL,
     MESSAGE_FUTEX_WAKE,    /* R, unless the request is 0 */
     MESSAGE_FUTEX_REQUEUE, /* R */
     /* to a member */
     MESSAGE_SHARED_GRANT,
     MESSAGE_SHARED_TAKE,
+    MESSAGE_FUTEX_WOKEN,
 };
 
 /* Answers that carry a result alone, and messages that carry a number. */

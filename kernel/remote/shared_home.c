@@ -13,6 +13,7 @@
 #include "kernel/process/process.h"
 #include "kernel/remote/directory.h"
 #include "kernel/remote/server.h"
+#include "kernel/remote/shared_futex.h"
 #include "kernel/remote/shared_message.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/work.h"
@@ -473,6 +474,7 @@ static void forget_lost(struct timer *timer)
 
 void shared_home_lost(uint32_t member)
 {
+    futex_home_lost(member);
     if (member >= DIRECTORY_HOLDERS || last_id == 0 || (lost_holders.bits[member / 64] >> member % 64 & 1))
         return;
     lost_holders.bits[member / 64] |= 1ULL << member % 64;
@@ -498,6 +500,7 @@ void shared_home_init(void)
     if (!pages_edmm())
         return;
     shared_ops_set(&ops);
+    futex_home_init();
     remote_member_on_message(MESSAGE_SHARED_GET, receive_get);
     remote_member_on_message(MESSAGE_SHARED_BACK, receive_back);
     remote_member_on_message(MESSAGE_SHARED_NEW, receive_new);

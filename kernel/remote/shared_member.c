@@ -13,6 +13,7 @@
 #include "kernel/remote/client.h"
 #include "kernel/remote/member.h"
 #include "kernel/remote/remote_file.h"
+#include "kernel/remote/shared_futex.h"
 #include "kernel/remote/shared_message.h"
 #include "kernel/sched/task.h"
 
@@ -263,6 +264,7 @@ void shared_member_init(void)
     if (!pages_edmm())
         return;
     shared_ops_set(&ops);
+    futex_member_init();
     client_on_message(MESSAGE_SHARED_GRANT, on_grant);
     client_on_message(MESSAGE_SHARED_TAKE, on_take);
 }

@@ -33,16 +33,24 @@ struct shared_page_message {
 /* MESSAGE_SHARED_NEW: a nameless file of `number` zeroes, as struct number_message. R: struct file_answer. */
 
 /*
- * MESSAGE_FUTEX_WAIT: the word was what it should be while the page was here, so that whoever changes it and wakes
- * comes later. R: struct number_message when woken, or after a CANCEL: 0 or -EINTR.
+ * Futexes in such memory. The member has compared the word while its page was there: by the order of the link, what it
+ * sends comes before the page can be anybody else's.
+ *
+ *   FUTEX_WAIT     queue a waiter, which the member calls `id`
+ *   FUTEX_CANCEL   the waiter does not want to wait any more. FUTEX_WOKEN comes in any case
+ *   FUTEX_WOKEN    to the member: the waiter was woken (result 0), or cancelled before (1)
+ *   FUTEX_WAKE     R (struct number_message), unless the request is 0
+ *   FUTEX_REQUEUE  R
  */
 struct futex_message {
     struct message message;
-    uint64_t object, offset;
-    uint64_t to_object, to_offset; /* _REQUEUE */
-    uint32_t bitset;               /* _WAIT, _WAKE */
-    int32_t wake_count, requeue_count;
-    uint32_t cancel; /* _CANCEL: the request of the WAIT */
+    uint64_t file, at;
+    uint64_t to_file, to_at; /* REQUEUE */
+    uint32_t id;             /* WAIT, CANCEL, WOKEN */
+    uint32_t bitset;         /* WAIT, WAKE */
+    int32_t count;           /* WAKE, REQUEUE: to wake */
+    int32_t requeue_count;
+    int32_t result; /* WOKEN */
 };
 
 #endif
