@@ -199,7 +199,16 @@ static bool next_pts(const struct pseudo_ctx *dir, uint64_t *number)
     return pty_next(number);
 }
 
-static const struct pseudo_entry pts_entry = {.mode = S_IFCHR | 0620, .rdev = DEV_PTS(0), .rdev_numbered = true};
+/* Terminals given away (sshd) change their owner. */
+static struct pseudo_attributes *pts_attributes(const struct pseudo_ctx *ctx)
+{
+    struct tty *tty = pty_slave((unsigned)ctx->number);
+
+    return tty ? &tty->attributes : NULL;
+}
+
+static const struct pseudo_entry pts_entry = {
+    .mode = S_IFCHR | 0620, .rdev = DEV_PTS(0), .rdev_numbered = true, .attributes = pts_attributes};
 static const struct pseudo_numbered pts_numbers = {.next = next_pts, .entry = &pts_entry};
 static const struct pseudo_entry pts_names[] = {
     {.name = "ptmx", .mode = S_IFCHR | 0666, .rdev = DEV_PTMX},

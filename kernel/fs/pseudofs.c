@@ -85,6 +85,23 @@ static uint64_t inode_number(const struct super_block *sb, const struct pseudo_e
     return (hash & 0x7fffffff) | 1ULL << 32;
 }
 
+static struct pseudo_attributes *attributes_of(const struct pseudo_inode *pseudo)
+{
+    return pseudo->entry->attributes ? pseudo->entry->attributes(&pseudo->ctx) : NULL;
+}
+
+static void attributes_load(struct pseudo_inode *pseudo)
+{
+    const struct pseudo_attributes *attributes = attributes_of(pseudo);
+    struct inode *inode = &pseudo->inode;
+
+    if (!attributes)
+        return;
+    inode->uid = attributes->uid;
+    inode->gid = attributes->gid;
+    inode->mode = (inode->mode & S_IFMT) | attributes->mode;
+}
+
 static struct inode *inode_make(struct super_block *sb, const struct pseudo_entry *entry, const struct pseudo_ctx *ctx)
 {
     struct pseudo_inode *pseudo = kzalloc(sizeof *pseudo);
@@ -104,6 +121,7 @@ static struct inode *inode_make(struct super_block *sb, const struct pseudo_entr
         inode->uid = owner->credentials.euid;
         inode->gid = owner->credentials.egid;
     }
+    attributes_load(pseudo);
     switch (inode->mode & S_IFMT) {
     case S_IFDIR:
         inode->ops = &dir_inode_ops;
@@ -359,11 +377,22 @@ static void file_release(struct file *file)
     kfree(seq);
 }
 
-/* Names, owners and modes are the kernel's to say. */
+/* Names are the kernel's to say; owners and modes, too, except where a thing keeps some. */
 static int pseudo_setattr(struct inode *inode, const struct inode_attr *attr)
 {
-    if (attr->valid & (ATTR_MODE | ATTR_UID | ATTR_GID))
+    struct pseudo_attributes *attributes = attributes_of(pseudo_of(inode));
+
+    if (!(attr->valid & (ATTR_MODE | ATTR_UID | ATTR_GID)))
+        return 0;
+    if (!attributes)
         return -EPERM;
+    if (attr->valid & ATTR_MODE)
+        attributes->mode = attr->mode & 07777;
+    if (attr->valid & ATTR_UID)
+        attributes->uid = attr->uid;
+    if (attr->valid & ATTR_GID)
+        attributes->gid = attr->gid;
+    attributes_load(pseudo_of(inode));
     return 0;
 }
 

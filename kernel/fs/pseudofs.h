@@ -24,6 +24,11 @@ struct pseudo_ctx {
 
 struct pseudo_entry;
 
+/* What may be changed of a thing's inode: kept with the thing, since inodes come and go with lookups. */
+struct pseudo_attributes {
+    uint32_t uid, gid, mode; /* mode: permissions */
+};
+
 struct pseudo_numbered {
     const char *prefix; /* of the names, before the decimal number; NULL: none */
     /* The first number >= *number there is, or false. */
@@ -56,6 +61,8 @@ struct pseudo_entry {
     bool rdev_numbered; /* ctx->number is added */
     /* owned by the user of ctx->pid's process (0: the reader's), as files of /proc/PID */
     bool owned;
+    /* owner and permissions that may be changed; NULL, or NULL returned: they may not */
+    struct pseudo_attributes *(*attributes)(const struct pseudo_ctx *ctx);
     /* may not be looked at by all: 0 or -errno */
     uint32_t (*mode_of)(const struct pseudo_ctx *ctx);
 };

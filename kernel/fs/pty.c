@@ -6,6 +6,7 @@
 
 #include "kernel/fs/console.h"
 #include "kernel/fs/dev.h"
+#include "kernel/fs/internal.h"
 #include "kernel/fs/poll.h"
 #include "kernel/fs/tty.h"
 #include "kernel/fs/tty_line.h"
@@ -97,6 +98,8 @@ static int master_open(struct inode *inode, struct file *file)
         kfree(pty);
         return -ENOMEM;
     }
+    pty->slave->attributes.uid = fs_credentials()->fsuid;
+    pty->slave->attributes.gid = fs_credentials()->fsgid;
     pty->number = number;
     pty->locked = true;
     wait_queue_init(&pty->master_read);

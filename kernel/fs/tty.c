@@ -48,6 +48,7 @@ struct tty *tty_new(const struct tty_driver *driver, void *private, uint64_t rde
     tty->rdev = rdev;
     tty->refcount = 1;
     tty->termios = default_termios;
+    tty->attributes.mode = 0620;
     wait_queue_init(&tty->read_wait);
     wait_queue_init(&tty->write_wait);
     return tty;

@@ -9,6 +9,7 @@
 #include <asm/termbits.h>
 
 #include "kernel/fs/file.h"
+#include "kernel/fs/pseudofs.h"
 #include "kernel/sched/wait.h"
 
 struct winsize;
@@ -48,6 +49,7 @@ struct tty {
     bool literal_next;
     unsigned column, line_start_column;
     struct wait_queue read_wait, write_wait;
+    struct pseudo_attributes attributes; /* of its name in /dev/pts */
 };
 
 extern const struct file_ops tty_file_ops; /* private = struct tty, one reference each */

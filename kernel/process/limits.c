@@ -17,13 +17,16 @@
 
 #define CLOCK_TICK_NS 10000000ULL
 #define OPEN_FILES_MAX 1048576ULL
+/* As after login: programs that look at every descriptor up to the limit would take long with more, and select() knows
+ * no more. */
+#define OPEN_FILES_SOFT 1024ULL
 
 void limits_init(struct process *process)
 {
     for (size_t i = 0; i < RLIM_NLIMITS; i++)
         process->limits[i] = (struct rlimit64){RLIM64_INFINITY, RLIM64_INFINITY};
     process->limits[RLIMIT_STACK] = (struct rlimit64){policy()->stack_size, RLIM64_INFINITY};
-    process->limits[RLIMIT_NOFILE] = (struct rlimit64){OPEN_FILES_MAX, OPEN_FILES_MAX};
+    process->limits[RLIMIT_NOFILE] = (struct rlimit64){OPEN_FILES_SOFT, OPEN_FILES_MAX};
     process->limits[RLIMIT_CORE] = (struct rlimit64){0, 0};
     process->limits[RLIMIT_MEMLOCK] = (struct rlimit64){8 << 20, 8 << 20};
     process->limits[RLIMIT_MSGQUEUE] = (struct rlimit64){819200, 819200};

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 
 static int master, slave;
@@ -42,6 +43,19 @@ static int readable(int fd)
     return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
 }
 
+/* As a login server does with the terminal it gives away. */
+static void own(const char *name)
+{
+    struct stat st;
+
+    SHOW(chown(name, 1000, 5));
+    SHOW(fchmod(slave, 0600));
+    if (stat(name, &st) == 0)
+        printf("owner %u group %u mode %o\n", st.st_uid, st.st_gid, st.st_mode);
+    if (fstat(slave, &st) == 0)
+        printf("mode %o\n", st.st_mode);
+}
+
 int main(void)
 {
     struct winsize size = {24, 80, 0, 0};
@@ -57,6 +71,7 @@ int main(void)
     snprintf(name, sizeof name, "/dev/pts/%d", number);
     printf("ptsname right: %d\n", strcmp(ptsname(master), name) == 0);
     slave = open(name, O_RDWR | O_NOCTTY);
+    own(name);
     SHOW(isatty(slave));
     SHOW(isatty(master));
     SHOW(ioctl(master, TIOCSWINSZ, &size));
