@@ -538,12 +538,23 @@ void tcp_info_fill(struct inet_socket *in, struct tcp_info *info)
     }
 }
 
+/* After a reset a socket has no peer, though it keeps its address and what came before. */
+static int tcp_getname(struct socket *sock, bool peer, void *addr)
+{
+    struct tcp_socket *t = tcp_of(sock);
+    if (peer && t->state == TCP_S_CONNECTED)
+        tcp_look(t);
+    if (peer && t->state == TCP_S_ENDED)
+        return -ENOTCONN;
+    return inet_getname(sock, peer, addr);
+}
+
 static const struct socket_ops tcp_ops = {
     .bind = inet_bind,
     .connect = tcp_connect,
     .listen = tcp_listen,
     .accept = tcp_accept,
-    .getname = inet_getname,
+    .getname = tcp_getname,
     .send = tcp_send,
     .recv = tcp_recv,
     .shutdown = tcp_shutdown,
