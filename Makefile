@@ -3,11 +3,12 @@ BUILD ?= build
 PREFIX ?= /usr/local
 NINJA := ninja -C $(BUILD)
 
-.PHONY: help deps build run test soak bench fuzz fresh gdb install lint format clean
+.PHONY: help deps build run test test-applications soak bench fuzz fresh gdb install lint format clean
 
 help:
 	@echo 'make run      convert a Debian image with Redis, run it in an enclave, use it, measure it against native'
 	@echo 'make test     everything that CI checks (TEST=unit|conformance|e2e|fuzz for one part)'
+	@echo 'make test-applications   runtimes and servers from Debian, on both sides (ROUNDS=5 for figures); not part of `make test`'
 	@echo 'make soak     the simulated disk of volumes for longer (SOAK=times as long, default 20; SEED=first seed)'
 	@echo 'make bench    figures against native, interleaved; build/bench.json (ONLY=name for one)'
 	@echo 'make fuzz     fuzz every parser (TIME=seconds for each, default 60; ONLY=name for one)'
@@ -37,6 +38,12 @@ run: build
 test: build
 	@tools/install-deps run test
 	@tools/run-tests $(TEST)
+
+test-applications: build
+	@tools/install-deps run test applications
+	@rm -f $(BUILD)/applications.tsv
+	@COFRE_ROUNDS=$(or $(ROUNDS),1) bats tests/e2e/languages.bats tests/applications
+	@tools/application-figures $(BUILD)/applications.tsv
 
 soak: build
 	@COFRE_SOAK=$(or $(SOAK),20) COFRE_SEED=$(or $(SEED),1000) $(BUILD)/tests/unit/test-volume

@@ -1,0 +1,55 @@
+#!/usr/bin/env bats
+# Runtimes and tools whose images or jobs are too large for every test run: make test-applications.
+load ../e2e/helpers
+
+setup() {
+    [ "$(id -u)" = 0 ] || skip "chroot needs root"
+}
+
+here=$BATS_TEST_DIRNAME
+
+@test "python: start and 30 imports" {
+    application_image languages
+    same "python -c pass" /dev/null python3 -c 'print()'
+    same "python, 30 imports" /dev/null python3 -c 'import asyncio, json, ssl, sqlite3, http.server, email, urllib.request, \
+xml.dom.minidom, logging.config, unittest, decimal, fractions, csv, configparser, argparse, tarfile, zipfile, multiprocessing, ctypes, datetime, \
+difflib, doctest, pdb, pickle, random, statistics, tempfile, typing, uuid, xmlrpc.client; print()'
+    same "python: computing" /dev/null python3 -c 'd = {}
+for i in range(3000000): d[i % 1000] = d.get(i % 1000, 0) + i * i % 7
+print(sum(d.values()))'
+}
+
+@test "Ruby" {
+    application_image languages
+    same "ruby: programs" "$here/ruby.rb" ruby -
+}
+
+@test "ripgrep (Rust)" {
+    application_image languages
+    same "ripgrep" /dev/null bash -c 'cd /usr && rg --sort path -c "import (os|sys)" lib/python3 lib/python3.11 | sha256sum
+        rg -u -c GLIBC_2.3 bin --sort path -a | sha256sum; rg nothing-like-this lib/python3.11; [ $? = 1 ]'
+}
+
+@test "Node.js: HTTP, workers, child processes, cluster, fs.watch" {
+    application_image node
+    same "node -e 0" /dev/null node -e 'console.log(0)'
+    same "node: programs" "$here/work.js" sh -c 'cat >/tmp/work.js && exec node /tmp/work.js'
+    same "node: computing" /dev/null node -e 'let s = 0; for (let i = 0; i < 3e8; i++) s = (s * 31 + i) | 0; console.log(s)'
+}
+
+@test "OpenJDK 17 on default flags: G1, JIT, threads, faults, processes, HTTP" {
+    application_image java
+    same "java HelloWorld (source)" /dev/null sh -c 'echo "class H { public static void main(String[] a) { System.out.println(1); } }" >/tmp/H.java
+        exec java /tmp/H.java'
+    same "java: programs" "$here/Work.java" sh -c 'cat >/tmp/Work.java && exec java /tmp/Work.java'
+}
+
+@test "OpenJDK 17: a heap of 16 GiB reserved" {
+    application_image java
+    same "java -Xmx16g" "$here/Work.java" sh -c 'cat >/tmp/Work.java && exec java -Xmx16g -XX:+UseG1GC /tmp/Work.java'
+}
+
+@test "gcc and make -j2: twenty files, equal objects" {
+    application_image compiler
+    same "gcc, make -j2" "$here/compile.sh" bash -s /tmp/work
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/env bats
+# Servers in an enclave and real clients: make test-applications.
+load ../e2e/helpers
+
+here=$BATS_TEST_DIRNAME
+
+setup() {
+    [ "$(id -u)" = 0 ] || skip "chroot needs root"
+    PORT=$(free_port)
+    cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+    [ -z "${SERVER-}" ] || { kill -KILL "$SERVER" 2>/dev/null; wait "$SERVER" 2>/dev/null; } || true
+}
+
+# serve COMMAND...: COMMAND in an enclave, its port 8000 reached on PORT; standard input is the test's.
+serve() {
+    "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:8000" -e HOME=/root "$IMAGE" -- "$@" <&0 >server.out 2>server.err &
+    SERVER=$!
+}
+
+# stop: asks the server to end, as an engine would, and waits.
+stop() {
+    kill -TERM "$SERVER"
+    wait_until 10 sh -c "! kill -0 $SERVER" && SERVER=
+}
+
+@test "gunicorn and Flask: four workers" {
+    application_image servers
+    serve sh -c 'cat >/tmp/app.py; cd /tmp; exec gunicorn -w 4 -b 0.0.0.0:8000 app:app' <"$here/app.py"
+    wait_until 20 curl -sf "127.0.0.1:$PORT/"
+    [ "$(curl -s "127.0.0.1:$PORT/")" = hello ]
+    head -c 300000 /dev/urandom >data
+    [ "$(curl -s --data-binary @data "127.0.0.1:$PORT/digest")" = "$(sha256sum <data | cut -d' ' -f1)" ]
+    for _ in $(seq 100); do curl -s "127.0.0.1:$PORT/pid" && echo; done | sort -u >pids &
+    curl -s "127.0.0.1:$PORT/[1-200]" -o /dev/null
+    wait %2
+    [ "$(wc -l <pids)" -ge 1 ]
+    stop
+    grep -q 'Shutting down: Master' server.err
+}
+
+@test "haproxy: checks, balances, sets headers" {
+    application_image servers
+    serve bash -c "$(cat "$here/haproxy.sh")" </dev/null
+    wait_until 20 curl -sf "127.0.0.1:$PORT/"
+    wait_until 10 sh -c "for i in 1 2 3 4; do curl -s 127.0.0.1:$PORT/; echo; done | sort -u | wc -l | grep -qx 2"
+    [ "$(curl -s "127.0.0.1:$PORT/")" != "$(curl -s "127.0.0.1:$PORT/")" ]
+    [[ "$(curl -s "127.0.0.1:$PORT/")" == *' through haproxy' ]]
+    ! curl -s "127.0.0.1:$PORT/[1-300]" | tr -d '\n' | grep -q 503
+}
+
+@test "OpenSSH server: commands, 20 MB through it, a terminal" {
+    application_image servers
+    ssh-keygen -q -t ed25519 -N '' -f id
+    serve sh -c 'mkdir -p /run/sshd /root/.ssh; chmod 700 /root/.ssh; cat >/root/.ssh/authorized_keys
+        ssh-keygen -q -t ed25519 -N "" -f /tmp/host_key
+        exec /usr/sbin/sshd -D -e -f /dev/null -p 8000 -o UsePAM=no -o HostKey=/tmp/host_key -o Subsystem="sftp internal-sftp"' <id.pub
+    options=(-i id -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR)
+    ssh="timeout 20 ssh ${options[*]} -p $PORT root@127.0.0.1"
+    wait_until 20 $ssh true
+    [ "$($ssh 'seq 100000 | sha256sum')" = "$(seq 100000 | sha256sum)" ]
+    run -3 $ssh 'exit 3'
+    head -c 20000000 /dev/urandom >data
+    [ "$($ssh 'cat >/tmp/data; sha256sum </tmp/data' <data)" = "$(sha256sum <data)" ]
+    timeout 30 scp "${options[@]}" -P "$PORT" root@127.0.0.1:/tmp/data back
+    cmp data back
+    run -0 timeout 20 ssh "${options[@]}" -tt -p "$PORT" root@127.0.0.1 'tty; stty size; stat -c %a $(tty)' </dev/null
+    [[ "$output" == */dev/pts/* ]]
+    [[ "$output" == *620* ]]
+    stop
+}
+
+@test "memcached: sets, gets, counters, expiry" {
+    application_image languages
+    serve memcached -u root -p 8000 -m 64 -t 4 </dev/null
+    wait_until 10 nc -z 127.0.0.1 "$PORT"
+    python3 "$here/memcached.py" "$PORT"
+}
