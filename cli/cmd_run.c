@@ -16,7 +16,7 @@ static const char usage[] =
     "  -w, --workdir DIR         working directory (policy: command.workdir_from_host)\n"
     "  -u, --user USER[:GROUP]   user (policy: command.user_from_host)\n"
     "      --hostname NAME       host name (policy: from_host.hostname)\n"
-    "      --name NAME           a name for this container\n"
+    "      --name NAME           a name for this container (cofre ps), used by no other\n"
     "  -i, --interactive         connect standard input\n"
     "  -t, --tty                 standard input and output are a terminal\n"
     "      --image-key FILE      key of an encrypted image (policy: root.key)\n"

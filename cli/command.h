@@ -18,6 +18,7 @@ int cmd_gdb(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
 int cmd_quote(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_sign(int argc, char **argv);

@@ -26,13 +26,15 @@ int run_layer(const char *image, int option_count, char **options, int argument_
     int length = b.layer_offset ? asprintf(&layer, "%s@%llu:%llu", b.layer_path, (unsigned long long)b.layer_offset,
                                            (unsigned long long)b.layer_size)
                                 : asprintf(&layer, "%s", b.layer_path);
-    char **argv = calloc((size_t)(option_count + argument_count) + 5, sizeof(*argv));
+    char **argv = calloc((size_t)(option_count + argument_count) + 7, sizeof(*argv));
     if (length < 0 || !argv)
         return error_set(ret_error, "out of memory");
     int n = 0;
     argv[n++] = (char *)"cofre-runtime";
     argv[n++] = (char *)"--layer";
     argv[n++] = layer;
+    argv[n++] = (char *)"--image";
+    argv[n++] = (char *)image;
     for (int i = 0; i < option_count; i++)
         argv[n++] = options[i];
     if (argument_count)

@@ -3,6 +3,7 @@
 #include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/quote/service.h"
+#include "host/registry.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
 
@@ -25,6 +26,7 @@ static _Noreturn void finish(struct vcpu *vcpu)
         pump_drain(runtime->pump);
         members_end(runtime);
         terminal_restore();
+        registry_leave();
     }
     stats_finish(runtime);
     if (runtime->options.quote_path && status == 0 && quote_service_save(runtime->options.quote_path, &error) < 0)

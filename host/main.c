@@ -6,10 +6,12 @@
 #include "host/ports.h"
 #include "host/pump/pump.h"
 #include "host/quote/service.h"
+#include "host/registry.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
 #include "host/volumes.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <malloc.h>
 #include <sched.h>
@@ -18,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct runtime the_runtime;
@@ -84,6 +87,42 @@ _Noreturn void member_main(struct runtime *runtime, uint32_t number)
         pause();
 }
 
+static void describe_ports(const struct run_options *options, char *text, size_t size)
+{
+    size_t used = 0;
+
+    for (unsigned i = 0; i < options->port_count && used < size; i++) {
+        const struct port_mapping *p = &options->ports[i];
+        char ip[INET6_ADDRSTRLEN] = "*";
+
+        if (p->family != AF_UNSPEC)
+            inet_ntop(p->family, p->ip, ip, sizeof(ip));
+        used +=
+            (size_t)snprintf(text + used, size - used, p->family == AF_INET6 ? "%s[%s]:%u->%u/%s" : "%s%s:%u->%u/%s",
+                             i ? "," : "", ip, p->host_port, p->port, p->protocol == IPPROTO_UDP ? "udp" : "tcp");
+    }
+}
+
+/* A name that somebody asked for must be had; otherwise the container runs all the same where there is no list. */
+static int enter_registry(const struct run_options *options, char **ret_error)
+{
+    char name[REGISTRY_NAME_MAX + 1], ports[2048] = "";
+    struct registry_entry entry = {options->name ? options->name : name, getpid(), (uint64_t)time(NULL),
+                                   options->image ? options->image : "-", ports};
+    pid_t other = 0;
+    int ret;
+
+    snprintf(name, sizeof(name), "cofre-%d", getpid());
+    describe_ports(options, ports, sizeof(ports));
+    ret = registry_enter(&entry, &other);
+    if (ret == -EEXIST)
+        return fail(ret_error, EEXIST, "the name %s is in use by process %d (choose another --name)", entry.name,
+                    other);
+    if (ret < 0 && options->name)
+        return fail(ret_error, -ret, "entering %s in the list of containers failed: %s", entry.name, strerror(-ret));
+    return 0;
+}
+
 static int prepare(struct runtime *runtime, char **ret_error)
 {
     const struct run_options *options = &runtime->options;
@@ -95,6 +134,8 @@ static int prepare(struct runtime *runtime, char **ret_error)
     };
     int ret;
 
+    if (!options->quote_path && !options->as_entrypoint && (ret = enter_registry(options, ret_error)) < 0)
+        return ret;
     if (options->tty && options->interactive && !isatty(STDIN_FILENO))
         return fail(ret_error, ENOTTY, "the input device is not a terminal (leave out -t)");
     ret = ports_check(options, ret_error);

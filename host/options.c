@@ -2,6 +2,7 @@
 #include "host/options.h"
 
 #include "host/error.h"
+#include "host/registry.h"
 #include "host/volume_path.h"
 
 #include <arpa/inet.h>
@@ -287,7 +288,18 @@ static int opt_hostname(struct run_options *o, const char *value, char **ret_err
 
 static int opt_name(struct run_options *o, const char *value, char **ret_error)
 {
+    if (!registry_name_ok(value))
+        return fail(
+            ret_error, EINVAL,
+            "--name %s is no name for a container (letters, digits and _.-, a letter or digit first, %d at most)",
+            value, REGISTRY_NAME_MAX);
     o->name = value;
+    return 0;
+}
+
+static int opt_image(struct run_options *o, const char *value, char **ret_error)
+{
+    o->image = value;
     return 0;
 }
 
@@ -355,7 +367,8 @@ static const struct option option_table[] = {
     {0, "stats", "[json:FILE]", "print statistics at the end, or write them to FILE", opt_stats},
     {0, "log", "LEVEL", "kernel log on standard error, if the policy allows", opt_log},
     {0, "trace", NULL, "system call trace on standard error, if the policy allows", opt_trace},
-    {0, "name", "NAME", "a name for messages", opt_name},
+    {0, "name", "NAME", "the container's name (default: cofre-PID)", opt_name},
+    {0, "image", "IMAGE", "what lists of containers shall say that runs here", opt_image},
     {0, "quote", "FILE", "run nothing: write a quote to FILE, or - for standard output", opt_quote},
     {0, "quote-data", "HEX", "64 bytes that it shall bind", opt_quote_data},
     {'h', "help", NULL, "this text", opt_help},

@@ -42,7 +42,9 @@ struct run_options {
     struct strings env;  /* asked for on the command line or in files */
     struct strings args; /* after -- */
     bool as_entrypoint;  /* neither --dir nor --layer: we are a container's entrypoint, its environment counts */
-    const char *workdir, *user, *hostname, *name;
+    const char *workdir, *user, *hostname;
+    const char *name;  /* among the running containers; NULL: none was given */
+    const char *image; /* what the user called it; NULL: unknown */
     struct port_mapping ports[PORT_MAPPINGS_MAX];
     unsigned port_count;
     struct volume_option volumes[VOLUME_OPTIONS_MAX];
