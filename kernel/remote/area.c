@@ -100,12 +100,13 @@ static uint64_t whom_to_kick(uint32_t number)
  * Rung already: whoever did that has kicked, or a vCPU polled then, and it will look again before it sleeps. The
  * exchange is a full barrier on both sides: ringer and poller cannot both miss what the other wrote.
  */
-void doorbell_ring(uint32_t number)
+bool doorbell_ring(uint32_t number)
 {
-    if (untrusted_exchange32(MEMBER_FIELD(number, attention), 1) != 0)
-        return;
-    if (untrusted_load32(MEMBER_FIELD(number, polling)) == 0)
-        hostcall_kick_member(number, whom_to_kick(number));
+    if (untrusted_exchange32(MEMBER_FIELD(number, attention), 1) != 0 ||
+        untrusted_load32(MEMBER_FIELD(number, polling)) != 0)
+        return true;
+    hostcall_kick_member(number, whom_to_kick(number));
+    return false;
 }
 
 bool doorbell_rung(void)

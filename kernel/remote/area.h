@@ -20,9 +20,10 @@ uint32_t link_area_member_state(uint32_t member); /* the host's word */
 
 /*
  * Doorbells. Something was put in a ring for process `number`: tell it, by a host call only if it sleeps or runs its
- * application. Never lost: whoever stops polling looks at the bell once more before it sleeps.
+ * application. Never lost: whoever stops polling looks at the bell once more before it sleeps. False: it had to be
+ * woken.
  */
-void doorbell_ring(uint32_t number);
+bool doorbell_ring(uint32_t number);
 bool doorbell_take(void); /* of this process: was it rung? Then look at the rings. */
 bool doorbell_rung(void); /* the same, without taking it */
 /* A vCPU (one more, one fewer) looks at it all the time. */

@@ -8,6 +8,7 @@
 
 #include <linux/errno.h>
 
+#include "abi/stats.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -30,14 +31,15 @@ struct pending {
     LIST_ENTRY(pending) entry;
     uint32_t request;
     struct task *task;
+    struct linger *linger;
     struct record_list records;
 };
 
 #define BUCKETS 64
 static LIST_HEAD(pending_list, pending) waiting[BUCKETS];
-static size_t waiting_count;
 static uint32_t last_request;
 static struct link init_link;
+static struct linger lingers[STATS_SYSCALL_MAX]; /* by system call: some sleep, some never do */
 static void (*handlers[MESSAGE_TYPE_MAX])(struct record *record);
 
 /* Where the iovec of a piece of a readv or writev is said to be: no address of an application. */
@@ -52,11 +54,6 @@ void client_init(void)
     link_open(&init_link, link_area_self(), 1, 0, key);
     memory_wipe(key, sizeof(key));
     mixed_init();
-}
-
-bool client_busy(void)
-{
-    return waiting_count > 0;
 }
 
 void client_on_message(uint32_t type, void (*fn)(struct record *record))
@@ -89,22 +86,21 @@ void client_drain(void)
     (void)!link_wait(&init_link);
 }
 
-static void pending_add(struct pending *p)
+static void pending_add(struct pending *p, struct linger *linger)
 {
     if (++last_request == 0)
         last_request = 1;
     p->request = last_request;
     p->task = task_current();
+    p->linger = linger;
     TAILQ_INIT(&p->records);
     LIST_INSERT_HEAD(&waiting[p->request % BUCKETS], p, entry);
-    waiting_count++;
 }
 
 static void pending_remove(struct pending *p)
 {
     struct record *record;
     LIST_REMOVE(p, entry);
-    waiting_count--;
     while ((record = TAILQ_FIRST(&p->records))) {
         TAILQ_REMOVE(&p->records, record, entry);
         kfree(record);
@@ -149,6 +145,8 @@ static struct record *pending_wait(struct pending *p, bool interruptible)
     struct record *record;
     int r = 0;
     for (;;) {
+        while (r == 0 && TAILQ_EMPTY(&p->records) && remote_linger(p->linger, init_link.peer_awake))
+            ;
         task_prepare_sleep(interruptible);
         record = TAILQ_FIRST(&p->records);
         if (record || r == -EINTR)
@@ -163,12 +161,15 @@ static struct record *pending_wait(struct pending *p, bool interruptible)
 
 int client_request(struct message *message, size_t size, struct record **ret_answer)
 {
+    static struct linger linger;
     struct pending p;
-    pending_add(&p);
+    pending_add(&p, &linger);
     message->request = p.request;
+    (void)remote_linger_begin(&linger);
     int r = send(message, size);
     if (r == 0)
         *ret_answer = pending_wait(&p, false);
+    remote_linger_end();
     pending_remove(&p);
     return r;
 }
@@ -268,6 +269,7 @@ static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6
     if (size > sizeof(small) && !(buffer = kmalloc(size)))
         return -ENOMEM;
     size = build_call(buffer, &message, &head, w);
+    (void)remote_linger_begin(p->linger);
     r = send(buffer, size);
     if (buffer != (uint8_t *)small)
         kfree(buffer);
@@ -356,10 +358,11 @@ static int64_t wait_reply(struct pending *p, uint64_t *ret_flags)
 static int64_t call_once(uint64_t nr, const uint64_t args[6], struct windows *w, uint64_t *ret_flags)
 {
     struct pending p;
-    pending_add(&p);
+    pending_add(&p, &lingers[nr % STATS_SYSCALL_MAX]);
     int64_t result = send_call(&p, nr, args, w);
     if (result == 0)
         result = wait_reply(&p, ret_flags);
+    remote_linger_end();
     pending_remove(&p);
     return result;
 }

@@ -32,7 +32,5 @@ void client_on_message(uint32_t type, void (*fn)(struct record *record));
 
 /* Part of remote_poll(). False: look again later, memory was short. */
 bool client_poll(void);
-/* Does anybody wait for an answer? */
-bool client_busy(void);
 
 #endif

@@ -220,7 +220,7 @@ int link_send(struct link *link, const void *message, size_t size)
         return enqueue(link, message, size);
     int r = seal(link, message, size);
     if (r == 0)
-        doorbell_ring(link->peer);
+        link->peer_awake = doorbell_ring(link->peer);
     return r == -EAGAIN ? enqueue(link, message, size) : r == 0 ? 0 : -EPIPE;
 }
 

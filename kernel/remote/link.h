@@ -44,6 +44,7 @@ struct link {
     uint32_t number;
     unsigned side;       /* 0 or 1; writes ring[side] */
     uint32_t peer;       /* process number of the other side, for the doorbell */
+    bool peer_awake;     /* it had not to be woken for what was sent last */
     const char *failure; /* of a dead link */
     uint8_t base_key[LINK_KEY_SIZE], nonce[32];
     host_ptr shared, out_ring, in_ring;

@@ -1,6 +1,7 @@
 /* Boot of kernel/remote, and its part in the idle loop. */
 #include "kernel/remote/remote.h"
 
+#include "kernel/arch/vcpu.h"
 #include "kernel/boot/boot.h"
 #include "kernel/crypto/sgx_key.h"
 #include "kernel/lib/printk.h"
@@ -13,11 +14,12 @@
 #include "kernel/sched/run_queue.h"
 #include "kernel/sched/time.h"
 
-#define LINGER_NS 30000
-#define LOOK_OUT_NS 50000
-#define SCORE_MAX 8
-#define RETRY_EVERY 16
-#define RETRY_TIMES 3 /* in a row, so that both sides' tries meet */
+#define LINGER_NS 50000
+#define WAKE_NS 100000 /* and this more if the other side must be woken first */
+#define MISSES_MAX 8
+#define RETRY_TIMES 2
+#define RETRY_EVERY_MIN 16
+#define RETRY_EVERY_MAX 256
 
 static bool look_again; /* memory was short the last time */
 
@@ -57,58 +59,85 @@ void remote_poll(void)
 
 /*
  * A round trip takes some microseconds while both sides run, and many times that if one has to be woken. Whether
- * lingering pays is learnt from how it went: after failures it is tried only now and then.
+ * lingering pays is learnt from how it went: after failures it is tried now and then, and more and more rarely.
+ *
+ * Who sends a message and will linger says so before it sends: the answer may come while it is still on its way to look
+ * out, and to wake it for nothing would take longer than all else. So no task switch may come between
+ * (remote_linger_end() in schedule()).
  */
-static bool lingering;
-static int score = SCORE_MAX;
-static unsigned skipped;
+static const struct vcpu *lingerer;
 
-static bool worth_it(void)
+static bool worth_it(struct linger *l)
 {
-    if (vcpu_count() < 2 || lingering || run_queue.count != 0 || !link_area_present())
+    if (vcpu_count() < 2 || lingerer || run_queue.count != 0)
         return false;
-    if (!stream_busy() && !(remote_is_member() ? client_busy() : server_busy()))
-        return false;
-    if (score > 0)
+    if (l->misses < MISSES_MAX)
         return true;
-    if (++skipped < RETRY_EVERY)
+    if (++l->skipped < MAX(l->retry_every, RETRY_EVERY_MIN))
         return false;
-    skipped = 0;
-    score = RETRY_TIMES;
+    l->skipped = 0;
+    l->retry_every = MIN(MAX(2 * l->retry_every, RETRY_EVERY_MIN), RETRY_EVERY_MAX);
+    l->misses = MISSES_MAX - RETRY_TIMES;
     return true;
 }
 
-/* Without the kernel lock. */
-static bool look_out(void)
+bool remote_linger_begin(struct linger *l)
 {
-    uint64_t end = time_monotonic_ns() + LINGER_NS;
-    do {
-        for (unsigned i = 0; i < 8; i++) {
-            if (doorbell_rung())
-                return true;
-            __builtin_ia32_pause();
-        }
-        if (__atomic_load_n(&run_queue.count, __ATOMIC_RELAXED) != 0)
-            return false;
-    } while (time_monotonic_ns() < end);
-    return false;
+    if (!worth_it(l))
+        return false;
+    lingerer = vcpu_self();
+    doorbell_set_polling(true);
+    return true;
 }
 
-bool remote_linger(void)
+void remote_linger_end(void)
 {
-    if (!worth_it())
-        return false;
-    lingering = true;
-    doorbell_set_polling(true);
-    kernel_unlock();
-    bool rung = look_out();
-    kernel_lock();
+    if (likely(lingerer != vcpu_self()))
+        return;
+    lingerer = NULL;
     doorbell_set_polling(false);
-    lingering = false;
-    bool work = run_queue.count != 0;
-    if (rung || !work)
-        score = rung ? MIN(score + 2, SCORE_MAX) : MAX(score - 1, 0);
-    return work || doorbell_rung();
+    remote_poll();
+}
+
+/* Gives up the kernel lock. */
+static bool look_out(uint64_t ns, bool (*there)(const void *arg), const void *arg)
+{
+    uint64_t end = time_monotonic_ns() + ns;
+    bool found;
+    kernel_unlock();
+    while (!(found = doorbell_rung() || there(arg)) && __atomic_load_n(&run_queue.count, __ATOMIC_RELAXED) == 0 &&
+           time_monotonic_ns() < end)
+        __builtin_ia32_pause();
+    kernel_lock();
+    return found;
+}
+
+static bool was_woken(const void *task)
+{
+    return __atomic_load_n(&((const struct task *)task)->woken, __ATOMIC_RELAXED);
+}
+
+bool remote_linger(struct linger *l, bool awake)
+{
+    struct task *task = task_current();
+    if (lingerer != vcpu_self() && !remote_linger_begin(l))
+        return false;
+    task->woken = false; /* another vCPU may take the bell */
+    bool found = look_out(awake ? LINGER_NS : LINGER_NS + WAKE_NS, was_woken, task) || doorbell_rung();
+    if (found) {
+        l->misses -= MIN(l->misses, 2U);
+        l->retry_every = RETRY_EVERY_MIN;
+    } else if (run_queue.count == 0) {
+        l->misses++;
+    }
+    remote_linger_end();
+    return found || run_queue.count != 0;
+}
+
+bool remote_linger_idle(void)
+{
+    static struct linger streams;
+    return stream_busy() && remote_linger(&streams, true);
 }
 
 bool remote_look_out(bool (*there)(const void *arg), const void *arg)
@@ -116,12 +145,9 @@ bool remote_look_out(bool (*there)(const void *arg), const void *arg)
     bool found = there(arg);
     if (found || vcpu_count() < 2)
         return found;
-    uint64_t end = time_monotonic_ns() + LOOK_OUT_NS;
-    kernel_unlock();
-    while (!(found = there(arg)) && __atomic_load_n(&run_queue.count, __ATOMIC_RELAXED) == 0 &&
-           time_monotonic_ns() < end)
-        __builtin_ia32_pause();
-    kernel_lock();
+    doorbell_set_polling(true);
+    (void)look_out(LINGER_NS, there, arg);
+    doorbell_set_polling(false);
     remote_poll();
-    return found;
+    return there(arg);
 }

@@ -14,11 +14,25 @@ void remote_base_key(uint8_t ret_key[LINK_KEY_SIZE]);
 
 /* Idle loop and ticks: has the doorbell been rung? Then see to all links. */
 void remote_poll(void);
+/* What was learnt about whether something comes within moments. Starts as zeros. */
+struct linger {
+    unsigned misses; /* of late */
+    unsigned skipped, retry_every;
+};
 /*
- * Idle loop, before parking, with the kernel lock, which is given up meanwhile: if an answer or the next call may come
- * within moments, look out for it for a while. True: something is there, or there is other work.
+ * With nothing to do but wait for another enclave: look at the doorbell for a while if that has paid of late, with the
+ * kernel lock given up meanwhile, and see to all links if it rings. awake: the other side had not to be woken by what
+ * was sent last (link->peer_awake). True: it rang, or there is other work.
  */
-bool remote_linger(void);
+bool remote_linger(struct linger *linger, bool awake);
+/*
+ * Before sending what will be answered: nobody need wake this enclave, since remote_linger() comes next, if that pays.
+ * What ends it, too: remote_linger_end(), or to sleep.
+ */
+bool remote_linger_begin(struct linger *linger);
+void remote_linger_end(void);
+/* The same in the idle loop, before parking. */
+bool remote_linger_idle(void);
 /*
  * A task's: look out for what another enclave is about to do, for as long as that is cheaper than to sleep and be
  * woken, with the kernel lock given up meanwhile. `there` needs no lock. False: it did not come, or there is other

@@ -22,12 +22,11 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/calls.h"
 #include "kernel/remote/remote.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
-#include "kernel/sched/time.h"
 #include "kernel/syscalls/table.h"
 
 #define AGENTS_IDLE_MAX 8
-#define BUSY_NS 200000
 
 struct remote_member {
     TAILQ_ENTRY(remote_member) entry;
@@ -41,7 +40,7 @@ struct remote_member {
 static TAILQ_HEAD(, remote_member) members = TAILQ_HEAD_INITIALIZER(members);
 static TAILQ_HEAD(, agent) idle_agents = TAILQ_HEAD_INITIALIZER(idle_agents);
 static size_t idle_count;
-static uint64_t last_reply_ns;
+static struct linger next_call;
 
 static void (*on_lost)(struct remote_member *member, const char *lie);
 static void (*handlers[MESSAGE_TYPE_MAX])(struct remote_member *member, struct record *record);
@@ -192,6 +191,7 @@ static void serve(struct agent *agent, struct process *process)
     uint64_t flags = 0;
     if (result > 0 && remote_call_moves(head->nr) && goes_on(head->nr, head->args[0]))
         flags |= REPLY_CONTINUE;
+    (void)remote_linger_begin(&next_call);
     agent_reply(agent, result == -ERESTART_RESTARTBLOCK ? -EINTR : result, flags);
     agent->entered = false;
     agent_leave();
@@ -209,7 +209,6 @@ static void agent_run(struct agent *agent)
         agent_reply(agent, r, 0);
     else
         serve(agent, process);
-    last_reply_ns = time_monotonic_ns();
 }
 
 /* The request is over: back to the pool. */
@@ -228,11 +227,15 @@ static void agent_release(struct agent *agent)
 static void agent_main(void *arg)
 {
     struct agent *agent = arg;
+    bool awake = true;
     for (;;) {
+        while (!agent->call && sched_linger(&next_call, awake))
+            ;
         task_prepare_sleep(false);
         if (agent->member && agent->call) {
             task_cancel_sleep();
             agent_run(agent);
+            awake = agent->link->peer_awake;
             agent_release(agent);
             if (idle_count > AGENTS_IDLE_MAX)
                 break;
@@ -406,9 +409,4 @@ bool server_poll(void)
         remote_member_put(member);
     }
     return !again;
-}
-
-bool server_busy(void)
-{
-    return last_reply_ns != 0 && time_monotonic_ns() - last_reply_ns < BUSY_NS;
 }

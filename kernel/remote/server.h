@@ -47,7 +47,5 @@ void remote_member_on_message(uint32_t type, void (*fn)(struct remote_member *me
 
 /* Look at all links; part of remote_poll(). False: look again later, memory was short. */
 bool server_poll(void);
-/* Was a call served in the last moments, so that another may come soon? */
-bool server_busy(void);
 
 #endif

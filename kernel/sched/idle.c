@@ -23,7 +23,10 @@
 
 #define KICK_AFTER_NS 50000
 
+#define PUMP_AFTER_NS 500000
+
 static uint64_t idle_ns;
+static uint64_t pumped_ns; /* when vCPU 0 last did */
 
 static void look_around(void)
 {
@@ -101,7 +104,34 @@ static void park(struct vcpu *vcpu, uint64_t deadline_ns)
     vcpu->parked = false;
     vcpu->kicked = false;
     vcpu->tick = false;
-    idle_ns += time_monotonic_ns() - start;
+    uint64_t now = time_monotonic_ns();
+    idle_ns += now - start;
+    if (vcpu->index == 0)
+        pumped_ns = now;
+}
+
+/* Somebody sleeps who may wait for input, and only this vCPU, if it is the first, can bring it. */
+static bool pump_wanted(const struct vcpu *vcpu)
+{
+    return vcpu->index == 0 && !remote_is_member() && (net_flush_wanted() || run_queue.sleeping > 0);
+}
+
+static void pump(void)
+{
+    kernel_unlock();
+    hostcall_pump();
+    kernel_lock();
+    pumped_ns = time_monotonic_ns();
+}
+
+bool sched_linger(struct linger *linger, bool awake)
+{
+    if (!(linger ? remote_linger(linger, awake) : remote_linger_idle()))
+        return false;
+    if (pump_wanted(vcpu_self()) && time_monotonic_ns() - pumped_ns > PUMP_AFTER_NS)
+        pump();
+    look_around();
+    return true;
 }
 
 noreturn_fn void sched_idle(void)
@@ -111,7 +141,7 @@ noreturn_fn void sched_idle(void)
         look_around();
         if (run_queue_has_work(vcpu)) {
             schedule();
-        } else if (!remote_linger()) {
+        } else if (!sched_linger(NULL, true)) {
             /* What is left in the queue may only run elsewhere. */
             struct vcpu *other = run_queue.count > 0 ? parked_vcpu() : NULL;
             if (other)
@@ -141,20 +171,12 @@ void sched_before_user(void)
         kick(other);
 }
 
-/* Somebody sleeps who may wait for input, and only this vCPU, if it is the first, can bring it. */
-static bool pump_wanted(const struct vcpu *vcpu)
-{
-    return vcpu->index == 0 && (net_flush_wanted() || run_queue.sleeping > 0);
-}
-
 void sched_tick(void)
 {
     struct vcpu *vcpu = vcpu_self(), *other;
     vcpu->tick = false;
     if (pump_wanted(vcpu)) {
-        kernel_unlock();
-        hostcall_pump();
-        kernel_lock();
+        pump();
     } else if (net_flush_wanted()) {
         flush_by_vcpu0();
     }

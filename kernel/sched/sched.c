@@ -19,6 +19,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
+#include "kernel/remote/remote.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/run_queue.h"
 #include "kernel/sched/time.h"
@@ -95,6 +96,7 @@ static void switch_to(struct vcpu *vcpu, struct task *prev, struct task *next)
 /* Give the vCPU to the next runnable task, or to idle. The current task's state says what becomes of it. */
 void schedule(void)
 {
+    remote_linger_end();
     struct vcpu *vcpu = vcpu_self();
     struct task *prev = vcpu->current, *next = pick(vcpu);
     ASSERT(vcpu->vector_depth == 0);

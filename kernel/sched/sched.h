@@ -11,6 +11,12 @@ struct vcpu;
 void sched_init_vcpu(struct vcpu *vcpu);
 /* Become the idle task for ever. The kernel lock is held. */
 noreturn_fn void sched_idle(void);
+/*
+ * A kernel task waits for what comes from another enclave: what the idle loop does, short of parking, as long as that
+ * pays (remote_linger(); NULL: of the idle loop). False: sleep.
+ */
+struct linger;
+bool sched_linger(struct linger *linger, bool awake);
 
 /* Kernel lock held, on behalf of the current task, about to go back to user code: */
 void sched_user_work(void);   /* work_pending was set: a tick that found kernel code, a reschedule */

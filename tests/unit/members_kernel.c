@@ -39,6 +39,7 @@
 #include "kernel/remote/remote.h"
 #include "kernel/remote/shared_home.h"
 #include "kernel/sched/lock.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 #include "kernel/syscalls/table.h"
@@ -181,6 +182,21 @@ void remote_poll(void)
 bool remote_look_out(bool (*there)(const void *arg), const void *arg)
 {
     return there(arg);
+}
+
+/* Nobody lingers. */
+bool remote_linger_begin(struct linger *linger)
+{
+    return false;
+}
+
+void remote_linger_end(void)
+{
+}
+
+bool sched_linger(struct linger *linger, bool awake)
+{
+    return false;
 }
 
 /* ---- tasks ---- */

@@ -24,6 +24,7 @@
 #include "kernel/remote/remote.h"
 #include "kernel/remote/server.h"
 #include "kernel/sched/lock.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/time.h"
 #include "kernel/syscalls/table.h"
 #include "remote_threads.h"
@@ -140,6 +141,26 @@ bool kernel_lock_held(void)
 void remote_base_key(uint8_t ret_key[LINK_KEY_SIZE])
 {
     memset(ret_key, 0x5a, LINK_KEY_SIZE);
+}
+
+/* Nobody lingers. */
+bool remote_linger_begin(struct linger *linger)
+{
+    return false;
+}
+
+void remote_linger_end(void)
+{
+}
+
+bool remote_linger(struct linger *linger, bool awake)
+{
+    return false;
+}
+
+bool sched_linger(struct linger *linger, bool awake)
+{
+    return false;
 }
 
 void hostcall_kick_member(unsigned number, uint64_t vcpu_mask)
