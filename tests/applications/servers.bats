@@ -41,6 +41,33 @@ stop() {
     grep -q 'Shutting down: Master' server.err
 }
 
+@test "nginx, default configuration: files, keep-alive, reload by SIGHUP with no failed request, access log complete" {
+    application_image servers
+    serve sh -c 'mkdir -p /var/log/nginx; head -c 102400 /dev/zero >/var/www/html/big; echo hello >/var/www/html/index.html
+        echo "server { listen 8000; root /var/www/html; access_log /dev/stdout; }" >/etc/nginx/conf.d/test.conf
+        exec nginx -g "daemon off;"' </dev/null
+    wait_until 20 curl -sf "127.0.0.1:$PORT/"
+    [ "$(curl -s "127.0.0.1:$PORT/big" | wc -c)" = 102400 ]
+    ! curl -sf "127.0.0.1:$PORT/absent"
+    [ "$(curl -s -o /dev/null -o /dev/null -w "%{num_connects}" "127.0.0.1:$PORT/" "127.0.0.1:$PORT/big")" = 10 ]
+    python3 "$here/requests.py" "$PORT" 300 "kill -HUP $SERVER"
+    stop
+    [ "$(grep -c '"GET /?n=[0-9]* HTTP/1.1" 200' server.out)" = 300 ]
+}
+
+@test "PHP-FPM: three workers, FastCGI" {
+    application_image servers
+    serve sh -c 'cat >/tmp/page.php; printf "%s\n" "[global]" error_log=/dev/stderr daemonize=no "[www]" user=www-data group=www-data \
+        listen=0.0.0.0:8000 pm=static pm.max_children=3 >/tmp/fpm.conf; exec php-fpm8.2 -F -y /tmp/fpm.conf' \
+        <<<'<?php $s = 0; for ($i = 0; $i < 1000; $i++) $s += crc32((string)$i); echo "$s ", $_GET["n"];'
+    wait_until 20 nc -z 127.0.0.1 "$PORT"
+    for n in 1 2 3 4 5 6; do
+        run -0 env SCRIPT_FILENAME=/tmp/page.php REQUEST_METHOD=GET QUERY_STRING=n=$n timeout 10 cgi-fcgi -bind -connect "127.0.0.1:$PORT"
+        [[ "$output" == *"2044476573902 $n" ]]
+    done
+    stop
+}
+
 @test "haproxy: checks, balances, sets headers" {
     application_image servers
     serve bash -c "$(cat "$here/haproxy.sh")" </dev/null
