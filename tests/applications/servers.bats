@@ -11,6 +11,7 @@ setup() {
 }
 
 teardown() {
+    native_stop
     [ -z "${SERVER-}" ] || { kill -KILL "$SERVER" 2>/dev/null; wait "$SERVER" 2>/dev/null; } || true
 }
 
@@ -26,9 +27,37 @@ stop() {
     wait_until 10 sh -c "! kill -0 $SERVER" && SERVER=
 }
 
+native_stop() {
+    [ -n "${NATIVE-}" ] || return 0
+    pkill -TERM -P "$NATIVE" || true # timeout, which makes sure
+    wait "$NATIVE" || true
+    NATIVE=
+}
+
+# rates NAME URL-PATH CLIENTS COMMAND...: figures only: the same server natively, too (COMMAND listens on LISTEN), then wrk at both, one after the other,
+# COFRE_ROUNDS times 3 s; what 1000 requests take goes to build/applications.tsv.
+rates() {
+    local name=$1 path=$2 clients=$3 port round side rate
+    shift 3
+    [ "${COFRE_ROUNDS:-1}" -gt 1 ] && command -v wrk || return 0
+    port=$(free_port)
+    native env LISTEN="$port" "$@" <&0 >native.out 2>native.err &
+    NATIVE=$!
+    wait_until 20 curl -sf "127.0.0.1:$port$path"
+    for round in $(seq "$COFRE_ROUNDS"); do
+        for side in native enclave; do
+            rate=$(wrk -t1 -c"$clients" -d3 "http://127.0.0.1:$([ $side = native ] && echo "$port" || echo "$PORT")$path" |
+                awk '/Requests.sec/ { r = $2 } /Non-2xx|Socket errors/ { bad = 1 } END { print bad ? 0 : 1e9 / r }')
+            printf '%s, 1000 requests\t%s\t%.0f\n' "$name" $side "$rate" >>"$BUILD/applications.tsv"
+        done
+    done
+    native_stop
+}
+
 @test "gunicorn and Flask: four workers" {
     application_image servers
-    serve sh -c 'cat >/tmp/app.py; cd /tmp; exec gunicorn -w 4 -b 0.0.0.0:8000 app:app' <"$here/app.py"
+    local command='cat >/tmp/app.py; cd /tmp; exec gunicorn -w 4 -b 0.0.0.0:${LISTEN:-8000} app:app'
+    serve sh -c "$command" <"$here/app.py"
     wait_until 20 curl -sf "127.0.0.1:$PORT/"
     [ "$(curl -s "127.0.0.1:$PORT/")" = hello ]
     head -c 300000 /dev/urandom >data
@@ -37,20 +66,25 @@ stop() {
     curl -s "127.0.0.1:$PORT/[1-200]" -o /dev/null
     wait %2
     [ "$(wc -l <pids)" -ge 1 ]
+    rates "gunicorn, Flask hello, 16 clients" / 16 sh -c "$command" <"$here/app.py"
     stop
     grep -q 'Shutting down: Master' server.err
 }
 
 @test "nginx, default configuration: files, keep-alive, reload by SIGHUP with no failed request, access log complete" {
     application_image servers
-    serve sh -c 'mkdir -p /var/log/nginx; head -c 102400 /dev/zero >/var/www/html/big; echo hello >/var/www/html/index.html
-        echo "server { listen 8000; root /var/www/html; access_log /dev/stdout; }" >/etc/nginx/conf.d/test.conf
-        exec nginx -g "daemon off;"' </dev/null
+    local command='mkdir -p /var/log/nginx; head -c 102400 /dev/zero >/var/www/html/big; echo hello >/var/www/html/index.html
+        [ -z "$LISTEN" ] || rm -f /etc/nginx/sites-enabled/default # port 80 is not ours
+        echo "server { listen ${LISTEN:-8000}; root /var/www/html; access_log /dev/stdout; }" >/etc/nginx/conf.d/test.conf
+        exec nginx -g "daemon off;"'
+    serve sh -c "$command" </dev/null
     wait_until 20 curl -sf "127.0.0.1:$PORT/"
     [ "$(curl -s "127.0.0.1:$PORT/big" | wc -c)" = 102400 ]
     ! curl -sf "127.0.0.1:$PORT/absent"
     [ "$(curl -s -o /dev/null -o /dev/null -w "%{num_connects}" "127.0.0.1:$PORT/" "127.0.0.1:$PORT/big")" = 10 ]
     python3 "$here/requests.py" "$PORT" 300 "kill -HUP $SERVER"
+    rates "nginx, 6 bytes, 64 clients" / 64 sh -c "$command" </dev/null
+    rates "nginx, 100 KiB, 64 clients" /big 64 sh -c "$command" </dev/null
     stop
     [ "$(grep -c '"GET /?n=[0-9]* HTTP/1.1" 200' server.out)" = 300 ]
 }

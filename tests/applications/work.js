@@ -32,7 +32,12 @@ async function workers() {
         parentPort.on('message', n => { let s = 0; for (let i = 0; i < n; i++) s += i % 7; parentPort.postMessage(s); parentPort.close(); });`;
     const shared = new SharedArrayBuffer(4);
     const all = [...Array(4).keys()].map(() => new Worker(code, { eval: true, workerData: shared }));
-    const sums = all.map(async (w, i) => { w.postMessage(1000000 * (i + 1)); const [s] = await once(w, 'message'); await once(w, 'exit'); return s; });
+    const sums = all.map(async (w, i) => {
+        const message = once(w, 'message'), exit = once(w, 'exit'); // both may come at once
+        w.postMessage(1000000 * (i + 1));
+        await exit;
+        return (await message)[0];
+    });
     return [await Promise.all(sums), new Int32Array(shared)[0]];
 }
 
@@ -47,10 +52,11 @@ async function children() {
     sleeper.kill();
     out.push((await once(sleeper, 'exit'))[1]);
     const forked = child.fork(__filename, ['child']);
+    const exited = once(forked, 'exit');
     forked.send({ n: 20 });
     out.push((await once(forked, 'message'))[0]);
     forked.disconnect();
-    out.push((await once(forked, 'exit'))[0]);
+    out.push((await exited)[0]);
     return out;
 }
 
