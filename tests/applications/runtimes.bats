@@ -53,3 +53,11 @@ print(sum(d.values()))'
     application_image compiler
     same "gcc, make -j2" "$here/compile.sh" bash -s /tmp/work
 }
+
+@test "MariaDB on default settings: bulk insert, transactions, recovery after SIGKILL, CHECK TABLE" {
+    # Its buffer pool reserves 8 TiB of addresses.
+    APPLICATION_POLICY+='enclave_size: 16T
+'
+    application_image mariadb
+    same "mariadb: SQL, crash, recovery" "$here/mariadb.sh" bash -s
+}
