@@ -229,7 +229,7 @@ static ssize_t write_spread(struct mem_inode *m, struct iov_iter *from, file_off
         error = take_page(m, index, true, &page, &is_new);
     if (!error && done > 0) {
         memcpy(page + pos % PAGE_SIZE, buffer, done);
-        shared_page_push(&m->inode, index, page);
+        shared_page_patch(&m->inode, index, pos % PAGE_SIZE, buffer, done);
     }
     page_free(buffer);
     return error ? error : done;
@@ -261,7 +261,7 @@ static ssize_t write_chunk(struct mem_inode *m, struct iov_iter *from, file_off_
         return 0;
     }
     if (shared_any(&m->inode))
-        shared_page_push(&m->inode, index, page);
+        shared_page_patch(&m->inode, index, offset, page + offset, done);
     return done;
 }
 

@@ -32,6 +32,7 @@ enum vma_extra {
     VMA_PINNED = 4,   /* the kernel's own (stubs): the application cannot unmap, protect or map over it */
     VMA_WIPEONFORK = 8,
     VMA_DONTDUMP = 16,
+    VMA_SHM = 32, /* attached by shmat */
 };
 
 /* For mappings that are not plain file pages (devices, rings). Any member may be NULL. */

@@ -146,6 +146,14 @@ bool shared_page_pull(struct inode *inode, uint64_t index, void *page)
     return true;
 }
 
+/* The contents of a page that will leave its place: other threads run meanwhile, and must not write any more. */
+static void pull_last(const struct home *home, void *buf)
+{
+    if (page_state(home->page) & PAGE_W)
+        pages_set_rights(home->page, home->page + PAGE_SIZE, page_state(home->page) & PAGE_RIGHTS & ~(unsigned)PAGE_W);
+    shared_page_pull(home->inode, home->index, buf);
+}
+
 static void write_home(const struct home *home, size_t offset, const void *src, size_t size)
 {
     unsigned rights = page_state(home->page) & PAGE_RIGHTS;
@@ -179,6 +187,14 @@ bool shared_next_writable(const struct inode *inode, uint64_t *index)
         return false;
     *index = home->index;
     return true;
+}
+
+void shared_page_patch(struct inode *inode, uint64_t index, size_t offset, const void *src, size_t size)
+{
+    const struct home *home = home_find(inode, index);
+
+    if (home)
+        write_home(home, offset, src, size);
 }
 
 static void home_forget(struct inode *inode, struct home *home)
@@ -234,7 +250,7 @@ static int fetch(struct inode *inode, uint64_t index, void *buf)
 
     if (!home)
         return inode->ops->read_page(inode, index, buf);
-    shared_page_pull(inode, index, buf);
+    pull_last(home, buf);
     r = home->writable ? inode->ops->write_page(inode, index, buf) : 0;
     if (r < 0)
         return r;
@@ -287,7 +303,7 @@ static int move_copy(struct vma *vma, uaddr_t page, struct home *home)
 
     if (!buf)
         return -ENOMEM;
-    shared_page_pull(home->inode, home->index, buf);
+    pull_last(home, buf);
     pages_decommit(home->page, home->page + PAGE_SIZE);
     page_state_clear(home->page, PAGE_SHARED);
     r = pages_commit_copy(page, 1, buf, rights_now(vma, home->index, vma_rights(vma->prot)));
@@ -344,8 +360,7 @@ void shared_writeback(struct vma *vma, uaddr_t start, uaddr_t end)
     struct inode *inode = vma->file->inode;
     void *buf = NULL;
 
-    if (is_copy(inode))
-        pages_set_rights(start, end, PAGE_R); /* other threads may still run */
+    pages_set_rights(start, end, PAGE_R); /* other threads may still run */
     for (uaddr_t page = pages_next_committed(start, end); page < end;
          page = pages_next_committed(page + PAGE_SIZE, end)) {
         struct home *home;
@@ -516,8 +531,7 @@ int shared_page_yield(struct inode *inode, uint64_t index, bool to_read, void *b
     int r = 0;
 
     if (home && to_read) {
-        shared_page_pull(inode, index, buf);
-        pages_set_rights(home->page, home->page + PAGE_SIZE, page_state(home->page) & PAGE_RIGHTS & ~(unsigned)PAGE_W);
+        pull_last(home, buf);
         return 0;
     }
     r = fetch(inode, index, buf);
@@ -579,12 +593,9 @@ enum shared_take shared_page_take(struct inode *inode, uint64_t index, bool to_r
         TAILQ_REMOVE(&takes, home, take_link);
     home->take = false;
     dirty = home->exclusive;
-    if (to_read) {
-        pages_set_rights(home->page, home->page + PAGE_SIZE, page_state(home->page) & PAGE_RIGHTS & ~(unsigned)PAGE_W);
-        home->exclusive = false;
-    }
     if (dirty)
-        shared_page_pull(inode, index, buf);
+        pull_last(home, buf);
+    home->exclusive = false;
     if (!to_read) {
         uaddr_t page = home->page;
 

@@ -7,7 +7,7 @@
  *
  * A file system with a write_page operation calls, only if inode->mappings is not NULL:
  *   - before it reads page `index` of its own storage: shared_page_pull(), which refreshes the storage;
- *   - after it wrote to page `index`: shared_page_push() (so a partial write is pull, change, push);
+ *   - after it wrote to page `index`: shared_page_push() (so a partial write is pull, change, push), or patch;
  *   - when the file is cut to `size`: shared_truncate(), before it drops its own pages.
  *
  * Where enclaves share files, each page is besides in one of these states here, as kernel/remote says by struct
@@ -59,6 +59,8 @@ bool shared_page_pull(struct inode *inode, uint64_t index, void *page);
 void shared_page_push(struct inode *inode, uint64_t index, const void *page);
 /* The first page at or after *index that lives in a mapping which can write it: true, and *index says which. */
 bool shared_next_writable(const struct inode *inode, uint64_t *index);
+/* The same for a part of it: what other threads write around it stays. */
+void shared_page_patch(struct inode *inode, uint64_t index, size_t offset, const void *src, size_t size);
 /* Pages wholly beyond size vanish from mappings (touching them is SIGBUS from now on); the rest of the last one is
  * zero.
  */

@@ -8,6 +8,7 @@
 #include <linux/wait.h>
 
 #include "kernel/fs/tty.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/lib/printk.h"
 #include "kernel/process/clock.h"
 #include "kernel/process/itimer.h"
@@ -174,6 +175,7 @@ static void process_close(struct process *process)
     if (process->closing)
         return;
     process->closing = true;
+    ipc_process_ended(process);
     itimers_delete(process);
     posix_timers_delete(process);
     signal_flush(process, &process->pending, ~0ULL);

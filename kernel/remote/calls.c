@@ -117,6 +117,20 @@ static const struct call calls[STATS_SYSCALL_MAX] = {
     MIXED(rt_sigqueueinfo, IN(2, 128)),
     MIXED(rt_tgsigqueueinfo, IN(3, 128)),
 
+    /* System V IPC: kernel/ipc */
+    THERE(shmget, EMPTY),
+    MIXED(shmat, EMPTY),
+    HERE(shmdt),
+    THERE(shmctl, INOUT(2, 112)),
+    THERE(semget, EMPTY),
+    THERE(semop, IN_N(1, 2, 6)),
+    THERE(semtimedop, IN_N(1, 2, 6), IN(3, 16)),
+    THERE(semctl, INOUT(3, 512)),
+    THERE(msgget, EMPTY),
+    THERE(msgsnd, IN_N(1, 2, 1)),
+    THERE(msgrcv, OUT_N(1, 2, 1)),
+    THERE(msgctl, INOUT(2, 120)),
+
     /* ids, rights, limits */
     HERE(getuid),
     HERE(geteuid),

@@ -106,6 +106,15 @@ struct file *handle_file(const struct handle_table *table, uint64_t number)
     return handle ? handle->file : NULL;
 }
 
+size_t handle_count(const struct handle_table *table, const struct inode *inode)
+{
+    const struct handle *handle;
+    size_t count = 0;
+    TAILQ_FOREACH (handle, &table->handles, entry)
+        count += handle->file->inode == inode;
+    return count;
+}
+
 void handle_drop(struct handle_table *table, uint64_t number, uint64_t count)
 {
     struct handle *handle = find(table, number);

@@ -8,13 +8,16 @@
 #include <linux/resource.h>
 
 #include "abi/stats.h"
+#include "kernel/fs/file.h"
 #include "kernel/fs/poll_time.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/lib/printk.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 #include "kernel/remote/calls.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/remote_file.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 #include "kernel/syscalls/table.h"
@@ -176,6 +179,24 @@ static int64_t poll(const uint64_t args[6])
     return -ERESTART_RESTARTBLOCK;
 }
 
+/* ---- memory of the init enclave's ---- */
+
+/* The segment comes as a descriptor, and that as a mapping. */
+static int64_t shmat(const uint64_t args[6])
+{
+    struct file *file;
+    int64_t fd = remote_call(__NR_shmat, args);
+    if (fd < 0)
+        return fd;
+    int64_t r = remote_file_get((int)fd, &file);
+    (void)!remote_call(__NR_close, (const uint64_t[6]){(uint64_t)fd});
+    if (r < 0)
+        return r;
+    r = shm_map(file, args[1], (int)args[2]);
+    file_put(file);
+    return r;
+}
+
 /* ---- */
 
 static int64_t hooked(syscall_fn hook, struct trap_frame *frame, int error)
@@ -188,6 +209,8 @@ int64_t remote_mixed(uint64_t nr, struct trap_frame *frame, const uint64_t args[
     switch (nr) {
     case __NR_mmap:
         return args[3] & MAP_ANONYMOUS ? remote_local(nr, frame) : hooked(hook_mmap, frame, -ENODEV);
+    case __NR_shmat:
+        return shmat(args);
     case __NR_execve:
         return hooked(hook_execve, frame, -ENOSYS);
     case __NR_execveat:

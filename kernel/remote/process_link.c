@@ -8,6 +8,7 @@
 #include "kernel/crypto/secret.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/fs/vfs.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/lib/random.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -102,6 +103,16 @@ void remote_start_wait(const struct process *process)
     }
     task_cancel_sleep();
     wait_queue_remove(&entry);
+}
+
+size_t shm_attached_elsewhere(const struct inode *inode)
+{
+    const struct process *process;
+    size_t count = 0;
+    TAILQ_FOREACH (process, &process_list, table_link)
+        if (process->remote && !process->ended)
+            count += handle_count(&process->remote->handles, inode);
+    return count;
 }
 
 /* ---- remote_ops ---- */

@@ -509,6 +509,10 @@ void shared_page_push(struct inode *inode, uint64_t index, const void *page)
 {
 }
 
+void shared_page_patch(struct inode *inode, uint64_t index, size_t offset, const void *src, size_t size)
+{
+}
+
 void shared_truncate(struct inode *inode, file_off_t size)
 {
 }

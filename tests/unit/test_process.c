@@ -145,6 +145,10 @@ void futex_exit_pi(struct task *task)
 {
 }
 
+void ipc_process_ended(const struct process *process)
+{
+}
+
 void shared_give_all(uaddr_t start, uaddr_t end)
 {
 }
