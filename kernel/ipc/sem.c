@@ -1,4 +1,5 @@
-/* System V semaphores. An operation on a set is tried whole, under the kernel lock; who cannot go on waits for a change. */
+/* System V semaphores. An operation on a set is tried whole, under the kernel lock; who cannot go on waits for a
+ * change. */
 #include <linux/errno.h>
 #include <linux/sem.h>
 
@@ -142,7 +143,8 @@ static int try_ops(struct sem_set *set, const struct sembuf *ops, size_t count, 
     for (; done < count; done++) {
         const struct sembuf *op = &ops[done];
         struct semaphore *sem = &set->sems[op->sem_num];
-        int value = sem->value + op->sem_op, adjust = (op->sem_flg & SEM_UNDO) ? undo->adjust[op->sem_num] - op->sem_op : 0;
+        int value = sem->value + op->sem_op,
+            adjust = (op->sem_flg & SEM_UNDO) ? undo->adjust[op->sem_num] - op->sem_op : 0;
         if ((op->sem_op == 0 && sem->value != 0) || value < 0) {
             *ret_blocker = op;
             r = op->sem_flg & IPC_NOWAIT ? -EAGAIN : 1;
@@ -278,10 +280,8 @@ static int64_t info(int command, uaddr_t arg)
 
 static int64_t stat(const struct sem_set *set, uaddr_t arg)
 {
-    struct semid64_ds ds = {.sem_perm = set->object.perm,
-                            .sem_otime = set->operated,
-                            .sem_ctime = set->changed,
-                            .sem_nsems = set->count};
+    struct semid64_ds ds = {
+        .sem_perm = set->object.perm, .sem_otime = set->operated, .sem_ctime = set->changed, .sem_nsems = set->count};
     return copy_to_user(arg, &ds, sizeof(ds));
 }
 
@@ -382,7 +382,10 @@ SYSCALL_DEFINE4(semctl, int, id, int, number, int, command, uint64_t, arg)
         return -EINVAL;
     if (command == IPC_SET || command == IPC_RMID)
         return (object = ipc_find(&sets, id)) ? change(set_of(object), command, arg) : -EINVAL;
-    int r = ipc_access(&sets, id, command == SETVAL || command == SETALL ? 0222 : command == SEM_STAT_ANY ? 0 : 0444,
+    int r = ipc_access(&sets, id,
+                       command == SETVAL || command == SETALL ? 0222
+                       : command == SEM_STAT_ANY              ? 0
+                                                              : 0444,
                        &object);
     if (r < 0)
         return r;
