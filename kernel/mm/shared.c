@@ -355,9 +355,19 @@ static void give(struct inode *inode, struct home *home, void *buf)
     home_forget(inode, home);
 }
 
+/* A nameless file that only this mapping still has: nobody will read what is written back. */
+static bool is_last_use(const struct vma *vma, uaddr_t start, uaddr_t end)
+{
+    const struct inode *inode = vma->file->inode;
+
+    return start == vma->start && end == vma->end && vma->file->refcount == 1 && inode->nlink == 0 &&
+           inode->refcount <= 2; /* the file's and its name's */
+}
+
 void shared_writeback(struct vma *vma, uaddr_t start, uaddr_t end)
 {
     struct inode *inode = vma->file->inode;
+    bool last = is_last_use(vma, start, end);
     void *buf = NULL;
 
     pages_set_rights(start, end, PAGE_R); /* other threads may still run */
@@ -377,7 +387,7 @@ void shared_writeback(struct vma *vma, uaddr_t start, uaddr_t end)
             give(inode, home, buf);
             continue;
         }
-        if (home->writable && buf && shared_page_pull(inode, home->index, buf))
+        if (home->writable && !last && buf && shared_page_pull(inode, home->index, buf))
             inode->ops->write_page(inode, home->index, buf);
         home_forget(inode, home);
     }

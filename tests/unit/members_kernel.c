@@ -22,6 +22,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/credentials.h"

@@ -16,6 +16,7 @@
 #include <linux/wait.h>
 
 #include "hosted_libc.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
 #include "kernel/fs/fs_context.h"
