@@ -177,33 +177,32 @@ static void used(struct inode *inode, uint64_t index)
 
 /* ---- what the directory does ---- */
 
-static struct {
-    struct shared_page_message head;
-    uint8_t page[PAGE_SIZE];
-} outgoing;
+static uint8_t outgoing[sizeof(struct shared_page_message) + PAGE_SIZE] __attribute__((aligned(16)));
+static struct shared_page_message *const outgoing_head = (struct shared_page_message *)outgoing;
+static uint8_t *const outgoing_page = outgoing + sizeof(struct shared_page_message);
 
 static void send(uint32_t number, size_t size)
 {
     struct remote_member *member = remote_member_find(number);
-    if (member && link_send(remote_member_link(member), &outgoing, size) == -ENOMEM)
+    if (member && link_send(remote_member_link(member), outgoing, size) == -ENOMEM)
         spawn_kill(member);
 }
 
 static void take(struct directory *directory, struct directory_page *page, uint32_t holder, bool to_read)
 {
     const struct object *object = container_of(directory, struct object, directory);
-    outgoing.head = (struct shared_page_message){.message = {.type = MESSAGE_SHARED_TAKE},
-                                                 .object = object->id,
-                                                 .index = page->index,
-                                                 .flags = to_read ? SHARED_READ : 0};
-    send(holder, sizeof(outgoing.head));
+    *outgoing_head = (struct shared_page_message){.message = {.type = MESSAGE_SHARED_TAKE},
+                                                  .object = object->id,
+                                                  .index = page->index,
+                                                  .flags = to_read ? SHARED_READ : 0};
+    send(holder, sizeof(*outgoing_head));
 }
 
 static void refuse(uint32_t number, uint64_t id, uint64_t index, int error)
 {
-    outgoing.head = (struct shared_page_message){
+    *outgoing_head = (struct shared_page_message){
         .message = {.type = MESSAGE_SHARED_GRANT}, .object = id, .index = index, .result = error};
-    send(number, sizeof(outgoing.head));
+    send(number, sizeof(*outgoing_head));
 }
 
 static void free_request(struct directory_request *r)
@@ -246,17 +245,18 @@ static void grant_member(struct object *object, struct directory_page *page, str
     uint32_t holder = request->request.holder;
     bool write = request->request.write;
     grant_more(object, page->index, request);
-    int r = had && !write ? 0 : shared_page_yield(object->inode, page->index, !write, outgoing.page);
+    int r = had && !write ? 0 : shared_page_yield(object->inode, page->index, !write, outgoing_page);
     if (r < 0) {
         bool there = directory_answered(&object->directory, page->index, holder, ANSWER_GAVE, false);
         ASSERT(there);
         refuse(holder, object->id, page->index, r == -ENOMEM ? r : -EIO);
     } else {
-        outgoing.head = (struct shared_page_message){.message = {.type = MESSAGE_SHARED_GRANT},
-                                                     .object = object->id,
-                                                     .index = page->index,
-                                                     .flags = (write ? SHARED_WRITE : 0) | (had ? 0 : SHARED_CONTENTS)};
-        send(holder, sizeof(outgoing.head) + (had ? 0 : PAGE_SIZE));
+        *outgoing_head =
+            (struct shared_page_message){.message = {.type = MESSAGE_SHARED_GRANT},
+                                         .object = object->id,
+                                         .index = page->index,
+                                         .flags = (write ? SHARED_WRITE : 0) | (had ? 0 : SHARED_CONTENTS)};
+        send(holder, sizeof(*outgoing_head) + (had ? 0 : PAGE_SIZE));
     }
     free_request(&request->request);
 }

@@ -35,10 +35,9 @@ struct pending {
 static LIST_HEAD(, pending) pendings = LIST_HEAD_INITIALIZER(pendings);
 static struct timer take_timer;
 
-static struct {
-    struct shared_page_message head;
-    uint8_t page[PAGE_SIZE];
-} outgoing;
+static uint8_t outgoing[sizeof(struct shared_page_message) + PAGE_SIZE] __attribute__((aligned(16)));
+static struct shared_page_message *const outgoing_head = (struct shared_page_message *)outgoing;
+static uint8_t *const outgoing_page = outgoing + sizeof(struct shared_page_message);
 
 static struct pending *pending_find(const struct inode *inode, uint64_t index)
 {
@@ -55,12 +54,12 @@ static void post(struct message *message, size_t size)
         member_end("no memory to share memory");
 }
 
-/* With SHARED_CONTENTS, of outgoing.page. */
+/* With SHARED_CONTENTS, of outgoing_page. */
 static void send_back(uint64_t object, uint64_t index, uint32_t flags)
 {
-    outgoing.head = (struct shared_page_message){
+    *outgoing_head = (struct shared_page_message){
         .message = {.type = MESSAGE_SHARED_BACK}, .object = object, .index = index, .flags = flags};
-    post(&outgoing.head.message, sizeof(outgoing.head) + (flags & SHARED_CONTENTS ? PAGE_SIZE : 0));
+    post(&outgoing_head->message, sizeof(*outgoing_head) + (flags & SHARED_CONTENTS ? PAGE_SIZE : 0));
 }
 
 /* ---- asking ---- */
@@ -182,7 +181,7 @@ static void on_grant(struct record *record)
 static void give(struct inode *inode, uint64_t index, const void *contents, bool asked)
 {
     if (contents)
-        memcpy(outgoing.page, contents, PAGE_SIZE);
+        memcpy(outgoing_page, contents, PAGE_SIZE);
     send_back(remote_file_object(inode), index, (contents ? SHARED_CONTENTS : 0) | (asked ? SHARED_ASKED : 0));
 }
 
@@ -190,7 +189,7 @@ static void do_take(struct inode *inode, uint64_t index, bool to_read)
 {
     uint64_t later, object = remote_file_object(inode);
     uint32_t flags = SHARED_ASKED | (to_read ? SHARED_READ : 0);
-    switch (shared_page_take(inode, index, to_read, outgoing.page, &later)) {
+    switch (shared_page_take(inode, index, to_read, outgoing_page, &later)) {
     case SHARED_LATER:
         if (!take_timer.armed || later < take_timer.deadline_ns)
             timer_arm(&take_timer, later);
