@@ -180,6 +180,7 @@ static void used(struct inode *inode, uint64_t index)
 static uint8_t outgoing[sizeof(struct shared_page_message) + PAGE_SIZE] __attribute__((aligned(16)));
 static struct shared_page_message *const outgoing_head = (struct shared_page_message *)outgoing;
 static uint8_t *const outgoing_page = outgoing + sizeof(struct shared_page_message);
+_Static_assert(offsetof(struct shared_page_message, page) == sizeof(struct shared_page_message), "the page follows");
 
 static void send(uint32_t number, size_t size)
 {
