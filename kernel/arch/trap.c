@@ -22,6 +22,7 @@
 #include "kernel/sched/lock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
 #include "kernel/syscalls/table.h"
 
 /* Before the lock is given up and user_return entered: everything that waits for this moment. */
@@ -29,6 +30,8 @@ static void leave_to_user(struct trap_frame *frame)
 {
     struct vcpu *vcpu = vcpu_self();
     struct task *task = vcpu->current;
+    if (unlikely(timers_urgent))
+        timers_run(time_monotonic_ns());
     /* a tick that came in the middle of a task switch marked the task before */
     while (unlikely(task->work_pending || vcpu->tick)) {
         task->work_pending = false;

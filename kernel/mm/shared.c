@@ -458,6 +458,8 @@ static void note_use(struct inode *inode, struct home *home, uint64_t index)
     } else if (home->fresh) {
         home->fresh = false;
         home->hold_until_ns = time_monotonic_ns() + HOLD_NS;
+        if (home->take)
+            others->used(inode, index);
     }
 }
 

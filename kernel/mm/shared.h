@@ -37,7 +37,7 @@ struct shared_ops {
     /* Not for members. The first page at or after index that another enclave has; false: none. */
     bool (*next)(const struct inode *inode, uint64_t index, uint64_t *ret_index);
     void (*evict)(struct inode *inode);
-    /* Not for members. What was acquired is in use and should stay for a moment. */
+    /* What was acquired is in use and should stay for a moment; in a member: and is wanted back then. */
     void (*used)(struct inode *inode, uint64_t index);
     /* Members only. The page goes back; contents NULL: as it came. asked: that is the answer to a take. */
     void (*give)(struct inode *inode, uint64_t index, const void *contents, bool asked);

@@ -132,7 +132,7 @@ static void hold_arm(void)
     TAILQ_FOREACH (hold, &holds, entry)
         next = MIN(next, hold->until_ns);
     if (next != NO_DEADLINE)
-        timer_arm(&hold_timer, next);
+        timer_arm_urgent(&hold_timer, next);
     else
         timer_cancel(&hold_timer);
 }

@@ -16,6 +16,9 @@
 #include "kernel/remote/shared_futex.h"
 #include "kernel/remote/shared_message.h"
 #include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
+
+#define USED_NS 20000ULL /* as kernel/mm/shared.c holds a page */
 
 /*
  * A page that was asked for, and those who wait for it. What comes need not be what they want: whoever wakes looks
@@ -192,7 +195,7 @@ static void do_take(struct inode *inode, uint64_t index, bool to_read)
     switch (shared_page_take(inode, index, to_read, outgoing_page, &later)) {
     case SHARED_LATER:
         if (!take_timer.armed || later < take_timer.deadline_ns)
-            timer_arm(&take_timer, later);
+            timer_arm_urgent(&take_timer, later);
         return;
     case SHARED_NOT_HERE:
         send_back(object, index, SHARED_ASKED | SHARED_NOTHING);
@@ -214,7 +217,21 @@ static void take_due(struct timer *timer)
     while (shared_page_due(&inode, &index, &to_read, &later))
         do_take(inode, index, to_read);
     if (later != NO_DEADLINE)
-        timer_arm(timer, later);
+        timer_arm_urgent(timer, later);
+}
+
+static void arm(uint64_t deadline_ns)
+{
+    if (!take_timer.armed || deadline_ns < take_timer.deadline_ns)
+        timer_arm_urgent(&take_timer, deadline_ns);
+}
+
+/* It was to stay until its thread runs: that is now. */
+static void used(struct inode *inode, uint64_t index)
+{
+    (void)inode;
+    (void)index;
+    arm(time_monotonic_ns() + USED_NS);
 }
 
 static void on_take(struct record *record)
@@ -255,6 +272,7 @@ void shared_member_init(void)
         .coherent = coherent,
         .acquire = acquire,
         .give = give,
+        .used = used,
         .wait = client_drain,
         .anonymous = anonymous,
         .name = name,

@@ -28,6 +28,7 @@ void sched_finish_switch(void);
 
 /* Runs what is due. */
 void timers_run(uint64_t now_ns);
+extern unsigned timers_urgent; /* armed by timer_arm_urgent() */
 uint64_t timers_next_ns(void); /* NO_DEADLINE if none is armed */
 
 /* Processor time of a task so far, ns. */

@@ -6,6 +6,7 @@
 RB_HEAD(timer_tree, timer);
 static struct timer_tree timers = RB_INITIALIZER(&timers);
 static struct timer *first; /* cached leftmost */
+unsigned timers_urgent;
 
 static int timer_compare(const struct timer *a, const struct timer *b)
 {
@@ -32,6 +33,13 @@ void timer_arm(struct timer *timer, uint64_t deadline_ns)
         first = timer;
 }
 
+void timer_arm_urgent(struct timer *timer, uint64_t deadline_ns)
+{
+    timer_arm(timer, deadline_ns);
+    timer->urgent = true;
+    timers_urgent++;
+}
+
 bool timer_cancel(struct timer *timer)
 {
     if (!timer->armed)
@@ -40,6 +48,8 @@ bool timer_cancel(struct timer *timer)
         first = RB_NEXT(timer_tree, &timers, timer);
     RB_REMOVE(timer_tree, &timers, timer);
     timer->armed = false;
+    timers_urgent -= timer->urgent;
+    timer->urgent = false;
     return true;
 }
 
