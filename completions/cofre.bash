@@ -7,7 +7,7 @@ _cofre() {
     fi
     case $command in
     convert) options='--policy --key --unsigned --encrypt --image-key --name --force --max-size --max-ratio --quiet --help' ;;
-    run) options='--publish --env --env-file --workdir --user --hostname --name --image-key --interactive --tty --vcpus --sgx --softsgx
+    run) options='--publish --volume --env --env-file --workdir --user --hostname --name --image-key --interactive --tty --vcpus --sgx --softsgx
         --stats --log --trace --help' ;;
     inspect | check) options='--json --help' ;;
     ps) options='--quiet --json --help' ;;
@@ -17,7 +17,7 @@ _cofre() {
     keygen) options='--help' ;;
     quote) options='--report-data --output --sgx --softsgx --help' ;;
     simulation) options='provision export --help' ;;
-    volume) options='create info check dump extract tar import add-key remove-key --key-file --passphrase-file --size --name --inode --output
+    volume) options='ls rm create info check dump extract tar import add-key remove-key --key-file --passphrase-file --size --name --inode --output
         --force --json --quiet --help' ;;
     collateral) options='fetch bundle show check --quote --root --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early
         --evaluation --timeout --cache --no-cache --max-age --json --time --help' ;;

@@ -14,6 +14,8 @@ static const struct {
     int operand_min, operand_max;
     int (*fn)(struct tool_options *options, char **operands);
 } commands[] = {
+    {"ls", "", "the named volumes of this machine, for `cofre run -v`", 0, 0, volume_cmd_ls},
+    {"rm", "NAME", "a named volume is gone, with all in it", 1, 1, volume_cmd_rm},
     {"create", "FILE", "make an empty volume (--size)", 1, 1, volume_cmd_create},
     {"info", "FILE", "what a volume is; key slots; with a key also how full", 1, 1, volume_cmd_info},
     {"check", "FILE", "verify every block, name and count; repairs nothing", 1, 1, volume_cmd_check},
@@ -28,7 +30,7 @@ static const struct {
 static void help(FILE *out)
 {
     fputs("Usage: cofre volume COMMAND [OPTIONS] FILE ...\n\n"
-          "Encrypted volumes: made, looked into, checked. Only create, import, add-key and remove-key write.\n\n",
+          "Encrypted volumes: made, looked into, checked. Only create, import, add-key, remove-key and rm write.\n\n",
           out);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         fprintf(out, "  %-10s %-16s %s\n", commands[i].name, commands[i].operands, commands[i].summary);
@@ -39,7 +41,7 @@ static void help(FILE *out)
           "  --inode NUMBER          what to dump\n"
           "  --output FILE           where to write the archive\n"
           "  --force                 create: format a file that exists\n"
-          "  --json                  info, check: for programs\n"
+          "  --json                  info, check, ls: for programs\n"
           "  --quiet                 say nothing but errors\n",
           out);
 }

@@ -61,6 +61,8 @@ int volume_cmd_extract(struct tool_options *options, char **operands);
 int volume_cmd_tar(struct tool_options *options, char **operands);
 int volume_cmd_import(struct tool_options *options, char **operands);
 int volume_cmd_add_key(struct tool_options *options, char **operands);
+int volume_cmd_ls(struct tool_options *options, char **operands);
+int volume_cmd_rm(struct tool_options *options, char **operands);
 int volume_cmd_remove_key(struct tool_options *options, char **operands);
 
 #endif

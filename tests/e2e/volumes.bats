@@ -77,6 +77,19 @@ with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" 
     done
 }
 
+@test "volumes: SQLite and Redis, killed with their container, lose nothing that they acknowledged" {
+    "$TOP/tests/volumes/kill" both 2
+}
+
+@test "volumes: ls and rm" {
+    run -0 with v:/data true
+    "$COFRE" volume ls --quiet | grep -qx v
+    [ "$("$COFRE" volume ls --json | jq -r '.[0].name')" = v ]
+    "$COFRE" volume rm v
+    [ -z "$("$COFRE" volume ls)" ]
+    run -125 "$COFRE" volume rm v
+}
+
 @test "volumes: one container at a time" {
     "$COFRE" run --softsgx -v v:/data "$E2E/volume" -- sh -c 'echo up; sleep 60' >out 2>/dev/null &
     pid=$!
