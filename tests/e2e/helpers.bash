@@ -69,6 +69,8 @@ application_image() {
         rm -rf "$ROOT"
         mkdir -p "$ROOT"
         tar -xf "$layout/blobs/sha256/${layer#sha256:}" -C "$ROOT" --exclude='./dev/*'
+        # what engines add, and Cofre
+        [ -e "$ROOT/etc/hosts" ] || printf '127.0.0.1\tlocalhost\n::1\tlocalhost\n' >"$ROOT/etc/hosts"
         echo "$layer" >"$ROOT.layer"
     fi
     export IMAGE ROOT
