@@ -64,6 +64,7 @@ struct boot_params {
     struct boot_blob links;   /* abi/link.h; page aligned; empty = this host cannot start members */
     uint8_t quote_data[64];   /* BOOT_QUOTE */
     struct boot_blob volumes; /* array of struct boot_volume (abi/volume.h); empty in members */
+    struct boot_blob hostfs;  /* abi/hostfs.h; page aligned; empty: no folders, or a member */
 };
 
 /*

@@ -86,6 +86,17 @@ struct policy_volume {    /* in the order to mount */
     uint64_t cache_size; /* bytes of its blocks kept in memory; 0: by the kernel heap */
 };
 
+enum policy_folder_flags {
+    POLICY_FOLDER_WRITE = 1 << 0,    /* the container may change what is in it */
+    POLICY_FOLDER_OPTIONAL = 1 << 1, /* the container also runs without it */
+};
+
+/* A folder of the host, in the clear. */
+struct policy_host_folder {
+    uint32_t path_offset;
+    uint32_t flags; /* enum policy_folder_flags */
+};
+
 struct policy_port {
     uint16_t port;     /* host order */
     uint16_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
@@ -127,7 +138,8 @@ struct policy {
     uint32_t boot_interface;                       /* BOOT_INTERFACE (abi/boot.h) of the kernel beside this policy */
     uint32_t process_max;                          /* in the container at once */
     struct policy_list volumes;                    /* array of struct policy_volume */
-    uint8_t reserved[88];
+    struct policy_list host_folders;               /* array of struct policy_host_folder */
+    uint8_t reserved[80];
 };
 
 #endif

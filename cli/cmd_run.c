@@ -11,6 +11,7 @@ static const char usage[] =
     "policy.\n\n"
     "  -p, --publish [IP:]HOSTPORT:PORT[/udp]  where PORT of the container is reached on this machine\n"
     "  -v, --volume NAME:PATH[:ro][,key=FILE]  the volume NAME is what the policy wants at PATH (policy: volumes)\n"
+    "  -v, --volume FOLDER:PATH[:ro]  a folder of this machine, in the clear, where the policy has it (host_folders)\n"
     "  -e, --env NAME[=VALUE]    set an environment variable (policy: env.allow)\n"
     "      --env-file FILE       the same, from lines of a file\n"
     "  -w, --workdir DIR         working directory (policy: command.workdir_from_host)\n"

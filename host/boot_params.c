@@ -2,6 +2,7 @@
 #include "host/clock.h"
 #include "host/error.h"
 #include "host/members.h"
+#include "host/hostfs/hostfs.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
@@ -246,6 +247,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .image_key = blob(runtime->image_key, runtime->image_key_size),
         .volumes = runtime->member ? blob(NULL, 0) : volumes_blob(),
         .cpuid = runtime->cpuid,
+        .hostfs = runtime->member ? blob(NULL, 0) : hostfs_blob(),
         .stats = o->stats ? blob(runtime->stats, sizeof(*runtime->stats)) : blob(NULL, 0),
         .tsc_hz = now.tsc_hz,
         .clock_tsc = now.tsc,

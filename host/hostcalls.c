@@ -1,6 +1,7 @@
 /* Host calls: the table that answers each of abi/hostcall.h. */
 #include "host/clock.h"
 #include "host/error.h"
+#include "host/hostfs/hostfs.h"
 #include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/quote/service.h"
@@ -23,6 +24,7 @@ static int64_t call_park(struct vcpu *vcpu, const uint64_t args[6])
     struct runtime *runtime = vcpu->runtime;
     bool pump = (args[1] & PARK_PUMP) && vcpu->index == 0 && runtime->member == 0;
 
+    hostfs_ring();
     if (!pump && args[0] == 0) {
         clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = YIELD_NS}, NULL);
         return 0;
@@ -48,6 +50,7 @@ static int64_t call_kick(struct vcpu *vcpu, const uint64_t args[6])
 {
     struct runtime *runtime = vcpu->runtime;
 
+    hostfs_ring();
     if (args[2] == 1 && args[1] != runtime->member) {
         member_kick(runtime, args[1], args[0]);
         return 0;

@@ -2,6 +2,7 @@
 #include "host/clock.h"
 #include "host/enclave.h"
 #include "host/error.h"
+#include "host/hostfs/hostfs.h"
 #include "host/members.h"
 #include "host/ports.h"
 #include "host/pump/pump.h"
@@ -154,6 +155,8 @@ static int prepare(struct runtime *runtime, char **ret_error)
         ret = members_new(runtime, ret_error);
     if (ret == 0)
         ret = volumes_open(runtime, ret_error);
+    if (ret == 0)
+        ret = hostfs_open(runtime, ret_error);
     return ret < 0 ? ret : prepare_enclave(runtime, ret_error);
 }
 

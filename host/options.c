@@ -169,17 +169,21 @@ int volume_option_parse(struct volume_option *option, const char *text, char **r
     if (!copy)
         return fail(ret_error, ENOMEM, "out of memory");
     if (!path || path[1] != '/')
-        return fail(ret_error, EINVAL, "the volume \"%s\" is not understood (use NAME:PATH[:ro][,key=FILE])", text);
+        return fail(ret_error, EINVAL,
+                    "the volume \"%s\" is not understood (use NAME:PATH[:ro][,key=FILE] or FOLDER:PATH[:ro])", text);
     *path = '\0';
     option->path = path + 1;
     if (flags)
         *flags++ = '\0';
-    if (strchr(copy, '/'))
-        return fail(ret_error, EINVAL, "%s is a folder of this machine: only named volumes can be given", copy);
-    if (!volume_name_valid(copy) || strlen(option->path) > 255)
+    option->is_folder = strchr(copy, '/') != NULL;
+    if (strlen(option->path) > 200)
+        return fail(ret_error, EINVAL, "the path %s is longer than 200 bytes", option->path);
+    if (!option->is_folder && !volume_name_valid(copy))
         return fail(ret_error, EINVAL, "\"%s\" is no name for a volume (letters, digits, _ . -)", copy);
     if (flags && volume_flags_parse(option, flags) < 0)
         return fail(ret_error, EINVAL, "the volume \"%s\" has an unknown option (ro, rw and key=FILE are known)", text);
+    if (option->is_folder && option->key_path)
+        return fail(ret_error, EINVAL, "%s is a folder of this machine, in the clear: it has no key", copy);
     return 0;
 }
 

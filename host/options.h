@@ -18,9 +18,10 @@ struct port_mapping {
 
 #define PORT_MAPPINGS_MAX 64
 
-/* -v NAME:PATH[:OPTION,...]: the volume NAME of this machine is what the policy calls for at PATH. */
+/* -v NAME:PATH[:OPTION,...]: the volume or folder NAME of this machine is what the policy calls for at PATH. */
 struct volume_option {
     char *name, *path;
+    bool is_folder; /* name has a slash */
     const char *key_path; /* NULL: none given */
     bool read_only;
 };
@@ -69,7 +70,7 @@ void options_usage(FILE *file, const char *program);
 /* "[IP:]HOSTPORT:PORT[/tcp|/udp]"; an IPv6 address stands in brackets. */
 int port_mapping_parse(struct port_mapping *mapping, const char *text, char **ret_error);
 
-/* "NAME:PATH[:ro][,key=FILE]"; a NAME with a slash would be a folder of the host, which is refused. */
+/* "NAME:PATH[:ro][,key=FILE]"; a NAME with a slash is a folder of the host: "FOLDER:PATH[:ro]". */
 int volume_option_parse(struct volume_option *option, const char *text, char **ret_error);
 
 int strings_add(struct strings *strings, const char *text);

@@ -229,7 +229,8 @@ int volumes_open(struct runtime *runtime, char **ret_error)
     int ret = 0;
 
     for (unsigned i = 0; ret == 0 && i < runtime->options.volume_count; i++)
-        ret = open_volume(runtime, &runtime->options.volumes[i], ret_error);
+        if (!runtime->options.volumes[i].is_folder)
+            ret = open_volume(runtime, &runtime->options.volumes[i], ret_error);
     return ret;
 }
 

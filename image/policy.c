@@ -59,6 +59,8 @@ void policy_source_free(struct policy_source *source)
     free(source->tmpfs);
     policy_source_clear_volumes(source);
     free(source->volumes);
+    policy_source_clear_folders(source);
+    free(source->folders);
     free(source->ports);
     *source = (struct policy_source){0};
 }
@@ -129,4 +131,21 @@ void policy_source_clear_volumes(struct policy_source *source)
         free(source->volumes[i].path);
     }
     source->volume_count = 0;
+}
+
+int policy_source_add_folder(struct policy_source *source, const struct policy_source_folder *folder)
+{
+    struct policy_source_folder *folders = reallocarray(source->folders, source->folder_count + 1, sizeof(*folders));
+    if (!folders)
+        return -1;
+    source->folders = folders;
+    folders[source->folder_count++] = *folder;
+    return 0;
+}
+
+void policy_source_clear_folders(struct policy_source *source)
+{
+    for (size_t i = 0; i < source->folder_count; i++)
+        free(source->folders[i].path);
+    source->folder_count = 0;
 }

@@ -32,6 +32,11 @@ struct policy_source_volume {
     uint64_t size, cache_size;
 };
 
+struct policy_source_folder {
+    char *path;
+    uint32_t flags; /* enum policy_folder_flags */
+};
+
 struct policy_source {
     uint64_t memory_size, kernel_heap_size, elrange_size;
     uint32_t vcpu_max, process_max, stack_size, umask, xfrm_low, stop_signal;
@@ -45,6 +50,8 @@ struct policy_source {
     size_t tmpfs_count;
     struct policy_source_volume *volumes;
     size_t volume_count;
+    struct policy_source_folder *folders;
+    size_t folder_count;
     struct policy_port *ports;
     size_t port_count;
     uint16_t isvprodid, isvsvn;
@@ -71,6 +78,10 @@ int policy_source_add_tmpfs(struct policy_source *source, const char *path, uint
 /* Takes over the strings of *volume on success. -1 when out of memory. */
 int policy_source_add_volume(struct policy_source *source, const struct policy_source_volume *volume);
 void policy_source_clear_volumes(struct policy_source *source);
+
+/* Takes over the string of *folder on success. -1 when out of memory. */
+int policy_source_add_folder(struct policy_source *source, const struct policy_source_folder *folder);
+void policy_source_clear_folders(struct policy_source *source);
 
 /* Overrides from a YAML file; an unknown key, a wrong type or a bad value is an error naming file, line and key. */
 int policy_source_load(struct policy_source *source, const char *path, char **ret_error);

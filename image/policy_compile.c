@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "abi/boot.h"
+#include "abi/hostfs.h"
 #include "abi/layout.h"
 #include "abi/volume.h"
 #include "image/digest.h"
@@ -95,6 +96,24 @@ static struct policy_list append_volumes(struct writer *w, const struct policy_s
     }
     ret.offset = append(w, volumes, source->volume_count * sizeof(*volumes), 8);
     free(volumes);
+    return ret;
+}
+
+static struct policy_list append_folders(struct writer *w, const struct policy_source *source)
+{
+    struct policy_list ret = {.count = (uint32_t)source->folder_count};
+    if (!ret.count)
+        return ret;
+    struct policy_host_folder *folders = calloc(source->folder_count, sizeof(*folders));
+    if (!folders) {
+        w->failed = 1;
+        return ret;
+    }
+    for (size_t i = 0; i < source->folder_count; i++)
+        folders[i] = (struct policy_host_folder){.path_offset = append_string(w, source->folders[i].path),
+                                                 .flags = source->folders[i].flags};
+    ret.offset = append(w, folders, source->folder_count * sizeof(*folders), 8);
+    free(folders);
     return ret;
 }
 
@@ -205,6 +224,7 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
     p.tmpfs = append_tmpfs(&w, source);
     p.ports = append_ports(&w, source);
     p.volumes = append_volumes(&w, source);
+    p.host_folders = append_folders(&w, source);
     append(&w, "", 0, 8);
     if (w.failed) {
         free(w.bytes);
@@ -257,6 +277,18 @@ static int check_volumes(const struct policy *p)
     return 1;
 }
 
+static int check_folders(const struct policy *p)
+{
+    const struct policy_host_folder *f = (const struct policy_host_folder *)((const char *)p + p->host_folders.offset);
+    if (p->host_folders.count > HOSTFS_FOLDERS || !check_array(p, p->host_folders, sizeof(*f)))
+        return 0;
+    for (uint32_t i = 0; i < p->host_folders.count; i++)
+        if (!check_string(p, f[i].path_offset) || !f[i].path_offset ||
+            f[i].flags & ~(uint32_t)(POLICY_FOLDER_WRITE | POLICY_FOLDER_OPTIONAL))
+            return 0;
+    return 1;
+}
+
 int policy_check(const void *blob, size_t size, char **ret_error)
 {
     const struct policy *p = blob;
@@ -279,6 +311,8 @@ int policy_check(const void *blob, size_t size, char **ret_error)
     if (!check_volumes(p))
         return error_set(ret_error,
                          "a volume lies outside the policy, or is of a kind that is not known to this cofre");
+    if (!check_folders(p))
+        return error_set(ret_error, "a host folder lies outside the policy, or is not of a kind known to this cofre");
     if (!check_encryption(p))
         return error_set(ret_error, "the root image is encrypted in a way that is not known to this cofre");
     return 0;
@@ -402,6 +436,19 @@ static json_t *json_volumes(const struct policy *p)
     return array;
 }
 
+static json_t *json_folders(const struct policy *p)
+{
+    json_t *array = json_array();
+    const struct policy_host_folder *f = (const struct policy_host_folder *)((const char *)p + p->host_folders.offset);
+    for (uint32_t i = 0; i < p->host_folders.count; i++)
+        json_array_append_new(array,
+                              json_pack("{s:o,s:s,s:b,s:s}", "path", json_text(policy_blob_string(p, f[i].path_offset)),
+                                        "mode", f[i].flags & POLICY_FOLDER_WRITE ? "rw" : "ro", "optional",
+                                        (f[i].flags & POLICY_FOLDER_OPTIONAL) != 0, "trust",
+                                        "none: in the clear, the host reads and changes it"));
+    return array;
+}
+
 json_t *policy_to_json(const struct policy *p)
 {
     const char *hostname = policy_blob_string(p, p->hostname_offset);
@@ -419,5 +466,7 @@ json_t *policy_to_json(const struct policy *p)
         json_root_image(p));
     if (json)
         json_object_set_new(json, "volumes", json_volumes(p));
+    if (json)
+        json_object_set_new(json, "host_folders", json_folders(p));
     return json;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "abi/hostfs.h"
 #include "abi/volume.h"
 #include "image/error.h"
 #include "image/policy.h"
@@ -421,6 +422,91 @@ static int read_volumes(struct parser *p, yaml_node_t *node, const struct key *k
     return 0;
 }
 
+static int read_folder_key(struct parser *p, const char *name, yaml_node_t *value, struct policy_source_folder *f)
+{
+    static const char *const modes[] = {"ro", "rw", NULL};
+    if (strcmp(name, "path") == 0) {
+        const char *text = scalar(value);
+        if (!text || strlen(text) > 200 || strlen(text) != value->data.scalar.length || f->path)
+            return bad(p, value, "a path of at most 200 bytes is wanted here");
+        f->path = strdup(text);
+        return f->path ? 0 : error_set(p->error, "out of memory");
+    }
+    if (strcmp(name, "mode") == 0) {
+        uint32_t mode = 0;
+        if (volume_choice(p, value, modes, "mode must be ro or rw", &mode) < 0)
+            return -1;
+        f->flags = (f->flags & ~(uint32_t)POLICY_FOLDER_WRITE) | (mode ? POLICY_FOLDER_WRITE : 0);
+        return 0;
+    }
+    if (strcmp(name, "optional") == 0)
+        return volume_flag(p, value, POLICY_FOLDER_OPTIONAL, &f->flags);
+    return bad(p, value, "unknown key (path, mode and optional are known)");
+}
+
+/* Is one of the paths the other, or beneath it? */
+static bool paths_nest(const char *a, const char *b)
+{
+    size_t size = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
+    const char *longer = strlen(a) < strlen(b) ? b : a;
+    return strncmp(a, b, size) == 0 && (longer[size] == '/' || !longer[size]);
+}
+
+/* Plain: no ".", "..", "//" or slash at the end. */
+static bool path_plain(const char *path)
+{
+    size_t size = strlen(path);
+    return path[0] == '/' && size > 1 && path[size - 1] != '/' && !strstr(path, "//") && !strstr(path, "/./") &&
+           !strstr(path, "/../") && strcmp(path + size - 2, "/.") != 0 &&
+           (size < 3 || strcmp(path + size - 3, "/..") != 0);
+}
+
+static int check_folder(struct parser *p, yaml_node_t *node, const struct policy_source_folder *f)
+{
+    static const char *const own[] = {"/proc", "/dev", "/sys", "/etc"};
+    if (!f->path || !path_plain(f->path))
+        return bad(p, node, "path is missing, not absolute, or has parts such as \"..\"");
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (paths_nest(own[i], f->path))
+            return bad(p, node, "a host folder cannot be at or in /proc, /dev, /sys or /etc");
+    for (size_t i = 0; i < p->source->folder_count; i++)
+        if (paths_nest(p->source->folders[i].path, f->path))
+            return bad(p, node, "one host folder lies in another");
+    return 0;
+}
+
+static int read_folder_item(struct parser *p, yaml_node_t *node, struct policy_source_folder *f)
+{
+    if (node->type != YAML_MAPPING_NODE)
+        return bad(p, node, "each item is {path: /PATH, mode: ro or rw, ...}");
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+        const char *name = scalar(yaml_document_get_node(&p->document, pair->key));
+        if (!name || read_folder_key(p, name, yaml_document_get_node(&p->document, pair->value), f) < 0)
+            return -1;
+    }
+    if (check_folder(p, node, f) < 0)
+        return -1;
+    return policy_source_add_folder(p->source, f) < 0 ? error_set(p->error, "out of memory") : 0;
+}
+
+static int read_host_folders(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    (void)key;
+    if (node->type != YAML_SEQUENCE_NODE)
+        return bad(p, node, "a list of {path, mode, ...} is wanted here");
+    policy_source_clear_folders(p->source);
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+        struct policy_source_folder f = {0};
+        if (p->source->folder_count == HOSTFS_FOLDERS)
+            return bad(p, node, "there can be 16 host folders at most");
+        if (read_folder_item(p, yaml_document_get_node(&p->document, *item), &f) < 0) {
+            free(f.path);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int read_key_release(struct parser *p, yaml_node_t *node, const struct key *key)
 {
     (void)key;
@@ -504,6 +590,7 @@ static const struct key top_keys[] = {
     {.name = "root", .fn = read_nested, .keys = root_keys},
     {.name = "tmpfs", .fn = read_tmpfs},
     {.name = "volumes", .fn = read_volumes},
+    {.name = "host_folders", .fn = read_host_folders},
     {.name = "cpu", .fn = read_nested, .keys = cpu_keys},
     {.name = "identity", .fn = read_nested, .keys = identity_keys},
     {0},

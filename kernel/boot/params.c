@@ -2,6 +2,7 @@
 #include "kernel/boot/params.h"
 
 #include "abi/hostcall.h"
+#include "abi/hostfs.h"
 #include "abi/stats.h"
 #include "abi/volume.h"
 #include "kernel/arch/untrusted.h"
@@ -60,6 +61,8 @@ const char *boot_params_check(const struct boot_params *p, const struct policy *
     if (p->volumes.size % sizeof(struct boot_volume) ||
         !blob_ok(&p->volumes, 8, 0, VOLUME_MAX * sizeof(struct boot_volume)))
         return "the volumes";
+    if (!blob_ok(&p->hostfs, PAGE_SIZE, 0, HOSTFS_AREA_SIZE) || (p->hostfs.size && p->hostfs.size != HOSTFS_AREA_SIZE))
+        return "the folders";
     if (p->stats.size && !blob_ok(&p->stats, 8, sizeof(struct run_stats), 1UL << 20))
         return "the statistics area";
     return NULL;

@@ -6,6 +6,7 @@
 
 #include "kernel/boot/policy.h"
 
+#include "abi/hostfs.h"
 #include "abi/volume.h"
 #include "kernel/boot/boot.h"
 #include "kernel/lib/string.h"
@@ -73,6 +74,17 @@ static bool volumes_ok(const struct policy *p)
     return true;
 }
 
+static bool host_folders_ok(const struct policy *p)
+{
+    const struct policy_host_folder *f = (const void *)((const char *)p + p->host_folders.offset);
+    if (p->host_folders.count > HOSTFS_FOLDERS || !array_ok(p, p->host_folders, sizeof(*f)))
+        return false;
+    for (uint32_t i = 0; i < p->host_folders.count; i++)
+        if (!string_ok(p, f[i].path_offset))
+            return false;
+    return true;
+}
+
 int policy_check(const void *blob, size_t max_size)
 {
     const struct policy *p = blob;
@@ -92,7 +104,7 @@ int policy_check(const void *blob, size_t max_size)
     for (uint32_t i = 0; i < p->tmpfs.count; i++)
         if (!string_ok(p, mounts[i].path_offset))
             return -EINVAL;
-    return volumes_ok(p) ? 0 : -EINVAL;
+    return volumes_ok(p) && host_folders_ok(p) ? 0 : -EINVAL;
 }
 
 #ifndef COFRE_HOSTED

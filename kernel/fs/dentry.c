@@ -150,13 +150,41 @@ static struct dentry *cache_find(const struct dentry *dir, const char *name, siz
     return NULL;
 }
 
+/* *d was found in the cache: referenced, if it still holds; NULL if there is nothing in the cache any more. */
+static int cache_recheck(struct dentry *dir, const char *name, size_t size, struct dentry **ret_dentry)
+{
+    struct dentry *d = *ret_dentry;
+    while (d) {
+        dentry_get(d);
+        int valid = dir->sb->ops->revalidate(d);
+        bool found = cache_find(dir, name, size) == d; /* names may have changed while that slept */
+        if (found && valid == 0)
+            dentry_delete(d);
+        if (found && valid > 0)
+            break;
+        dentry_put(d);
+        if (valid < 0)
+            return valid;
+        d = cache_find(dir, name, size);
+    }
+    *ret_dentry = d;
+    return 0;
+}
+
 int dentry_lookup(struct dentry *dir, const char *name, size_t size, struct dentry **ret_dentry)
 {
     struct dentry *d = NULL;
     if (!dir->sb->volatile_names)
         d = cache_find(dir, name, size);
+    if (d && dir->sb->ops && dir->sb->ops->revalidate) {
+        int error = cache_recheck(dir, name, size, &d);
+        if (error)
+            return error;
+    } else if (d) {
+        dentry_get(d);
+    }
     if (d) {
-        *ret_dentry = dentry_get(d);
+        *ret_dentry = d;
         return 0;
     }
     if (!dir->inode->ops->lookup)
@@ -187,6 +215,7 @@ int dentry_lookup(struct dentry *dir, const char *name, size_t size, struct dent
 
 void dentry_instantiate(struct dentry *d, struct inode *inode)
 {
+    inode_put(d->inode); /* a look at the name found it meanwhile */
     d->inode = inode;
 }
 
@@ -224,6 +253,7 @@ void dentry_move(struct dentry *source, struct dentry *target, bool exchange)
         dentry_hash(source);
     if (exchange && cached)
         dentry_hash(target);
+    source->deleted = false;
     if (!exchange)
         target->deleted = true;
 }

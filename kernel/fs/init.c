@@ -8,6 +8,7 @@
 #include "kernel/boot/image_key.h"
 #include "kernel/fs/dev.h"
 #include "kernel/fs/erofs.h"
+#include "kernel/fs/hostfs.h"
 #include "kernel/fs/internal.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/fs/verity.h"
@@ -112,6 +113,7 @@ void fs_init(void)
     mount_at("/dev/shm", tmpfs_new(0, 01777), MS_NOSUID | MS_NODEV);
     mount_policy_tmpfs();
     volumes_mount();
+    hostfs_mount_all();
 }
 
 void fs_init_done(void)

@@ -14,12 +14,16 @@
  * What only a file system needs whose operations sleep. An operation of another task may then come between two of ours:
  * who changes names holds `lock` from the look at the name to the change of the dentries.
  */
+struct dentry;
 struct super_ops {
     void (*lock)(struct super_block *sb);
     void (*unlock)(struct super_block *sb);
     void (*pos_lock)(struct inode *inode); /* read, write and the file position as one, as Linux has it */
     void (*pos_unlock)(struct inode *inode);
     int (*sync)(struct super_block *sb);
+    /* Does a cached name still mean what it did, where others change them? 1, 0, -errno. NULL: always. Sleeps. */
+    int (*revalidate)(struct dentry *dentry);
+    void (*close)(struct super_block *sb); /* after sync, when the container has ended. May be NULL */
 };
 
 struct super_block {

@@ -330,7 +330,22 @@ static int sb_sync(struct super_block *sb)
     return error < 0 ? error : result;
 }
 
-static const struct super_ops super_ops = {sb_lock, sb_unlock, pos_lock, pos_unlock, sb_sync};
+static void sb_close(struct super_block *sb)
+{
+    struct volumefs *fs = volumefs(sb);
+    volumefs_lock(fs); /* for ever: nothing comes after this */
+    (void)!volume_checkpoint(fs->volume);
+    (void)!volume_anchor(fs->volume);
+}
+
+static const struct super_ops super_ops = {
+    .lock = sb_lock,
+    .unlock = sb_unlock,
+    .pos_lock = pos_lock,
+    .pos_unlock = pos_unlock,
+    .sync = sb_sync,
+    .close = sb_close,
+};
 
 static void sb_statfs(struct super_block *sb, struct statfs *ret)
 {

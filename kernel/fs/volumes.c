@@ -226,11 +226,7 @@ void volumes_unmount(void)
     struct mount *mount;
     (void)vfs_sync(); /* also what mappings hold */
     TAILQ_FOREACH (mount, &mounts, link) {
-        if (!mount->sb->ops)
-            continue;
-        struct volumefs *fs = volumefs(mount->sb);
-        volumefs_lock(fs); /* for ever: nothing comes after this */
-        (void)!volume_checkpoint(fs->volume);
-        (void)!volume_anchor(fs->volume);
+        if (mount->sb->ops && mount->sb->ops->close)
+            mount->sb->ops->close(mount->sb);
     }
 }

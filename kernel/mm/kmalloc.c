@@ -250,7 +250,8 @@ void *page_alloc_many(size_t count)
 
 void page_free(void *page)
 {
-    heap_free(page, 1);
+    if (page)
+        heap_free(page, 1);
 }
 
 void page_free_many(void *first, size_t count)

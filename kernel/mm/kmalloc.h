@@ -15,7 +15,7 @@ char *kstrdup(const char *s) must_check;
 /* Whole pages, not cleared by page_alloc(). page_alloc_many gives contiguous pages. */
 void *page_alloc(void) must_check;
 void *page_alloc_many(size_t count) must_check;
-void page_free(void *page);
+void page_free(void *page); /* NULL is fine */
 void page_free_many(void *first, size_t count);
 
 void kmalloc_init(uint64_t heap_size, bool edmm);

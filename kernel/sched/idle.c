@@ -12,6 +12,7 @@
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/untrusted.h"
 #include "kernel/arch/vcpu.h"
+#include "kernel/fs/hostfs_client.h"
 #include "kernel/fs/volume_disk.h"
 #include "kernel/lib/printk.h"
 #include "kernel/net/net.h"
@@ -35,6 +36,7 @@ static void look_around(void)
     host_signals_poll();
     remote_poll();
     volume_disks_poll();
+    hostfs_poll();
 }
 
 /* The earliest moment any parked vCPU wakes by itself. */
