@@ -146,8 +146,12 @@ void panic_at(const char *file, int line, const char *format, ...)
     __builtin_unreachable();
 }
 
+void (*hosted_on_lie)(const char *what);
+
 void host_lied(const char *what)
 {
+    if (hosted_on_lie)
+        hosted_on_lie(what);
     hosted_abort(what);
     __builtin_unreachable();
 }

@@ -31,6 +31,9 @@ long hosted_alloc_live(void);   /* allocations not freed yet */
 void hosted_spoil_copy(unsigned long n);
 bool hosted_copy_spoiled(void); /* since hosted_spoil_copy */
 
+/* If set, what host_lied() does instead of ending the test; does not return. */
+extern void (*hosted_on_lie)(const char *what);
+
 /* The last kernel message. */
 extern char hosted_message[512];
 extern unsigned hosted_message_count;
