@@ -11,8 +11,8 @@
 
 char *locate_part(const char *name, const char *variable, char **ret_error)
 {
-    static const char *const places[] = {
-        "", "host/", "kernel/", "cli/", "../host/", "../kernel/", "../libexec/cofre/", "../lib/cofre/"};
+    static const char *const places[] = {"",         "host/",      "kernel/",           "cli/",
+                                         "../host/", "../kernel/", "../libexec/cofre/", "../lib/cofre/"};
     const char *chosen = getenv(variable);
     char self[4096], *path = NULL;
 

@@ -1,6 +1,6 @@
 /*
- * A fork's copy of an address space, as it comes by a stream: the input is the stream. Nothing outside application memory
- * is touched, neither by loading it nor by what the process does with it afterwards.
+ * A fork's copy of an address space, as it comes by a stream: the input is the stream. Nothing outside application
+ * memory is touched, neither by loading it nor by what the process does with it afterwards.
  *
  * fuzz-sources: tests/unit/mm_machine.c tests/unit/mm_memory.c kernel/mm/brk.c kernel/mm/commit.c kernel/mm/fault.c
  * fuzz-sources: kernel/mm/image.c kernel/mm/madvise.c kernel/mm/map.c kernel/mm/mremap.c kernel/mm/page_state.c

@@ -1,8 +1,8 @@
 /* struct boot_params: what the host tells the kernel at the start. */
 #include "host/clock.h"
 #include "host/error.h"
-#include "host/members.h"
 #include "host/hostfs/hostfs.h"
+#include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/terminal.h"

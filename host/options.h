@@ -21,7 +21,7 @@ struct port_mapping {
 /* -v NAME:PATH[:OPTION,...]: the volume or folder NAME of this machine is what the policy calls for at PATH. */
 struct volume_option {
     char *name, *path;
-    bool is_folder; /* name has a slash */
+    bool is_folder;       /* name has a slash */
     const char *key_path; /* NULL: none given */
     bool read_only;
 };

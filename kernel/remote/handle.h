@@ -29,7 +29,7 @@ void handle_table_free(struct handle_table *table);
 must_check int handle_table_copy(struct handle_table *to, const struct handle_table *from);
 /* One more reference for file; *ret_info describes it and its handle. 0 or -ENOMEM. */
 must_check int handle_add(struct handle_table *table, struct file *file, struct file_info *ret_info);
-struct file *handle_file(const struct handle_table *table, uint64_t number); /* borrowed; NULL */
+struct file *handle_file(const struct handle_table *table, uint64_t number);      /* borrowed; NULL */
 size_t handle_count(const struct handle_table *table, const struct inode *inode); /* files of it */
 void handle_drop(struct handle_table *table, uint64_t number, uint64_t count);
 

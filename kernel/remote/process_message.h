@@ -41,7 +41,7 @@ enum process_message_type {
     /* shared_message.h: to init */
     MESSAGE_SHARED_GET,
     MESSAGE_SHARED_BACK,
-    MESSAGE_SHARED_NEW,    /* R */
+    MESSAGE_SHARED_NEW, /* R */
     MESSAGE_FUTEX_WAIT,
     MESSAGE_FUTEX_CANCEL,
     MESSAGE_FUTEX_WAKE,    /* R, unless the request is 0 */
@@ -127,7 +127,7 @@ struct handle_message {
 /* A file that a member maps: what its own struct file and inode show. */
 struct file_info {
     uint64_t handle;
-    uint64_t nid; /* unchanged file of the root image: read it there; 0: by the handle */
+    uint64_t nid;    /* unchanged file of the root image: read it there; 0: by the handle */
     uint64_t object; /* its pages are shared with others by this name; 0: they are not */
     uint64_t dev, ino;
     int64_t size;

@@ -90,6 +90,6 @@ void timer_init(struct timer *timer, void (*fn)(struct timer *timer));
 void timer_arm(struct timer *timer, uint64_t deadline_ns); /* re-arms if armed */
 /* For times much shorter than a tick: each return to user code looks at it, too. */
 void timer_arm_urgent(struct timer *timer, uint64_t deadline_ns);
-bool timer_cancel(struct timer *timer);                    /* true if it was armed */
+bool timer_cancel(struct timer *timer); /* true if it was armed */
 
 #endif

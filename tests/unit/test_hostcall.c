@@ -11,8 +11,8 @@
 
 #include <linux/errno.h>
 
-#include "hosted_libc.h"
 #include "abi/volume.h"
+#include "hosted_libc.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/vcpu.h"
 #include "kernel/boot/stats.h"

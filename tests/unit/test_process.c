@@ -16,13 +16,13 @@
 #include <linux/wait.h>
 
 #include "hosted_libc.h"
-#include "kernel/ipc/ipc.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
 #include "kernel/fs/fs_context.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/fs/tty.h"
 #include "kernel/fs/vfs.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
