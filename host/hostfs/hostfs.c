@@ -43,6 +43,22 @@ static long now_ns(void)
 
 /* ---- folders ---- */
 
+static int make_area(void)
+{
+    cpu_set_t cpus;
+    void *area =
+        mmap(NULL, HOSTFS_AREA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (area == MAP_FAILED)
+        return -errno;
+    host.shared = area;
+    host.slots = (struct hostfs_slot *)((char *)area + HOSTFS_SLOTS_OFFSET);
+    host.data = (uint8_t *)area + HOSTFS_DATA_OFFSET;
+    host.shared->magic = HOSTFS_MAGIC;
+    host.shared->spin = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1;
+    return 0;
+}
+
 static const char *policy_folder(const struct policy *p, const char *path, uint32_t *ret_flags)
 {
     const struct policy_host_folder *f = (const void *)((const char *)p + p->host_folders.offset);
@@ -87,6 +103,43 @@ static int open_folder(const struct volume_option *option, char **ret_error)
         return fail(ret_error, -ret, "opening the folder %s failed: %s", option->name, strerror(-ret));
     host.shared->folder_count++;
     return 0;
+}
+
+static bool is_given(const struct run_options *o, const char *path)
+{
+    for (unsigned i = 0; i < o->volume_count; i++)
+        if (strcmp(o->volumes[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+static bool is_mounted(const char *path)
+{
+    struct statx stat;
+
+    return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &stat) == 0 && S_ISDIR(stat.stx_mode) &&
+           (stat.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/* Under a container engine: what it has mounted where the policy has a folder (podman run -v HOST:PATH). */
+static int open_mounted(char **ret_error)
+{
+    const struct policy *p = artifacts_policy(&host.runtime->artifacts);
+    const struct policy_host_folder *f = (const void *)((const char *)p + p->host_folders.offset);
+    uint32_t flags;
+    int ret = 0;
+
+    for (uint32_t i = 0; ret == 0 && i < p->host_folders.count && i < HOSTFS_FOLDERS; i++) {
+        const char *path = f[i].path_offset < p->size ? (const char *)p + f[i].path_offset : "";
+        struct volume_option option = {.name = (char *)path, .path = (char *)path, .is_folder = true};
+
+        if (!policy_folder(p, path, &flags) || is_given(&host.runtime->options, path) || !is_mounted(path))
+            continue;
+        if (!host.shared && (ret = make_area()) < 0)
+            return fail(ret_error, -ret, "preparing folders failed: %s", strerror(-ret));
+        ret = open_folder(&option, ret_error);
+    }
+    return ret;
 }
 
 /* ---- work ---- */
@@ -232,22 +285,6 @@ static int start_threads(void)
     return -ret;
 }
 
-static int make_area(void)
-{
-    cpu_set_t cpus;
-    void *area =
-        mmap(NULL, HOSTFS_AREA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    if (area == MAP_FAILED)
-        return -errno;
-    host.shared = area;
-    host.slots = (struct hostfs_slot *)((char *)area + HOSTFS_SLOTS_OFFSET);
-    host.data = (uint8_t *)area + HOSTFS_DATA_OFFSET;
-    host.shared->magic = HOSTFS_MAGIC;
-    host.shared->spin = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1;
-    return 0;
-}
-
 int hostfs_open(struct runtime *runtime, char **ret_error)
 {
     const struct run_options *o = &runtime->options;
@@ -262,6 +299,8 @@ int hostfs_open(struct runtime *runtime, char **ret_error)
             return fail(ret_error, -ret, "preparing folders failed: %s", strerror(-ret));
         ret = open_folder(&o->volumes[i], ret_error);
     }
+    if (ret == 0 && o->as_entrypoint)
+        ret = open_mounted(ret_error);
     if (ret == 0 && host.shared)
         umask(0); /* the container's own umask has been applied to the modes that come here */
     if (ret == 0 && host.shared && (ret = start_threads()) < 0)

@@ -5,6 +5,9 @@ setup_file() {
     load helpers
     [ "$(id -u)" = 0 ] || skip "needs root"
     e2e_image busybox busybox "$OPEN_POLICY" >&2
+    e2e_image podman-folder busybox "$OPEN_POLICY
+host_folders: [{path: /data, mode: rw, optional: true}]
+" >&2
     e2e_image redis redis "$OPEN_POLICY" >&2
 }
 
@@ -49,4 +52,17 @@ image_id() { podman pull -q "oci:$E2E/$1:latest"; }
     "$COFRE" quote --softsgx "$E2E/busybox" >"$BATS_TEST_TMPDIR/outside" 2>/dev/null
     cmp <(tail -c +501 "$BATS_TEST_TMPDIR/inside") <(tail -c +501 "$BATS_TEST_TMPDIR/outside") # key and certification
     cmp <(head -c 368 "$BATS_TEST_TMPDIR/inside") <(head -c 368 "$BATS_TEST_TMPDIR/outside") # all but REPORTDATA
+}
+
+@test "a folder that podman mounts is a folder of the host where the policy has one" {
+    id=$(image_id podman-folder)
+    mkdir "$BATS_TEST_TMPDIR/folder"
+    echo outside >"$BATS_TEST_TMPDIR/folder/o"
+    run -0 --separate-stderr timeout 60 podman run "${options[@]}" -v "$BATS_TEST_TMPDIR/folder:/data" "$id" \
+        sh -c 'cat /data/o; echo inside >/data/i; mount | grep -c fuse.cofre'
+    [ "$output" = "outside
+1" ]
+    [ "$(cat "$BATS_TEST_TMPDIR/folder/i")" = inside ]
+    run -0 --separate-stderr timeout 60 podman run "${options[@]}" "$id" sh -c 'ls -d /data || echo none'
+    [ "$output" = none ]
 }
