@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define IN_USE_WAIT_MS 500 /* what a killed container's io_uring held is let go of a moment after its end */
+
 static int try_bind(const struct port_mapping *m)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(m->host_port)};
@@ -34,11 +36,20 @@ static int try_bind(const struct port_mapping *m)
     return ret;
 }
 
+static int try_for_a_moment(const struct port_mapping *m)
+{
+    int ret;
+
+    for (int waited = 0; (ret = try_bind(m)) == -EADDRINUSE && waited < IN_USE_WAIT_MS; waited += 10)
+        usleep(10000);
+    return ret;
+}
+
 int ports_check(const struct run_options *options, char **ret_error)
 {
     for (unsigned i = 0; i < options->port_count; i++) {
         const struct port_mapping *m = &options->ports[i];
-        int ret = try_bind(m);
+        int ret = try_for_a_moment(m);
 
         if (ret < 0)
             return fail(ret_error, -ret, "publishing port %u failed: %s (%s)", m->host_port, strerror(-ret),

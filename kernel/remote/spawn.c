@@ -114,6 +114,15 @@ static void keep_warm(void)
         ;
 }
 
+/* One that is ready and, as far as the host says, lives. */
+static struct enclave *warm_enclave(void)
+{
+    struct enclave *e;
+    while ((e = enclave_in(WARM)) != NULL && link_area_member_state(e->number) == MEMBER_ENDED)
+        spawn_kill(e->member);
+    return e;
+}
+
 int spawn_take(struct remote_member **ret_member)
 {
     struct wait_entry entry;
@@ -126,7 +135,7 @@ int spawn_take(struct remote_member **ret_member)
         task_prepare_sleep_killable();
         if (stillborn - before >= STILLBORN_MAX)
             r = -EAGAIN;
-        if ((e = enclave_in(WARM)) != NULL || r < 0)
+        if ((e = warm_enclave()) != NULL || r < 0)
             break;
         if (!enclave_in(STARTING) && (r = start()) < 0)
             break;

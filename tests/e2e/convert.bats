@@ -278,8 +278,9 @@ END
     "$TOOLS/damage-image" good src
     "$COFRE" convert -q --key "$KEY" src whole
     mkdir small
-    local size target done=0
-    for size in $(seq 200 400 6000); do
+    local size target done=0 most
+    most=$(du -sk whole | cut -f1)
+    for size in $(seq 200 $((most / 14)) $((2 * most))); do
         for target in out out.tar; do
             mount -t tmpfs -o size="${size}k" tmpfs small
             if "$COFRE" convert -q --key "$KEY" src small/$target 2>/dev/null; then

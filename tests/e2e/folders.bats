@@ -106,8 +106,9 @@ no" ]
     echo text >folder/root-only
     chmod 600 folder/root-only
     chmod 755 .
-    run -0 --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/tmp timeout -k 5 30 "$COFRE" run --softsgx \
-        -v "$PWD/folder:/data" "$E2E/folders" -- sh -c '
+    cp -r "$COFRE" "$BUILD/host/cofre-runtime" "$E2E/folders" . # that user may not look where this tree is
+    run -0 --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/tmp timeout -k 5 30 ./cofre run --softsgx \
+        -v "$PWD/folder:/data" folders -- sh -c '
         cat /data/root-only || echo denied; echo x >/data/mine/f && stat -c %u:%g /data/mine/f /data/root-only; chown 7 /data/mine/f || echo denied'
     [ "$output" = "denied
 0:0

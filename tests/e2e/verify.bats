@@ -144,7 +144,7 @@ C
     [ "$output" = "verified simulation" ]
     # Each header stands alone, and nothing but stable names is to be seen.
     local header
-    for header in "${pc%%/lib/*}"/include/cofre/attest/*.h; do
+    for header in "$PWD"/installed/usr/local/include/cofre/attest/*.h; do
         gcc -Wall -Wextra -Werror -std=gnu11 -fsyntax-only -x c "-I${header%/attest/*}" "$header"
     done
     local names
