@@ -1,7 +1,7 @@
 /*
  * The layer archive as cofre-runtime maps it: any bytes must be taken or refused, never read past.
  *
- * fuzz-sources: host/artifacts.c host/error.c host/options.c host/terminal.c
+ * fuzz-sources: host/artifacts.c host/error.c host/options.c host/registry.c host/terminal.c host/volume_path.c
  */
 #include "host/artifacts.h"
 
