@@ -214,18 +214,16 @@ static void report_registers(const struct trap_frame *f)
 
 static void report_calls(const struct task *task)
 {
-    char line[400];
-    int size = 0;
     unsigned count = MIN(task->recent_count, RECENT_CALLS);
+    report("  last system calls:%s\n", count ? "" : " none");
     for (unsigned i = 0; i < count; i++) {
         const struct recent_call *call = &task->recent_calls[(task->recent_count - count + i) % RECENT_CALLS];
         const char *name = syscall_name(call->nr);
-        size += snprintf(line + size, sizeof line - (size_t)size, "%s%s(%lx)", i ? ", " : "", name ? name : "?",
-                         call->argument);
-        if (call->result != CALL_UNFINISHED)
-            size += snprintf(line + size, sizeof line - (size_t)size, " = %ld", call->result);
+        if (call->result == CALL_UNFINISHED)
+            report("    %s(%lx)\n", name ? name : "?", call->argument);
+        else
+            report("    %s(%lx) = %ld\n", name ? name : "?", call->argument, call->result);
     }
-    report("  last system calls: %s\n", count ? line : "none");
 }
 
 void process_crashed(const struct trap_frame *frame, const struct signal_source *source)

@@ -163,9 +163,10 @@ static void extended(struct unwind_cursor *c, struct machine *m, uint8_t op)
 /* Runs [addr, end) up to where the code is at pc. */
 static bool run(const struct unwind_space *space, struct machine *m, uint64_t addr, uint64_t end, uint64_t pc)
 {
-    struct unwind_cursor c = {.space = space, .addr = addr, .end = end, .steps = UNWIND_STEPS_MAX};
+    struct unwind_cursor c = {.space = space, .addr = addr, .end = end};
+    unsigned steps = 0;
     while (!c.bad && c.addr < c.end && m->location <= pc) {
-        if (c.steps-- == 0)
+        if (++steps > UNWIND_STEPS_MAX)
             return false;
         uint8_t op = unwind_get8(&c), low = op & 0x3f;
         if (op >> 6 == 1)

@@ -119,8 +119,7 @@ static void deref(struct unwind_cursor *c, struct stack *s)
 bool unwind_evaluate(const struct unwind_space *space, const struct unwind *u, uint64_t at, const uint64_t *start,
                      uint64_t *ret_value)
 {
-    struct unwind_cursor c = {
-        .space = space, .addr = at, .end = at + 10 < at ? at : at + 10, .steps = UNWIND_STEPS_MAX};
+    struct unwind_cursor c = {.space = space, .addr = at, .end = at + 10 < at ? at : at + 10};
     struct stack s = {0};
     uint64_t size = unwind_uleb(&c);
     c.end = size < 1024 ? c.addr + size : c.addr;

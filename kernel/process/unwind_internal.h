@@ -4,13 +4,12 @@
 
 #include "kernel/process/unwind.h"
 
-#define UNWIND_STEPS_MAX 4096 /* of one table's program, or of an expression */
+#define UNWIND_STEPS_MAX 4096 /* of one table's program */
 
 /* Reads that fail make all later ones give 0; `bad` says so. */
 struct unwind_cursor {
     const struct unwind_space *space;
     uint64_t addr, end;
-    unsigned steps; /* left */
     bool bad;
 };
 

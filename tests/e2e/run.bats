@@ -222,7 +222,7 @@ run_gdb_on_children() {
 
 @test "a crash is reported: signal, where, the last system calls" {
     run -0 timeout -k 5 30 "$COFRE" run --softsgx "$BUSYBOX" -- sh -c 'sh -c "kill -SEGV \$\$"; echo status $?'
-    [[ $output == *"process 2 (sh, thread 2) is ended by SIGSEGV"*"#0 "*"(/bin/"*"last system calls: "*"kill(2)"*"status 139"* ]]
+    [[ $output == *"process 2 (sh, thread 2) is ended by SIGSEGV"*"#0 "*"(/bin/"*"last system calls:"*"kill(2)"*"status 139"* ]]
 }
 
 @test "a crash is not reported where the policy allows no diagnostics" {
