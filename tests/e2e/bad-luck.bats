@@ -58,7 +58,8 @@ echo ready
 n=0 good=0 killed=0
 while [ $n -lt $1 ]; do
     n=$((n + 1))
-    sh -c "big=\$(head -c 1000000 /dev/zero | tr \"\\0\" x)
+    sh -c "set -o pipefail
+        big=\$(head -c 1000000 /dev/zero | tr \"\\0\" x)
         [ \${#big} -eq 1000000 ] || exit 3
         for i in 1 2; do x=\$(echo \${#big} | cat) && { [ \$x = 1000000 ] || exit 9; }; done"
     case $? in
