@@ -22,6 +22,8 @@ static const struct {
     {"dump", "FILE [PATH]", "an inode as it is stored (--inode for one by number)", 1, 2, volume_cmd_dump},
     {"extract", "FILE PATH [OUT]", "one file's contents", 2, 3, volume_cmd_extract},
     {"tar", "FILE [PATH]", "a tree as an archive, to --output or standard output", 1, 2, volume_cmd_tar},
+    {"mount", "FILE DIR", "as a folder of this machine, read-only (FUSE)", 2, 2, volume_cmd_mount},
+    {"unmount", "DIR", "the end of that", 1, 1, volume_cmd_unmount},
     {"import", "FILE [ARCHIVE]", "what an archive (or standard input) holds, into the volume", 1, 2, volume_cmd_import},
     {"add-key", "FILE KEYFILE", "one more key that opens it", 2, 2, volume_cmd_add_key},
     {"remove-key", "FILE SLOT", "a key slot less (of info's list)", 2, 2, volume_cmd_remove_key},
@@ -40,7 +42,8 @@ static void help(FILE *out)
           "  --name NAME             of the new key slot\n"
           "  --inode NUMBER          what to dump\n"
           "  --output FILE           where to write the archive\n"
-          "  --force                 create: format a file that exists\n"
+          "  --force                 create: format a file that exists; unmount: although something in it is open\n"
+          "  --foreground            mount: stay, until unmounted or interrupted\n"
           "  --json                  info, check, ls: for programs\n"
           "  --quiet                 say nothing but errors\n",
           out);
@@ -162,6 +165,7 @@ static bool parse(int argc, char **argv, struct tool_options *options)
         {"inode", required_argument, 0, 'i'},
         {"output", required_argument, 0, 'o'},
         {"force", no_argument, 0, 'f'},
+        {"foreground", no_argument, 0, 'F'},
         {"json", no_argument, 0, 'j'},
         {"quiet", no_argument, 0, 'q'},
         {"help", no_argument, 0, 'h'},
@@ -189,6 +193,9 @@ static bool parse(int argc, char **argv, struct tool_options *options)
             break;
         case 'f':
             options->force = true;
+            break;
+        case 'F':
+            options->foreground = true;
             break;
         case 'j':
             options->json = true;

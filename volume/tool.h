@@ -21,7 +21,7 @@ struct tool_options {
     const char *command;
     const char *key_file, *passphrase_file;
     const char *name, *output, *size;
-    bool force, json, quiet;
+    bool force, foreground, json, quiet;
     uint64_t inode;
 };
 
@@ -62,6 +62,8 @@ int volume_cmd_tar(struct tool_options *options, char **operands);
 int volume_cmd_import(struct tool_options *options, char **operands);
 int volume_cmd_add_key(struct tool_options *options, char **operands);
 int volume_cmd_ls(struct tool_options *options, char **operands);
+int volume_cmd_mount(struct tool_options *options, char **operands);
+int volume_cmd_unmount(struct tool_options *options, char **operands);
 int volume_cmd_rm(struct tool_options *options, char **operands);
 int volume_cmd_remove_key(struct tool_options *options, char **operands);
 
