@@ -11,7 +11,7 @@
 #include "kernel/crypto/secret.h"
 #include "volume/tool.h"
 
-static uint64_t size_parse(const char *text)
+uint64_t tool_size(const char *text)
 {
     static const char units[] = "KMGT";
     char *end;
@@ -29,7 +29,7 @@ int volume_cmd_create(struct tool_options *options, char **operands)
     struct volume_file file;
     struct volume_key_slot slot;
     uint8_t key[32];
-    uint64_t size = options->size ? size_parse(options->size) / VOLUME_BLOCK_SIZE : 0;
+    uint64_t size = options->size ? tool_size(options->size) / VOLUME_BLOCK_SIZE : 0;
     if (size < VOLUME_BLOCKS_MIN || size > VOLUME_BLOCKS_MAX)
         return command_usage("volume create", "--size between 2M and 16T is needed");
     int code = tool_new_slot(options, &slot, key);

@@ -22,6 +22,7 @@ static const struct {
     {"dump", "FILE [PATH]", "an inode as it is stored (--inode for one by number)", 1, 2, volume_cmd_dump},
     {"extract", "FILE PATH [OUT]", "one file's contents", 2, 3, volume_cmd_extract},
     {"tar", "FILE [PATH]", "a tree as an archive, to --output or standard output", 1, 2, volume_cmd_tar},
+    {"resize", "FILE", "larger or smaller (--size), with all that is in it", 1, 1, volume_cmd_resize},
     {"mount", "FILE DIR", "as a folder of this machine, read-only (FUSE)", 2, 2, volume_cmd_mount},
     {"unmount", "DIR", "the end of that", 1, 1, volume_cmd_unmount},
     {"import", "FILE [ARCHIVE]", "what an archive (or standard input) holds, into the volume", 1, 2, volume_cmd_import},
@@ -32,24 +33,24 @@ static const struct {
 static void help(FILE *out)
 {
     fputs("Usage: cofre volume COMMAND [OPTIONS] FILE ...\n\n"
-          "Encrypted volumes: made, looked into, checked. Only create, import, add-key, remove-key and rm write.\n\n",
+          "Encrypted volumes, without an enclave: made, looked into, checked, changed.\n\n",
           out);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         fprintf(out, "  %-10s %-16s %s\n", commands[i].name, commands[i].operands, commands[i].summary);
     fputs("\n  --key-file FILE         the 32 bytes that open it\n"
           "  --passphrase-file FILE  its first line is the passphrase (default: ask on the terminal)\n"
-          "  --size SIZE             of a new volume: 512M, 10G ...\n"
+          "  --size SIZE             create, resize: 512M, 10G ...\n"
           "  --name NAME             of the new key slot\n"
           "  --inode NUMBER          what to dump\n"
           "  --output FILE           where to write the archive\n"
           "  --force                 create: format a file that exists; unmount: although something in it is open\n"
           "  --foreground            mount: stay, until unmounted or interrupted\n"
-          "  --json                  info, check, ls: for programs\n"
+          "  --json                  info, check, ls, resize: for programs\n"
           "  --quiet                 say nothing but errors\n",
           out);
 }
 
-int tool_failed(const char *path, int error)
+int tool_failed_doing(const char *doing, const char *path, int error)
 {
     static const struct {
         int error, code;
@@ -67,11 +68,16 @@ int tool_failed(const char *path, int error)
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (known[i].error == error) {
-            fprintf(stderr, "cofre: opening %s failed: %s\n", path, known[i].text);
+            fprintf(stderr, "cofre: %s %s failed: %s\n", doing, path, known[i].text);
             return known[i].code;
         }
-    fprintf(stderr, "cofre: reading %s failed: %s\n", path, strerror(-error));
+    fprintf(stderr, "cofre: %s %s failed: %s\n", doing, path, strerror(-error));
     return EXIT_COFRE;
+}
+
+int tool_failed(const char *path, int error)
+{
+    return tool_failed_doing("opening", path, error);
 }
 
 int tool_mount(struct volume_file *file, const char *path, struct tool_options *options, struct volume **ret_volume)
@@ -81,6 +87,20 @@ int tool_mount(struct volume_file *file, const char *path, struct tool_options *
     if (code != 0)
         return code;
     int err = volume_mount(&file->io, &read_only, tool_unlock, options, ret_volume);
+    if (err == 0)
+        return 0;
+    volume_file_close(file);
+    return tool_failed(path, err);
+}
+
+int tool_mount_writing(struct volume_file *file, const char *path, struct tool_options *options,
+                       const struct volume_options *volume_options, struct volume **ret_volume)
+{
+    static const struct volume_options defaults = {0};
+    int code = volume_file_open(file, path, true);
+    if (code != 0)
+        return code;
+    int err = volume_mount(&file->io, volume_options ? volume_options : &defaults, tool_unlock, options, ret_volume);
     if (err == 0)
         return 0;
     volume_file_close(file);
@@ -158,18 +178,12 @@ int tool_entries(struct volume_node *dir, tool_entry_fn fn, void *arg)
 static bool parse(int argc, char **argv, struct tool_options *options)
 {
     static const struct option longs[] = {
-        {"key-file", required_argument, 0, 'k'},
-        {"passphrase-file", required_argument, 0, 'p'},
-        {"size", required_argument, 0, 's'},
-        {"name", required_argument, 0, 'n'},
-        {"inode", required_argument, 0, 'i'},
-        {"output", required_argument, 0, 'o'},
-        {"force", no_argument, 0, 'f'},
-        {"foreground", no_argument, 0, 'F'},
-        {"json", no_argument, 0, 'j'},
-        {"quiet", no_argument, 0, 'q'},
-        {"help", no_argument, 0, 'h'},
-        {0, 0, 0, 0},
+        {"key-file", required_argument, 0, 'k'}, {"passphrase-file", required_argument, 0, 'p'},
+        {"size", required_argument, 0, 's'},     {"name", required_argument, 0, 'n'},
+        {"inode", required_argument, 0, 'i'},    {"output", required_argument, 0, 'o'},
+        {"force", no_argument, 0, 'f'},          {"foreground", no_argument, 0, 'F'},
+        {"json", no_argument, 0, 'j'},           {"quiet", no_argument, 0, 'q'},
+        {"help", no_argument, 0, 'h'},           {0, 0, 0, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "k:s:o:qh", longs, NULL)) != -1;) {
         switch (c) {

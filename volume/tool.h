@@ -44,9 +44,22 @@ int tool_new_slot(const struct tool_options *options, struct volume_key_slot *re
 
 /* A message for what the engine answered; the exit code. */
 int tool_failed(const char *path, int error);
+/* The same, where it was not opening that failed. */
+int tool_failed_doing(const char *doing, const char *path, int error);
+/* Bytes of 512M, 10G ...; 0: no size. */
+uint64_t tool_size(const char *text);
 
 /* Opens for reading only: the log is applied in memory, nothing is written. */
 int tool_mount(struct volume_file *file, const char *path, struct tool_options *options, struct volume **ret_volume);
+/* Opens for writing: a mount of its own. volume_options may be NULL. */
+int tool_mount_writing(struct volume_file *file, const char *path, struct tool_options *options,
+                       const struct volume_options *volume_options, struct volume **ret_volume);
+
+/* volume/progress.c: one line at a time; tool_progress is a volume_progress_fn. */
+void tool_progress_begin(const struct tool_options *options, const char *step, uint64_t total);
+void tool_progress(void *arg, uint64_t done, uint64_t total);
+void tool_progress_end(void);
+
 /* The node of a path in the volume, links in it not followed; 0 or negative errno. */
 int tool_lookup(struct volume *v, const char *path, struct volume_node **ret_node);
 /* Calls fn for each entry but "." and ".." in the order of names; fn returns non-zero to stop, which is returned. */
@@ -62,6 +75,7 @@ int volume_cmd_tar(struct tool_options *options, char **operands);
 int volume_cmd_import(struct tool_options *options, char **operands);
 int volume_cmd_add_key(struct tool_options *options, char **operands);
 int volume_cmd_ls(struct tool_options *options, char **operands);
+int volume_cmd_resize(struct tool_options *options, char **operands);
 int volume_cmd_mount(struct tool_options *options, char **operands);
 int volume_cmd_unmount(struct tool_options *options, char **operands);
 int volume_cmd_rm(struct tool_options *options, char **operands);

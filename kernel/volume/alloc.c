@@ -7,6 +7,7 @@
 #include "kernel/volume/internal.h"
 
 #define MAP_BYTES VOLUME_BLOCK_SIZE
+#define RESERVE_MIN 16384 /* 64 MiB */
 
 static bool bit_get(const uint8_t *map, uint64_t bit)
 {
@@ -24,6 +25,13 @@ static void bit_clear(uint8_t *map, uint64_t bit)
 static uint64_t group_size(const struct volume *v, uint64_t group)
 {
     return MIN(v->block_count - group * VOLUME_GROUP_BLOCKS, (uint64_t)VOLUME_GROUP_BLOCKS);
+}
+
+/* How many blocks of the group may be given out. */
+static uint64_t group_end(const struct volume *v, uint64_t group)
+{
+    uint64_t start = group * VOLUME_GROUP_BLOCKS;
+    return v->limit > start ? MIN(v->limit - start, (uint64_t)VOLUME_GROUP_BLOCKS) : 0;
 }
 
 static struct volume_node *map_node(struct volume *v)
@@ -97,7 +105,7 @@ static int group_alloc(struct volume *v, uint64_t group, uint64_t from, uint64_t
     if (err < 0)
         return err;
     group_count_free(v, group, map);
-    uint64_t count = run_find(g, map, from, group_size(v, group), want, min, &start);
+    uint64_t count = run_find(g, map, from, group_end(v, group), want, min, &start);
     vol_block_put(map);
     if (count == 0)
         return 0;
@@ -129,8 +137,8 @@ int vol_alloc(struct volume *v, uint64_t want, uint64_t min, uint64_t *ret_block
 
 uint64_t vol_allocatable(const struct volume *v)
 {
-    uint64_t taken = v->used_count + v->pending_count[0] + v->pending_count[1];
-    return taken < v->block_count ? v->block_count - taken : 0;
+    uint64_t taken = v->used_count - v->vacating_count + v->pending_count[0] + v->pending_count[1];
+    return taken < v->limit ? v->limit - taken : 0;
 }
 
 int vol_free_prepare(struct volume *v, uint64_t block)
@@ -160,9 +168,13 @@ void vol_free(struct volume *v, uint64_t block)
         return;
     }
     bit_clear(map->data, bit);
-    bit_set(g->pending[0], bit);
     g->free_count++;
     v->used_count--;
+    if (block >= v->limit) {
+        v->vacating_count--;
+        return;
+    }
+    bit_set(g->pending[0], bit);
     v->pending_count[0]++;
 }
 
@@ -174,6 +186,53 @@ int vol_free_extent(struct volume *v, struct vol_extent extent)
             return err;
         vol_free(v, extent.block + i);
     }
+    return 0;
+}
+
+int vol_limit_set(struct volume *v, uint64_t limit)
+{
+    uint64_t used = 0, pending[2] = {0, 0};
+    for (uint64_t group = limit / VOLUME_GROUP_BLOCKS; group < v->group_count; group++) {
+        const struct vol_group *g = &v->groups[group];
+        struct vol_block *map;
+        int err = vol_block_get(map_node(v), 0, group, VOL_READ, &map);
+        if (err < 0)
+            return err;
+        uint64_t start = group * VOLUME_GROUP_BLOCKS, size = group_size(v, group);
+        for (uint64_t bit = limit > start ? limit - start : 0; bit < size; bit++) {
+            used += map && bit_get(map->data, bit);
+            for (unsigned i = 0; i < 2; i++)
+                pending[i] += g->pending[i] && bit_get(g->pending[i], bit);
+        }
+        vol_block_put(map);
+    }
+    v->limit = limit;
+    v->vacating_count = used;
+    v->pending_count[0] -= pending[0];
+    v->pending_count[1] -= pending[1];
+    return 0;
+}
+
+int vol_space_set(struct volume *v, uint64_t block_count)
+{
+    uint64_t count = (block_count + VOLUME_GROUP_BLOCKS - 1) / VOLUME_GROUP_BLOCKS, kept = MIN(count, v->group_count);
+    struct vol_group *groups = kzalloc(count * sizeof(*groups));
+    if (!groups)
+        return -ENOMEM;
+    if (kept > 0)
+        memcpy(groups, v->groups, kept * sizeof(*groups));
+    for (uint64_t i = count; i < v->group_count; i++) {
+        kfree(v->groups[i].pending[0]);
+        kfree(v->groups[i].pending[1]);
+    }
+    for (uint64_t i = kept > 0 ? kept - 1 : 0; i < count; i++)
+        groups[i].free_count = -1; /* also of the last one that was there: it has another size now */
+    kfree(v->groups);
+    v->groups = groups;
+    v->group_count = count;
+    v->block_count = v->limit = block_count;
+    v->vacating_count = 0;
+    v->reserve = MIN(MAX(block_count / 50, (uint64_t)RESERVE_MIN), block_count / 8);
     return 0;
 }
 

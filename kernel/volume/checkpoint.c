@@ -148,6 +148,14 @@ static int log_release(struct volume *v)
         v->spare_block = v->spare_room = 0;
         return log_release(v);
     }
+    if (v->log_room > 0 && v->log_block + v->log_room > v->limit) { /* the place itself has to go */
+        int err = vol_log_extent_room(v, 1);
+        if (err < 0)
+            return err;
+        vol_log_extent_add(v, v->log_block, v->log_room);
+        v->log_room = 0;
+        return log_release(v);
+    }
     if (v->log_room >= VOL_LOG_ROOM_MIN)
         return 0;
     uint64_t want = MIN(MAX(v->block_count / 64, (uint64_t)VOL_LOG_ROOM_MIN), (uint64_t)VOL_LOG_RUN_MAX);

@@ -118,6 +118,8 @@ struct volume {
     /* free space */
     struct vol_group *groups;
     uint64_t group_count, cursor, pending_count[2], reserve;
+    uint64_t limit;          /* no block is given out from here on: block_count, or less while it shrinks */
+    uint64_t vacating_count; /* blocks in use from there on */
 
     /* log */
     uint64_t log_block, log_room, spare_block, spare_room, log_used, replayed;
@@ -205,6 +207,10 @@ must_check int vol_free_extent(struct volume *v, struct vol_extent extent); /* b
 must_check int vol_mark_used(struct volume *v, uint64_t block, uint64_t count);
 uint64_t vol_allocatable(const struct volume *v);
 void vol_pending_rotate(struct volume *v); /* a checkpoint became durable */
+/* From here on until the volume is closed, no block at or beyond the limit is given out. */
+must_check int vol_limit_set(struct volume *v, uint64_t limit);
+/* The groups that a volume of this size has; the map is untouched. -ENOMEM: nothing changed. */
+must_check int vol_space_set(struct volume *v, uint64_t block_count);
 must_check int vol_map_write(struct volume *v);
 
 /* kernel/volume/inode.c */

@@ -6,7 +6,6 @@
 #define CACHE_SIZE (32UL << 20)
 #define CACHE_MIN 64 /* blocks */
 #define LOG_BLOCKS 16384
-#define RESERVE_MIN 16384 /* 64 MiB */
 #define EPOCHS_PER_BLOCK (VOLUME_BLOCK_SIZE / sizeof(struct volume_epoch))
 
 static void volume_free(struct volume *v)
@@ -93,18 +92,6 @@ static struct volume *volume_new(const struct volume_io *io, const struct volume
     return NULL;
 }
 
-/* What depends on the size. */
-static int space_init(struct volume *v, uint64_t block_count)
-{
-    v->block_count = block_count;
-    v->group_count = (block_count + VOLUME_GROUP_BLOCKS - 1) / VOLUME_GROUP_BLOCKS;
-    v->reserve = MIN(MAX(block_count / 50, (uint64_t)RESERVE_MIN), block_count / 8);
-    v->groups = kzalloc(v->group_count * sizeof(*v->groups));
-    for (uint64_t i = 0; v->groups && i < v->group_count; i++)
-        v->groups[i].free_count = -1;
-    return v->groups ? 0 : -ENOMEM;
-}
-
 /* Room for the salts and keys of epochs 0 to last. */
 static int epochs_init(struct volume *v, uint32_t last)
 {
@@ -180,7 +167,7 @@ int volume_format(const struct volume_io *io, const struct volume_key_slot *slot
     if (!v)
         return -ENOMEM;
     header_init(v);
-    int err = space_init(v, block_count);
+    int err = vol_space_set(v, block_count);
     if (err == 0)
         err = epochs_init(v, 0);
     if (err == 0)
@@ -242,7 +229,7 @@ static int state_load(struct volume *v, const struct volume_checkpoint *c)
 {
     if (v->io->block_count(v->io->arg) < c->block_count)
         return -EINVAL;
-    int err = space_init(v, c->block_count);
+    int err = vol_space_set(v, c->block_count);
     if (err == 0)
         err = epochs_init(v, c->epoch + 1);
     if (err < 0)

@@ -187,6 +187,15 @@ must_check int volume_checkpoint(struct volume *v);
 /* Tell the anchor what is durable. -ESTALE: another instance holds it; no change is accepted any more. */
 must_check int volume_anchor(struct volume *v);
 
+/*
+ * Another size, durable when it returns (for the tools; not in the enclave). Growing: the disk is that large already.
+ * Shrinking moves what lies beyond; the caller cuts the disk afterwards, or never. progress may be NULL; it counts
+ * blocks to be moved. -EINVAL: no size of a volume, or more than the disk has. -ENOSPC: it does not fit; what was moved
+ * stays moved, and nothing else is different. After an error the volume is only good for volume_unmount() or _abandon().
+ */
+typedef void (*volume_progress_fn)(void *arg, uint64_t done, uint64_t total);
+must_check int volume_resize(struct volume *v, uint64_t block_count, volume_progress_fn progress, void *arg);
+
 /* Walk and verify everything reachable, count uses of blocks, links and entries. Problems go to report. */
 typedef void (*volume_report_fn)(void *arg, const char *problem);
 struct volume_check_result {
