@@ -5,6 +5,7 @@
 #include "host/pump/pump.h"
 #include "host/runtime.h"
 #include "host/syscall_names.h"
+#include "host/volumes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct summary {
     const struct run_stats *s;
     struct pump_stats pump;
     const char *pump_name;
+    struct volume_counts volumes;
     uint64_t calls, slow, enosys;
     double start_ms, boot_ms, run_ms;
     uint64_t host_rss_max;
@@ -74,6 +76,7 @@ static void summarise(struct runtime *runtime, struct summary *sum)
     }
     sum->s = s;
     sum->pump_name = pump_backend_name(runtime->pump);
+    volumes_count(&sum->volumes);
     sum->start_ms = ms(s->ns_start, s->ns_build);
     sum->boot_ms = (double)s->ns_boot / 1e6;
     sum->run_ms = ms(s->ns_build, s->ns_exit);
@@ -135,6 +138,9 @@ static void print_table(FILE *f, const struct summary *sum)
     fprintf(f, "  scheduling     %lu switches, %lu preemptions, %lu signals\n", s->context_switches, s->preemptions,
             s->signals_delivered);
     fprintf(f, "  root image     %lu blocks verified\n", s->root_blocks_verified);
+    if (sum->volumes.reads > 0)
+        fprintf(f, "  volumes        %lu reads (%lu bytes), %lu writes (%lu bytes), %lu flushes\n", sum->volumes.reads,
+                sum->volumes.read_bytes, sum->volumes.writes, sum->volumes.written_bytes, sum->volumes.flushes);
     fprintf(f, "  host           %lu EDMM requests, %.1f MiB resident at most\n", s->edmm_ioctls,
             (double)sum->host_rss_max / 1048576.0);
 }
@@ -193,6 +199,11 @@ static void print_json(FILE *f, const struct summary *sum)
             s->kernel_heap_bytes, s->user_bytes);
     fprintf(f, "  \"context_switches\": %lu, \"preemptions\": %lu, \"signals\": %lu, \"root_blocks_verified\": %lu,\n",
             s->context_switches, s->preemptions, s->signals_delivered, s->root_blocks_verified);
+    fprintf(f,
+            "  \"volumes\": {\"reads\": %lu, \"read_bytes\": %lu, \"writes\": %lu, \"written_bytes\": %lu, "
+            "\"flushes\": %lu},\n",
+            sum->volumes.reads, sum->volumes.read_bytes, sum->volumes.writes, sum->volumes.written_bytes,
+            sum->volumes.flushes);
     fprintf(f, "  \"edmm_ioctls\": %lu, \"host_rss_max\": %lu\n}\n", s->edmm_ioctls, sum->host_rss_max);
 }
 

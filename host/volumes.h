@@ -20,4 +20,11 @@ struct boot_blob volumes_blob(void);
 /* Host call VOLUME. Any vCPU thread. */
 int64_t volumes_call(struct runtime *runtime, const uint64_t args[6]);
 
+/* What was asked of the host's files so far and done. A durable write is a write and a flush. */
+struct volume_counts {
+    uint64_t reads, writes, flushes;
+    uint64_t read_bytes, written_bytes;
+};
+void volumes_count(struct volume_counts *ret_counts);
+
 #endif
