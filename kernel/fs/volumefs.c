@@ -17,6 +17,8 @@ void volumefs_lock(struct volumefs *fs)
 
 void volumefs_unlock(struct volumefs *fs)
 {
+    if (fs->resting && volume_pending(fs->volume))
+        volumefs_thread_wake(fs);
     mutex_unlock(&fs->lock);
 }
 
@@ -115,7 +117,7 @@ void volumefs_evict(struct inode *inode)
     struct volumefs *fs = volumefs(inode->sb);
     LIST_REMOVE(vi, hash_link);
     TAILQ_INSERT_TAIL(&fs->gone, vi, gone_link);
-    if (inode->nlink == 0)
+    if (inode->nlink == 0 || fs->resting)
         volumefs_thread_wake(fs);
 }
 
@@ -334,6 +336,8 @@ static void sb_close(struct super_block *sb)
 {
     struct volumefs *fs = volumefs(sb);
     volumefs_lock(fs); /* for ever: nothing comes after this */
+    if (!(fs->sb.flags & MS_RDONLY) && !volume_failed(fs->volume))
+        volumefs_store_atimes(fs);
     (void)!volume_checkpoint(fs->volume);
     (void)!volume_anchor(fs->volume);
 }

@@ -10,7 +10,7 @@
  * may have to be read from this very volume; it is touched under `data`, which reading a page does not take.
  *
  * A thread of its own for each volume does what must not sleep where it comes up: ending inodes nobody has open any
- * more, and pages that mappings gave back. Every five seconds it makes what has changed durable.
+ * more, and pages that mappings gave back. Five seconds after a change it makes what has changed durable.
  */
 #ifndef COFRE_KERNEL_FS_VOLUMEFS_H
 #define COFRE_KERNEL_FS_VOLUMEFS_H
@@ -43,6 +43,7 @@ struct volumefs {
     TAILQ_HEAD(volumefs_syncs, volumefs_sync) syncs;     /* asked for: one write serves them all */
     struct wait_queue work;
     bool stopping, stopped;
+    bool resting; /* the thread: nothing is due, now or later */
     const char *path;
     char options[64];
 };
@@ -100,6 +101,8 @@ extern const struct file_ops volumefs_file_ops, volumefs_dir_file_ops;
 /* kernel/fs/volumefs_thread.c */
 must_check int volumefs_thread_start(struct volumefs *fs);
 void volumefs_thread_wake(struct volumefs *fs);
+/* Under the lock: times of access that so far only the VFS knows. */
+void volumefs_store_atimes(struct volumefs *fs);
 
 /* An opened volume as a file system; takes over fs->volume. 0 or -ENOMEM, -EIO. */
 must_check int volumefs_init(struct volumefs *fs);

@@ -58,7 +58,7 @@ static bool work_waits(const struct volumefs *fs)
     return fs->stopping || !TAILQ_EMPTY(&fs->gone) || !TAILQ_EMPTY(&fs->dirty);
 }
 
-static void store_atimes(struct volumefs *fs)
+void volumefs_store_atimes(struct volumefs *fs)
 {
     for (unsigned i = 0; i < VOLUMEFS_BUCKETS; i++) {
         struct volumefs_inode *vi, *held = NULL;
@@ -78,7 +78,7 @@ static void sync_due(struct volumefs *fs)
 {
     if ((fs->sb.flags & MS_RDONLY) || volume_failed(fs->volume))
         return;
-    store_atimes(fs);
+    volumefs_store_atimes(fs);
     int error = volume_checkpoint(fs->volume);
     if (error == 0)
         error = volume_anchor(fs->volume);
@@ -86,12 +86,25 @@ static void sync_due(struct volumefs *fs)
         printk(LOG_ERROR, "cofre: volume %s: nothing more is written: error %d\n", fs->path, -error);
 }
 
+/* Until something is due, which is never if nothing changes. */
+static void rest(struct volumefs *fs, uint64_t *next_ns)
+{
+    if (!volume_pending(fs->volume) && !work_waits(fs)) {
+        fs->resting = true;
+        (void)!wait_event(&fs->work, volume_pending(fs->volume) || work_waits(fs));
+        fs->resting = false;
+        *next_ns = time_monotonic_ns() + SYNC_INTERVAL_NS;
+    }
+    (void)!wait_event_deadline(&fs->work, work_waits(fs), *next_ns);
+}
+
 static void thread_main(void *arg)
 {
     struct volumefs *fs = arg;
     uint64_t next_ns = time_monotonic_ns() + SYNC_INTERVAL_NS;
+    task_current()->no_input = true; /* the host kicks when its disk has answered */
     while (!fs->stopping) {
-        (void)!wait_event_deadline(&fs->work, work_waits(fs), next_ns);
+        rest(fs, &next_ns);
         volumefs_lock(fs);
         write_returned(fs);
         end_gone(fs);

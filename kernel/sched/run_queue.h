@@ -7,7 +7,7 @@
 struct run_queue {
     TAILQ_HEAD(run_list, task) tasks;
     size_t count;
-    size_t sleeping; /* tasks in task_sleep() */
+    size_t sleeping; /* tasks in task_sleep() that may wait for input */
 };
 extern struct run_queue run_queue;
 

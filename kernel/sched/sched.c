@@ -187,9 +187,9 @@ int task_sleep(uint64_t deadline_ns)
         timer_arm(&sleep.timer, deadline_ns);
     }
     if (task->state == TASK_SLEEPING) {
-        run_queue.sleeping++;
+        run_queue.sleeping += !task->no_input;
         schedule();
-        run_queue.sleeping--;
+        run_queue.sleeping -= !task->no_input;
     }
     if (deadline_ns != NO_DEADLINE)
         timer_cancel(&sleep.timer);

@@ -43,6 +43,7 @@ struct task {
     bool interruptible;
     bool killable; /* interruptible, but only by what ends the process */
     bool woken;    /* since task_prepare_sleep */
+    bool no_input; /* a kernel thread that never waits for what vCPU 0 brings in */
     TAILQ_ENTRY(task) run_link;
     struct vcpu *vcpu; /* where it runs, or NULL */
     void *kernel_stack;

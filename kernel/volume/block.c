@@ -166,13 +166,13 @@ static int parent_get(struct volume_node *node, unsigned level, uint64_t index, 
     *ret_parent = NULL;
     if (level == VOLUME_LEVEL_XATTR)
         return 0;
-    if (how == VOL_CREATE && (err = vol_node_grow(node, index << (VOLUME_FANOUT_BITS * level))) < 0)
+    if (how != VOL_READ && (err = vol_node_grow(node, index << (VOLUME_FANOUT_BITS * level))) < 0)
         return err;
     if (level > node->inode.height || index >> (VOLUME_FANOUT_BITS * (node->inode.height - level)) != 0)
         return 1;
     if (level == node->inode.height)
         return 0;
-    err = vol_block_get(node, level + 1, index / VOLUME_FANOUT, how, ret_parent);
+    err = vol_block_get(node, level + 1, index / VOLUME_FANOUT, how == VOL_READ ? VOL_READ : VOL_CREATE, ret_parent);
     return err < 0 ? err : *ret_parent == NULL;
 }
 
@@ -200,14 +200,23 @@ int vol_block_get(struct volume_node *node, unsigned level, uint64_t index, enum
         vol_block_put(parent);
         return -ENOMEM;
     }
+    *ret_block = b;
+    if (how == VOL_REPLACE)
+        return 0;
     err = block_fill(b, &pointer);
     if (err < 0) {
+        *ret_block = NULL;
         block_free(b); /* puts the parent */
         return err;
     }
     b->loading = false;
-    *ret_block = b;
     return 0;
+}
+
+void vol_block_forget(struct vol_block *b)
+{
+    ASSERT(b->loading && !b->dirty && b->refs == 1);
+    block_free(b);
 }
 
 static bool pointer_unlogged(struct vol_block *b)
@@ -424,7 +433,7 @@ void vol_blocks_read(struct volume_node *node, struct vol_block *parent, uint64_
         v->io->read(v->io->arg, address, count, v->staging) < 0)
         return;
     for (unsigned i = 0; i < count; i++) {
-        struct vol_block *b = block_new(node, 0, index + i, parent);
+        struct vol_block *b = block_new(node, parent->level - 1u, index + i, parent);
         if (!b)
             return;
         struct volume_block_aad aad = block_aad(b);

@@ -177,12 +177,16 @@ int vol_checkpoint(struct volume *v)
     return err < 0 ? err : slot_write(v);
 }
 
+bool volume_pending(const struct volume *v)
+{
+    return v->changed || v->log_useless || v->log_used > 0;
+}
+
 int volume_checkpoint(struct volume *v)
 {
     if (v->failed)
         return v->failed;
-    bool needed = v->changed || v->log_useless || v->log_used > 0;
-    int err = needed ? vol_checkpoint(v) : 0;
+    int err = volume_pending(v) ? vol_checkpoint(v) : 0;
     return err < 0 ? err : vol_anchor_committed(v);
 }
 

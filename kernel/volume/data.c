@@ -62,13 +62,18 @@ uint64_t volume_node_blocks(const struct volume_node *node)
 int vol_write_block(struct volume_node *node, uint64_t index, unsigned start, const void *data, unsigned size)
 {
     struct vol_block *b;
-    int err = vol_block_get(node, 0, index, VOL_CREATE, &b);
+    int err = vol_block_get(node, 0, index, size == VOLUME_BLOCK_SIZE ? VOL_REPLACE : VOL_CREATE, &b);
     if (err < 0)
         return err;
     err = vol_block_dirty(b);
+    if (err < 0 && b->loading) {
+        vol_block_forget(b);
+        return err;
+    }
     if (err == 0) {
         memcpy(b->data + start, data, size);
         vol_block_changed(b, start, start + size);
+        b->loading = false;
     }
     vol_block_put(b);
     return err;

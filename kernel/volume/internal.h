@@ -126,6 +126,7 @@ struct volume {
     uint8_t log_tag[16];
     struct vol_ops ops;
     size_t op_bytes;
+    bool op_wanted;                 /* one of ops changes what can be seen: a sync has to write it */
     bool log_useless;               /* something happened that only a checkpoint can make durable */
     bool unflushed;                 /* blocks outside of the log were written since the last flush */
     struct vol_extent *log_extents; /* blocks of the log that nothing will refer to */
@@ -156,13 +157,15 @@ must_check int vol_epoch_key(struct volume *v, uint32_t epoch, const struct aes_
 void vol_log_key(struct volume *v, uint32_t epoch, struct aes_gcm_key *ret_key);
 
 /* kernel/volume/block.c */
-enum vol_get { VOL_READ, VOL_CREATE };
-/* A reference to a block; with VOL_READ, NULL for a hole. VOL_CREATE makes a zeroed one there, to be dirtied. */
+enum vol_get { VOL_READ, VOL_CREATE, VOL_REPLACE };
+/* A reference to a block; with VOL_READ, NULL for a hole. VOL_CREATE makes a zeroed one there, to be dirtied.
+ * VOL_REPLACE is for who overwrites all of it: what was there is not read, and `loading` until the caller is done. */
 must_check int vol_block_get(struct volume_node *node, unsigned level, uint64_t index, enum vol_get how,
                              struct vol_block **ret_block);
 struct vol_block *vol_block_find(struct volume_node *node, unsigned level,
                                  uint64_t index); /* in memory; no reference */
 void vol_block_put(struct vol_block *b);          /* NULL is fine */
+void vol_block_forget(struct vol_block *b);       /* got by VOL_REPLACE, loading still, clean: out of memory */
 void vol_block_touch(struct vol_block *b);        /* used just now */
 must_check int vol_block_dirty(struct vol_block *b);
 /* Bytes of a file's block changed; it is dirty. */
@@ -183,7 +186,8 @@ must_check int vol_pointer_read(struct volume *v, const struct volume_pointer *p
 void vol_cache_drop(struct volume *v); /* all of it, dirty or not */
 /* A block above the present root, dirty, referenced and empty. */
 must_check int vol_block_root_new(struct volume_node *node, unsigned level, struct vol_block **ret_block);
-/* Read blocks of contents that lie one behind the other, as far as that works; parent holds their pointers. */
+/* Read blocks of a file that lie one behind the other, as far as that works; parent holds their pointers. Not while a
+ * record is made, which uses v->staging, too. */
 void vol_blocks_read(struct volume_node *node, struct vol_block *parent, uint64_t index, unsigned count);
 
 /* kernel/volume/tree.c */

@@ -41,6 +41,7 @@ void vol_op_log(struct volume *v, struct vol_op *op)
     }
     TAILQ_INSERT_TAIL(&v->ops, op, link);
     v->op_bytes += op->op.size;
+    v->op_wanted = v->op_wanted || op->op.type != VOLUME_OP_FREE; /* the next mount frees what has no name by itself */
 }
 
 void vol_ops_drop(struct volume *v)
@@ -51,6 +52,7 @@ void vol_ops_drop(struct volume *v)
         kfree(op);
     }
     v->op_bytes = 0;
+    v->op_wanted = false;
 }
 
 int vol_log_extent_room(struct volume *v, size_t count)
@@ -329,7 +331,7 @@ static int log_write(struct volume *v, struct volume_node *node)
 
 int vol_commit(struct volume *v, struct volume_node *node)
 {
-    bool pending = !TAILQ_EMPTY(&v->ops) || v->log_useless || !TAILQ_EMPTY(&v->along) ||
+    bool pending = v->op_wanted || v->log_useless || !TAILQ_EMPTY(&v->along) ||
                    (node && (node->attr_unlogged || node->data_unlogged));
     if (v->failed)
         return v->failed;

@@ -142,6 +142,7 @@ int vol_pointer_set(struct volume_node *node, uint64_t index, const struct volum
 
 #define READ_AHEAD_MIN 4
 #define READ_AHEAD_MAX VOL_BATCH
+#define POINTERS_AHEAD 8
 
 /* How many blocks from index on are not in memory and lie one behind the other on the disk. */
 static unsigned run_length(struct volume_node *node, const struct vol_block *parent, uint64_t index, unsigned max)
@@ -151,22 +152,33 @@ static unsigned run_length(struct volume_node *node, const struct vol_block *par
     uint64_t address = VOLUME_WHERE_BLOCK(pointers[slot].where);
     while (count < max && slot + count < VOLUME_FANOUT && pointers[slot + count].where != 0 &&
            VOLUME_WHERE_BLOCK(pointers[slot + count].where) == address + count &&
-           !vol_block_find(node, 0, index + count))
+           !vol_block_find(node, parent->level - 1u, index + count))
         count++;
     return count;
 }
 
-void vol_read_ahead(struct volume_node *node, uint64_t index)
+/* The block (level, index) of a file, and up to max - 1 behind it, in one read; if it is missing, and not alone there.
+ */
+static void read_run(struct volume_node *node, unsigned level, uint64_t index, unsigned max)
 {
     struct vol_block *parent;
-    node->read_window = index != node->read_next ? 1 : MIN(MAX(node->read_window * 2, READ_AHEAD_MIN), READ_AHEAD_MAX);
-    node->read_next = index + 1;
-    if (node->read_window == 1 || node->inode.height == 0 || vol_block_find(node, 0, index))
+    if (node->inode.height <= level || index >> (VOLUME_FANOUT_BITS * (node->inode.height - level)) != 0 ||
+        vol_block_find(node, level, index) ||
+        vol_block_get(node, level + 1, index / VOLUME_FANOUT, VOL_READ, &parent) < 0 || !parent)
         return;
-    if (vol_block_get(node, 1, index / VOLUME_FANOUT, VOL_READ, &parent) < 0 || !parent)
-        return;
-    unsigned count = run_length(node, parent, index, (unsigned)node->read_window);
+    unsigned count = run_length(node, parent, index, max);
     if (count > 1)
         vol_blocks_read(node, parent, index, count);
     vol_block_put(parent);
+}
+
+void vol_read_ahead(struct volume_node *node, uint64_t index)
+{
+    node->read_window = index != node->read_next ? 1 : MIN(MAX(node->read_window * 2, READ_AHEAD_MIN), READ_AHEAD_MAX);
+    node->read_next = index + 1;
+    if (vol_block_find(node, 0, index))
+        return;
+    read_run(node, 1, index / VOLUME_FANOUT, POINTERS_AHEAD);
+    if (node->read_window > 1)
+        read_run(node, 0, index, (unsigned)node->read_window);
 }

@@ -184,6 +184,8 @@ void volume_fsync_along(struct volume_node *node);
 must_check int volume_sync(struct volume *v);
 /* For a timer: a checkpoint if there were changes. */
 must_check int volume_checkpoint(struct volume *v);
+/* Would that write anything? */
+bool volume_pending(const struct volume *v);
 /* Tell the anchor what is durable. -ESTALE: another instance holds it; no change is accepted any more. */
 must_check int volume_anchor(struct volume *v);
 

@@ -63,6 +63,7 @@ static int disk_read(void *arg, uint64_t block, uint64_t count, void *buf)
     if (block >= d->block_count || count > d->block_count - block)
         return -EIO;
     memcpy(buf, d->data + block * BLOCK, count * BLOCK);
+    d->read_events++;
     return 0;
 }
 

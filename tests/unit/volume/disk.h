@@ -18,7 +18,7 @@ struct disk {
     uint8_t *data;             /* as reads see it */
     struct disk_write *writes; /* not flushed, oldest first */
     size_t write_count, write_room;
-    uint64_t events, write_events, flushes, blocks_written; /* since disk_new */
+    uint64_t events, write_events, flushes, blocks_written, read_events; /* since disk_new */
     uint64_t fail_at; /* the event with this number (1 = the first) and all after it fail; 0 = none */
     int fail_error;
     bool lose_flushes;            /* a flush says yes and does nothing */

@@ -635,7 +635,7 @@ static void test_sync_cost(void **state)
     static uint8_t page[BLOCK], small[100];
     struct disk *d = disk_formatted(8192);
     struct volume *v = mount_good(d, NULL);
-    struct volume_node *node = make(v, "log"), *pages = make(v, "pages");
+    struct volume_node *root = root_of(v), *node = make(v, "log"), *pages = make(v, "pages");
     assert_int_equal(volume_fsync(node), 0);
     uint64_t writes = d->write_events, flushes = d->flushes, blocks = d->blocks_written;
     assert_int_equal(volume_write(node, 0, small, sizeof(small)), sizeof(small));
@@ -649,8 +649,27 @@ static void test_sync_cost(void **state)
     assert_int_equal(volume_fsync(pages), 0);
     assert_int_equal(d->write_events - writes, 2);
     assert_int_equal(d->blocks_written - blocks, 3);
-    volume_node_put(node);
+    assert_int_equal(volume_write(pages, 0, page, 1), 1); /* what is written over as a whole is not read before */
+    assert_int_equal(volume_unlink(root, "log", 3), 0);
+    assert_int_equal(volume_fsync(pages), 0);
+    writes = d->write_events;
+    volume_node_put(node); /* the last reference: it is freed, which nobody has to wait for */
+    assert_int_equal(volume_fsync(root), 0);
+    assert_int_equal(d->write_events, writes);
     volume_node_put(pages);
+    volume_node_put(root);
+    assert_int_equal(volume_unmount(v), 0);
+    v = mount_good(d, NULL);
+    root = root_of(v);
+    assert_int_equal(volume_lookup(root, "pages", 5, &pages), 0);
+    uint64_t reads = d->read_events;
+    assert_int_equal(volume_write(pages, 0, page, sizeof(page)), sizeof(page));
+    assert_int_equal(d->read_events - reads, 0);
+    assert_int_equal(volume_write(pages, 7, page, 1), 1);
+    assert_int_equal(volume_read(pages, 0, small, 1), 1);
+    assert_clean(v);
+    volume_node_put(pages);
+    volume_node_put(root);
     assert_int_equal(volume_unmount(v), 0);
     disk_free(d);
 }
