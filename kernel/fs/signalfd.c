@@ -9,6 +9,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/process/process.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
@@ -54,6 +55,14 @@ static bool has_pending(const struct signalfd *s)
     return ((task->signals.pending.set | task->process->pending.set) & s->set) != 0;
 }
 
+static int dequeue(const struct signalfd *s, struct signal_source *ret_source)
+{
+    struct task *task = task_current();
+    if (!task->agent)
+        return signal_dequeue(task, s->set, ret_source);
+    return has_pending(s) ? remote_ops->signal_take(task->process, task->tid, s->set, ret_source) : 0;
+}
+
 static ssize_t signalfd_read(struct file *file, struct iov_iter *to, file_off_t *pos)
 {
     const struct signalfd *s = file->private;
@@ -63,7 +72,7 @@ static ssize_t signalfd_read(struct file *file, struct iov_iter *to, file_off_t 
         return -EINVAL;
     while (to->count >= sizeof info) {
         struct signal_source source;
-        if (signal_dequeue(task_current(), s->set, &source) == 0) {
+        if (dequeue(s, &source) == 0) {
             if (total)
                 break;
             if (file->flags & O_NONBLOCK)

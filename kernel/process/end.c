@@ -274,7 +274,7 @@ void agent_leave(void)
     task->agent = NULL;
     task->agent_cancelled = false;
     task->tid = 0;
-    task->signals.blocked = 0;
+    task->signals.blocked = task->signals.pending.set = 0;
     task->signals.restore_blocked = false;
     if (process->ended && TAILQ_EMPTY(&process->agents))
         process_close(process);

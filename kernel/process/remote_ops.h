@@ -24,6 +24,9 @@ struct remote_ops {
     /* Send a signal to the process (tid 0) or to one of its threads; its kernel decides what becomes of it, and of
      * SIGKILL, SIGSTOP and SIGCONT too. Rights have been checked. 0, -EAGAIN, or -ESRCH if the thread is known gone. */
     int (*signal)(struct process *process, int tid, const struct signal_source *source);
+    /* As signal_dequeue(), of the process and its thread tid. What waits is in process->pending.set and, of the thread,
+     * in the agent's signals.pending.set. Sleeps. */
+    int (*signal_take)(struct process *process, int tid, sigset64_t set, struct signal_source *ret_source);
     /* Its own use of processor and memory so far, as far as known; *ret is zeroed. May be NULL. */
     void (*usage)(const struct process *process, struct process_usage *ret);
     /* Text of /proc/PID/NAME (tid 0) or /proc/PID/task/TID/NAME that only its kernel knows: auxv, cmdline, environ,
@@ -47,6 +50,8 @@ struct member_ops {
     /* All threads of a process of this enclave stopped, went on, or are gone: see process_stopped() and its kin. */
     void (*stopped)(struct process *process, int signal);
     void (*continued)(struct process *process);
+    /* Blocked signals wait for the process (tid 0) or the thread: all of them, each time the set changes. */
+    void (*pending)(struct process *process, int tid, sigset64_t set);
     /* Is its process group orphaned (group_orphaned() in the init enclave)? Sleeps. */
     bool (*group_orphaned)(struct process *process);
     void (*exited)(struct process *process, int wait_status, const struct process_usage *usage);

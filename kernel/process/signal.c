@@ -22,7 +22,7 @@ struct wait_queue *signal_wait_queue(void)
 
 void pending_signals_init(struct pending_signals *pending)
 {
-    pending->set = 0;
+    pending->set = pending->told = 0;
     TAILQ_INIT(&pending->queue);
 }
 
@@ -59,6 +59,17 @@ static bool ignored(const struct process *process, const struct task *task, int 
     return handler == (uint64_t)SIG_IGN;
 }
 
+/* What waits in a member, the init enclave knows too: for signalfd and /proc. What is about to be delivered it need
+ * not. */
+static void tell_pending(struct process *process, struct task *task)
+{
+    struct pending_signals *pending = task ? &task->signals.pending : &process->pending;
+    if (!member_ops || pending->told == pending->set || process->exiting)
+        return;
+    pending->told = pending->set;
+    member_ops->pending(process, task ? task->tid : 0, pending->set);
+}
+
 void signal_flush(struct process *process, struct pending_signals *pending, sigset64_t set)
 {
     struct signal_info *info, *next;
@@ -72,12 +83,17 @@ void signal_flush(struct process *process, struct pending_signals *pending, sigs
     pending->set &= ~set;
 }
 
-static void flush_everywhere(struct process *process, sigset64_t set)
+void signal_flush_everywhere(struct process *process, sigset64_t set)
 {
-    signal_flush(process, &process->pending, set);
     struct task *task;
-    TAILQ_FOREACH (task, &process->threads, thread_link)
+    signal_flush(process, &process->pending, set);
+    if (process->pending.told & set)
+        tell_pending(process, NULL);
+    TAILQ_FOREACH (task, &process->threads, thread_link) {
         signal_flush(process, &task->signals.pending, set);
+        if (task->signals.pending.told & set)
+            tell_pending(process, task);
+    }
 }
 
 static bool wants(const struct task *task, int signal)
@@ -156,10 +172,10 @@ int signal_queue(struct process *process, struct task *task, const struct signal
     if (process->exiting)
         return 0;
     if (signal == SIGCONT) {
-        flush_everywhere(process, SIGNAL_STOP_SET);
+        signal_flush_everywhere(process, SIGNAL_STOP_SET);
         go_on(process);
     } else if (SIGNAL_BIT(signal) & SIGNAL_STOP_SET) {
-        flush_everywhere(process, SIGNAL_BIT(SIGCONT));
+        signal_flush_everywhere(process, SIGNAL_BIT(SIGCONT));
     }
     if (ignored(process, task ? task : process->leader, signal, how & SIGNAL_SEND_FORCE))
         return SIGNAL_IGNORED;
@@ -174,6 +190,8 @@ int signal_queue(struct process *process, struct task *task, const struct signal
     struct task *target = task ? task : choose(process, signal);
     if (target && wants(target, signal))
         tell(target);
+    else
+        tell_pending(process, task);
     wake_up_all(&wait_queue_of_signals, 0x001 /* EPOLLIN */);
     return 0;
 }
@@ -259,6 +277,10 @@ void signal_set_blocked(sigset64_t mask)
     task->signals.blocked = mask & ~SIGNAL_UNBLOCKABLE;
     if (task->agent)
         return;
+    if (task->signals.pending.set & task->signals.blocked & ~task->signals.pending.told)
+        tell_pending(process, task);
+    if (process->pending.set & task->signals.blocked & ~process->pending.told)
+        tell_pending(process, NULL);
     if (newly) {
         /* Somebody else may be able to take what this thread was chosen for. */
         struct task *other;
@@ -327,8 +349,15 @@ static int take(struct process *process, struct pending_signals *pending, sigset
 
 int signal_dequeue(struct task *task, sigset64_t set, struct signal_source *ret_source)
 {
-    int signal = take(task->process, &task->signals.pending, set, ret_source);
-    return signal ? signal : take(task->process, &task->process->pending, set, ret_source);
+    struct process *process = task->process;
+    int signal = take(process, &task->signals.pending, set, ret_source);
+    if (!signal)
+        signal = take(process, &process->pending, set, ret_source);
+    if (task->signals.pending.told & ~task->signals.pending.set)
+        tell_pending(process, task);
+    if (process->pending.told & ~process->pending.set)
+        tell_pending(process, NULL);
+    return signal;
 }
 
 void signal_reset_actions(struct process *process)

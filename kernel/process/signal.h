@@ -58,5 +58,7 @@ void signal_reset_actions(struct process *process);
 void pending_signals_init(struct pending_signals *pending);
 /* Drops what is queued in *pending and in `set`. */
 void signal_flush(struct process *process, struct pending_signals *pending, sigset64_t set);
+/* The same of all that the process and its threads have. */
+void signal_flush_everywhere(struct process *process, sigset64_t set);
 
 #endif

@@ -43,12 +43,8 @@ SYSCALL_DEFINE4(rt_sigaction, int, signal, uaddr_t, user_new, uaddr_t, user_old,
         enum signal_default what = signal_default_of(signal);
         bool ignore = new.handler == (uint64_t)SIG_IGN ||
                       (new.handler == (uint64_t)SIG_DFL && (what == SIGNAL_IGNORE || what == SIGNAL_CONTINUE));
-        if (ignore) {
-            signal_flush(process, &process->pending, SIGNAL_BIT(signal));
-            struct task *task;
-            TAILQ_FOREACH (task, &process->threads, thread_link)
-                signal_flush(process, &task->signals.pending, SIGNAL_BIT(signal));
-        }
+        if (ignore)
+            signal_flush_everywhere(process, SIGNAL_BIT(signal));
     }
     if (user_old && copy_to_user(user_old, &old, sizeof old) < 0)
         return -EFAULT;

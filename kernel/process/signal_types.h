@@ -12,6 +12,7 @@ TAILQ_HEAD(signal_list, signal_info);
 
 struct pending_signals {
     sigset64_t set;
+    sigset64_t told; /* in a member: what the init enclave believes `set` is */
     struct signal_list queue;
 };
 

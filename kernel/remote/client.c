@@ -258,7 +258,10 @@ static size_t build_call(uint8_t *buffer, const struct message *message, const s
 static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6], struct windows *w)
 {
     struct message message = {MESSAGE_CALL, p->request, process_self()->pid, p->task->tid};
-    struct call_head head = {.nr = nr, .blocked = p->task->signals.blocked, .window_count = (uint32_t)w->count};
+    struct call_head head = {.nr = nr,
+                             .blocked = p->task->signals.blocked,
+                             .pending = p->task->signals.pending.set,
+                             .window_count = (uint32_t)w->count};
     uint64_t small[CALL_SMALL / 8];
     uint8_t *buffer = (uint8_t *)small;
     size_t size;

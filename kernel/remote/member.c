@@ -20,6 +20,7 @@
 #include "kernel/remote/exec_client.h"
 #include "kernel/remote/fork.h"
 #include "kernel/remote/mixed.h"
+#include "kernel/remote/pending.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/remote/shared_member.h"
 #include "kernel/remote/show.h"
@@ -194,6 +195,7 @@ static const struct member_ops ops = {
     .tid_put = tid_put,
     .stopped = stopped,
     .continued = continued,
+    .pending = member_pending,
     .group_orphaned = orphaned,
     .exited = exited,
     .exec_open = remote_exec_open,
@@ -243,6 +245,7 @@ void member_init(void)
         remote_mixed_set(own[i], syscall_functions()[own[i]]);
     client_on_message(MESSAGE_ADOPT, adopt);
     client_on_message(MESSAGE_SIGNAL, receive_signal);
+    client_on_message(MESSAGE_SIGNAL_TAKE, receive_signal_take);
     client_on_message(MESSAGE_CUT, receive_cut);
     client_on_message(MESSAGE_SHOW, receive_show);
     shared_member_init();

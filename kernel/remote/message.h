@@ -56,6 +56,7 @@ struct call_head {
     uint64_t nr;
     uint64_t args[6];
     uint64_t blocked;    /* the caller's signal mask */
+    uint64_t pending;    /* signals that wait for the caller alone */
     uint32_t data_count; /* DATA messages before this one, for windows with WINDOW_DATA */
     uint32_t window_count;
 };

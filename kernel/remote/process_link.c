@@ -18,6 +18,7 @@
 #include "kernel/process/table.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
+#include "kernel/remote/pending.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/shared_home.h"
 #include "kernel/remote/show.h"
@@ -38,6 +39,14 @@ int remote_process_new(struct process *process, struct remote_member *member)
 }
 
 static struct wait_queue starts = {TAILQ_HEAD_INITIALIZER(starts.entries)};
+
+/* It has ended, or goes elsewhere: who waits for an answer of its kernel waits no more. */
+static void end_questions(struct process *process)
+{
+    remote_show_end(process);
+    remote_take_end(process);
+    process->pending.set = 0;
+}
 
 /* It runs, or never will. */
 static void tell_waiter(struct remote_process *remote)
@@ -84,7 +93,7 @@ void remote_process_exited(struct process *process, int wait_status, const struc
     handle_table_free(&remote->handles);
     cut_stream(remote);
     process_get(process);
-    remote_show_end(process);
+    end_questions(process);
     process_exited(process, wait_status, usage);
     tell_waiter(remote);
     process_put(process);
@@ -131,7 +140,8 @@ static void release(struct process *process)
     process->remote = NULL;
 }
 
-static const struct remote_ops ops = {.signal = send_signal, .proc_show = remote_show, .release = release};
+static const struct remote_ops ops = {
+    .signal = send_signal, .signal_take = remote_signal_take, .proc_show = remote_show, .release = release};
 
 /* ---- beginnings ---- */
 
@@ -268,7 +278,7 @@ int remote_exec_away(struct process *process, uint32_t from, struct stream_place
         process->remote = old;
         spawn_kill(member);
     } else if (old) {
-        remote_show_end(process); /* nobody would answer any more */
+        end_questions(process);
         remote_free(old);
     }
     remote_member_put(member);
@@ -318,7 +328,7 @@ HANDLER(drop_child)
     struct process *child = size >= sizeof(*m) ? process_find((int)m->number) : NULL;
     if (!child || !child->remote || child->remote->member != member || child->parent != process || child->ended)
         return;
-    remote_show_end(child);
+    end_questions(child);
     if (TAILQ_EMPTY(&child->agents) && TAILQ_EMPTY(&child->children) && !child->session_leader)
         process_discard(child);
     else
@@ -610,6 +620,8 @@ void process_link_init(void)
         {MESSAGE_EXEC_OPEN, receive_exec_open},
         {MESSAGE_EXECED, receive_execed},
         {MESSAGE_SHOWN, receive_shown},
+        {MESSAGE_PENDING, receive_pending},
+        {MESSAGE_SIGNAL_TAKEN, receive_signal_taken},
     };
     for (size_t i = 0; i < ARRAY_COUNT(receivers); i++)
         remote_member_on_message(receivers[i].type, receivers[i].fn);

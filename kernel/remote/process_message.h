@@ -33,11 +33,14 @@ enum process_message_type {
     MESSAGE_HANDLE_GET,     /* R: struct number_message: the descriptor */
     MESSAGE_HANDLE_READ,    /* R: struct handle_message: `count` pages from `index` on */
     MESSAGE_SHOWN,          /* struct shown_message */
+    MESSAGE_PENDING,        /* struct number_message: the set of signals that wait; tid 0: for the process */
+    MESSAGE_SIGNAL_TAKEN,   /* struct signal_taken_message */
     /* to a member */
-    MESSAGE_ADOPT,  /* struct adopt_message */
-    MESSAGE_SIGNAL, /* struct signal_message */
-    MESSAGE_SHOW,   /* struct show_message */
-    MESSAGE_CUT,    /* struct number_message: id of a stream whose other end is gone */
+    MESSAGE_ADOPT,       /* struct adopt_message */
+    MESSAGE_SIGNAL,      /* struct signal_message */
+    MESSAGE_SIGNAL_TAKE, /* struct signal_take_message */
+    MESSAGE_SHOW,        /* struct show_message */
+    MESSAGE_CUT,         /* struct number_message: id of a stream whose other end is gone */
     /* shared_message.h: to init */
     MESSAGE_SHARED_GET,
     MESSAGE_SHARED_BACK,
@@ -67,6 +70,19 @@ struct exited_message {
 struct signal_message {
     struct message message; /* tid 0: the process */
     struct signal_source source;
+};
+
+/* Take a signal of the set that waits for this thread or the process; and which one it was. */
+struct signal_take_message {
+    struct message message;
+    uint64_t number; /* the answer has it too */
+    uint64_t set;
+};
+
+struct signal_taken_message {
+    struct message message;
+    uint64_t number;
+    struct signal_source source; /* signal 0: none */
 };
 
 struct fork_message {

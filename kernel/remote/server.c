@@ -185,6 +185,7 @@ static void serve(struct agent *agent, struct process *process)
         return;
     }
     agent->entered = true;
+    agent->task->signals.pending.set = head->pending;
     if (agent->cancelled)
         agent_cancel(agent->task);
     int64_t result = syscall_call(&frame, head->nr, false);

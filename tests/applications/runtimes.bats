@@ -61,3 +61,9 @@ print(sum(d.values()))'
     application_image mariadb
     same "mariadb: SQL, crash, recovery" "$here/mariadb.sh" bash -s
 }
+
+@test "PostgreSQL: SQL, pgbench with 8 clients, dump and restore, a backend killed by SIGKILL, amcheck" {
+    application_image postgresql
+    LIMIT=300 same "postgresql: SQL, pgbench, crash, recovery" "$here/postgresql.sh" bash -c 'cat >/tmp/s; install -d -o postgres /tmp/pg
+        exec setpriv --reuid postgres --regid postgres --clear-groups env HOME=/tmp bash /tmp/s'
+}

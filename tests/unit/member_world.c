@@ -566,6 +566,14 @@ int signal_send_process(struct process *process, const struct signal_source *sou
     return take_signal(source);
 }
 
+int signal_dequeue(struct task *task, sigset64_t set, struct signal_source *ret_source)
+{
+    if (set & SIGNAL_UNBLOCKABLE)
+        FAIL("a signal that nobody may take");
+    ret_source->signal = set ? __builtin_ctzll(set) + 1 : 0;
+    return ret_source->signal;
+}
+
 /* ---- exec ---- */
 
 int copy_from_user(void *to, uaddr_t from, size_t size)
@@ -726,10 +734,19 @@ static void say_show(void)
     send(MESSAGE_SHOW, &m, sizeof(m));
 }
 
+static void say_take(void)
+{
+    struct signal_take_message m;
+    take(&m, sizeof(m));
+    m.message.pid = the_process.pid + (number(1) % 8 == 0);
+    m.message.tid = (int)number(1) % 3;
+    send(MESSAGE_SIGNAL_TAKE, &m, sizeof(m));
+}
+
 static void step(void)
 {
     int pidfd;
-    uint64_t what = number(1) % 9;
+    uint64_t what = number(1) % 10;
     if (what == 0 && processes && number(1) % 8)
         what = 1;                                /* being adopted twice is one's end: not too often */
     switch (processes ? what : MIN(what, 2UL)) { /* threads that ask belong to a process */
@@ -765,6 +782,9 @@ static void step(void)
     }
     case 7:
         say_show();
+        break;
+    case 8:
+        say_take();
         break;
     default:
         (void)member_ops->group_orphaned(&the_process);

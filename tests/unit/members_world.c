@@ -263,6 +263,7 @@ static void say_anything(struct input *in, struct fake_member *fake)
         struct handle_message handle;
         struct exec_open_message open;
         struct execed_message execed;
+        struct signal_taken_message taken;
         struct {
             struct message message;
             struct call_head head;
@@ -270,10 +271,11 @@ static void say_anything(struct input *in, struct fake_member *fake)
         uint8_t bytes[10000];
     } m;
     static const uint16_t sizes[MESSAGE_TYPE_MAX] = {
-        [MESSAGE_CALL] = sizeof(m.call),         [MESSAGE_EXITED] = sizeof(m.exited),
-        [MESSAGE_FORK] = sizeof(m.fork),         [MESSAGE_NEW_CHILD] = sizeof(m.fork),
-        [MESSAGE_HANDLE_PUT] = sizeof(m.handle), [MESSAGE_HANDLE_READ] = sizeof(m.handle),
-        [MESSAGE_EXEC_OPEN] = sizeof(m.open),    [MESSAGE_EXECED] = sizeof(m.execed) + 8,
+        [MESSAGE_CALL] = sizeof(m.call),          [MESSAGE_EXITED] = sizeof(m.exited),
+        [MESSAGE_FORK] = sizeof(m.fork),          [MESSAGE_NEW_CHILD] = sizeof(m.fork),
+        [MESSAGE_HANDLE_PUT] = sizeof(m.handle),  [MESSAGE_HANDLE_READ] = sizeof(m.handle),
+        [MESSAGE_EXEC_OPEN] = sizeof(m.open),     [MESSAGE_EXECED] = sizeof(m.execed) + 8,
+        [MESSAGE_SIGNAL_TAKEN] = sizeof(m.taken),
     };
     uint32_t type = (uint32_t)number(in, 1) % 32;
     memset(&m, (int)number(in, 1), sizeof(m));
