@@ -4,7 +4,8 @@
  * Input: patches of {block u16, offset u16, size u8, bytes}; to `block` is added where the image has blocks in use.
  *
  * fuzz-sources: kernel/volume/alloc.c kernel/volume/anchor.c kernel/volume/block.c kernel/volume/check.c
- * fuzz-sources: kernel/volume/checkpoint.c kernel/volume/data.c kernel/volume/dir.c kernel/volume/inode.c
+ * fuzz-sources: kernel/volume/checkpoint.c kernel/volume/data.c kernel/volume/diff.c kernel/volume/dir.c
+ * fuzz-sources: kernel/volume/inode.c kernel/volume/snapshot.c
  * fuzz-sources: kernel/volume/keys.c kernel/volume/log.c kernel/volume/mount.c kernel/volume/names.c
  * fuzz-sources: kernel/volume/replay.c kernel/volume/tree.c kernel/volume/xattr.c kernel/lib/string.c
  * fuzz-sources: volume/hosted_memory.c

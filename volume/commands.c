@@ -79,11 +79,11 @@ static json_t *state_json(struct volume *v)
 {
     struct volume_info info;
     volume_get_info(v, &info);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "size", (json_int_t)info.block_count * 4096, "used",
-                     (json_int_t)info.used_count * 4096, "free", (json_int_t)info.free_count * 4096, "inodes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "size", (json_int_t)info.block_count * 4096,
+                     "used", (json_int_t)info.used_count * 4096, "free", (json_int_t)info.free_count * 4096, "inodes",
                      (json_int_t)info.inode_count, "checkpoint", (json_int_t)info.generation, "mounts",
                      (json_int_t)info.epoch, "log_records", (json_int_t)info.replayed_records, "log_blocks",
-                     (json_int_t)info.log_block_count);
+                     (json_int_t)info.log_block_count, "snapshots", (json_int_t)info.snapshot_count);
 }
 
 static void print_text(const json_t *root, unsigned depth)
@@ -122,6 +122,17 @@ static void print_json(const struct tool_options *options, json_t *root)
     json_decref(root);
 }
 
+/* Those that change what a reader must know, in the header's own words. */
+static void features_add(json_t *root, struct volume_header *header)
+{
+    char *names = header->feature_names;
+    names[sizeof(header->feature_names) - 1] = 0;
+    for (char *c = names; *c; c++)
+        *c = *c < ' ' || *c > '~' ? '?' : *c;
+    if (*names)
+        json_object_set_new(root, "features", json_string(names));
+}
+
 int volume_cmd_info(struct tool_options *options, char **operands)
 {
     struct volume_file file;
@@ -130,9 +141,11 @@ int volume_cmd_info(struct tool_options *options, char **operands)
     int code = volume_file_open(&file, operands[0], false);
     if (code != 0)
         return code;
-    int err = file.io.block_count(&file) < VOLUME_BLOCKS_MIN ? -EINVAL : file.io.read(&file, 0, 1, &header);
+    int err = file.io.block_count(&file) < 1 ? -EINVAL : file.io.read(&file, 0, 1, &header);
     if (err == 0 && memcmp(header.magic, VOLUME_MAGIC, sizeof(header.magic)) != 0)
         err = -EINVAL;
+    else if (err == 0 && file.io.block_count(&file) < VOLUME_BLOCKS_MIN)
+        err = -ENODATA;
     if (err < 0) {
         volume_file_close(&file);
         return tool_failed(operands[0], err);
@@ -141,6 +154,7 @@ int volume_cmd_info(struct tool_options *options, char **operands)
     json_t *root =
         json_pack("{s:s, s:i, s:o}", "uuid", uuid, "version", (int)header.version, "keys", slots_json(&file.io));
     volume_file_close(&file);
+    features_add(root, &header);
     if (options->key_file || options->passphrase_file) {
         struct volume *v;
         code = tool_mount(&file, operands[0], options, &v);
@@ -173,6 +187,16 @@ int volume_cmd_check(struct tool_options *options, char **operands)
     int err = volume_check(v, problem_keep, problems, &result);
     volume_abandon(v);
     volume_file_close(&file);
+    if (err == -EROFS) { /* its snapshots are compared with what the log makes of it */
+        code = tool_mount_overlay(&file, operands[0], options, &v);
+        err = code == 0 ? volume_check(v, problem_keep, problems, &result) : 0;
+        if (code == 0)
+            tool_overlay_close(&file, v);
+        if (code != 0) {
+            json_decref(problems);
+            return code;
+        }
+    }
     if (err < 0) {
         json_decref(problems);
         return tool_failed(operands[0], err);

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "kernel/crypto/crypto.h"
+#include "volume/overlay.h"
 #include "volume/tool.h"
 
 static const struct {
@@ -23,6 +24,7 @@ static const struct {
     {"extract", "FILE PATH [OUT]", "one file's contents", 2, 3, volume_cmd_extract},
     {"tar", "FILE [PATH]", "a tree as an archive, to --output or standard output", 1, 2, volume_cmd_tar},
     {"resize", "FILE", "larger or smaller (--size), with all that is in it", 1, 1, volume_cmd_resize},
+    {"snapshot", "create|list|remove FILE [NAME]", "the tree as it is, kept under a name", 2, 3, volume_cmd_snapshot},
     {"mount", "FILE DIR", "as a folder of this machine, read-only (FUSE)", 2, 2, volume_cmd_mount},
     {"unmount", "DIR", "the end of that", 1, 1, volume_cmd_unmount},
     {"import", "FILE [ARCHIVE]", "what an archive (or standard input) holds, into the volume", 1, 2, volume_cmd_import},
@@ -45,7 +47,8 @@ static void help(FILE *out)
           "  --output FILE           where to write the archive\n"
           "  --force                 create: format a file that exists; unmount: although something in it is open\n"
           "  --foreground            mount: stay, until unmounted or interrupted\n"
-          "  --json                  info, check, ls, resize: for programs\n"
+          "  --snapshot NAME         dump, extract, tar, mount: of this snapshot\n"
+          "  --json                  info, check, ls, resize, snapshot list: for programs\n"
           "  --quiet                 say nothing but errors\n",
           out);
 }
@@ -56,8 +59,10 @@ int tool_failed_doing(const char *doing, const char *path, int error)
         int error, code;
         const char *text;
     } known[] = {
-        {-EINVAL, EXIT_NOT_VOLUME, "not a volume, or cut short"},
-        {-EOPNOTSUPP, EXIT_NOT_VOLUME, "made by a newer version (its features are not known here)"},
+        {-EINVAL, EXIT_NOT_VOLUME, "this is not a volume"},
+        {-ENODATA, EXIT_CUT_SHORT, "the file was cut short: it is smaller than the volume in it"},
+        {-EOPNOTSUPP, EXIT_FEATURE, "made by a newer version (its features are not known here)"},
+        {-EKEYREVOKED, EXIT_OLD_HEADER, "the header is older than what it leads to: an old one was put back"},
         {-ENOKEY, EXIT_KEY, "no key slot opens with this key"},
         {-EKEYREJECTED, EXIT_KEY, "the header was changed: it does not verify under the key"},
         {-EUCLEAN, EXIT_DAMAGED, "damaged: no checkpoint verifies, or the log is broken in its middle"},
@@ -80,17 +85,75 @@ int tool_failed(const char *path, int error)
     return tool_failed_doing("opening", path, error);
 }
 
+/* What of a header may be said without a key; what is not printable in it is not printed. */
+static void header_say(struct volume_file *file, const char *path)
+{
+    static struct volume_header h;
+    unsigned at = 0;
+    while (at < VOLUME_HEADER_COUNT && !(file->io.read(file, at, 1, &h) == 0 && memcmp(h.magic, VOLUME_MAGIC, 8) == 0))
+        at++;
+    h.feature_names[sizeof(h.feature_names) - 1] = 0;
+    for (char *c = h.feature_names; *c; c++)
+        *c = *c < ' ' || *c > '~' ? '?' : *c;
+    uint64_t unknown = h.features.incompat & ~VOLUME_INCOMPAT_KNOWN;
+    if (h.version != VOLUME_VERSION)
+        fprintf(stderr,
+                "cofre: opening %s failed: its format is version %u, and this program knows %u (use a newer one)\n",
+                path, h.version, VOLUME_VERSION);
+    else if (unknown)
+        fprintf(stderr,
+                "cofre: opening %s failed: it has features that this program does not know (use a newer one): bits "
+                "%#lx of \"%s\"\n",
+                path, (unsigned long)unknown, h.feature_names);
+    else
+        tool_failed(path, -EOPNOTSUPP);
+}
+
+static int mount_failed(struct volume_file *file, const char *path, const struct tool_options *options, int err)
+{
+    bool no_snapshot = err == -ENOENT && options->snapshot;
+    if (err == -EOPNOTSUPP)
+        header_say(file, path);
+    else if (no_snapshot)
+        fprintf(stderr, "cofre: opening %s failed: it has no snapshot \"%s\"\n", path, options->snapshot);
+    volume_file_close(file);
+    if (err == -EOPNOTSUPP)
+        return EXIT_FEATURE;
+    return no_snapshot ? EXIT_COFRE : tool_failed(path, err);
+}
+
 int tool_mount(struct volume_file *file, const char *path, struct tool_options *options, struct volume **ret_volume)
 {
-    static const struct volume_options read_only = {.read_only = true};
+    struct volume_options read_only = {.read_only = true, .snapshot = options->snapshot};
     int code = volume_file_open(file, path, false);
     if (code != 0)
         return code;
     int err = volume_mount(&file->io, &read_only, tool_unlock, options, ret_volume);
+    return err < 0 ? mount_failed(file, path, options, err) : 0;
+}
+
+static struct overlay overlay;
+
+int tool_mount_overlay(struct volume_file *file, const char *path, struct tool_options *options,
+                       struct volume **ret_volume)
+{
+    static const struct volume_options defaults = {0};
+    int code = volume_file_open(file, path, false);
+    if (code != 0)
+        return code;
+    overlay_init(&overlay, &file->io);
+    int err = volume_mount(&overlay.io, &defaults, tool_unlock, options, ret_volume);
     if (err == 0)
         return 0;
+    overlay_deinit(&overlay);
+    return mount_failed(file, path, options, err);
+}
+
+void tool_overlay_close(struct volume_file *file, struct volume *v)
+{
+    volume_abandon(v);
+    overlay_deinit(&overlay);
     volume_file_close(file);
-    return tool_failed(path, err);
 }
 
 int tool_mount_writing(struct volume_file *file, const char *path, struct tool_options *options,
@@ -101,10 +164,7 @@ int tool_mount_writing(struct volume_file *file, const char *path, struct tool_o
     if (code != 0)
         return code;
     int err = volume_mount(&file->io, volume_options ? volume_options : &defaults, tool_unlock, options, ret_volume);
-    if (err == 0)
-        return 0;
-    volume_file_close(file);
-    return tool_failed(path, err);
+    return err < 0 ? mount_failed(file, path, options, err) : 0;
 }
 
 int tool_lookup(struct volume *v, const char *path, struct volume_node **ret_node)
@@ -178,12 +238,19 @@ int tool_entries(struct volume_node *dir, tool_entry_fn fn, void *arg)
 static bool parse(int argc, char **argv, struct tool_options *options)
 {
     static const struct option longs[] = {
-        {"key-file", required_argument, 0, 'k'}, {"passphrase-file", required_argument, 0, 'p'},
-        {"size", required_argument, 0, 's'},     {"name", required_argument, 0, 'n'},
-        {"inode", required_argument, 0, 'i'},    {"output", required_argument, 0, 'o'},
-        {"force", no_argument, 0, 'f'},          {"foreground", no_argument, 0, 'F'},
-        {"json", no_argument, 0, 'j'},           {"quiet", no_argument, 0, 'q'},
-        {"help", no_argument, 0, 'h'},           {0, 0, 0, 0},
+        {"key-file", required_argument, 0, 'k'},
+        {"passphrase-file", required_argument, 0, 'p'},
+        {"size", required_argument, 0, 's'},
+        {"name", required_argument, 0, 'n'},
+        {"inode", required_argument, 0, 'i'},
+        {"output", required_argument, 0, 'o'},
+        {"snapshot", required_argument, 0, 'S'},
+        {"force", no_argument, 0, 'f'},
+        {"foreground", no_argument, 0, 'F'},
+        {"json", no_argument, 0, 'j'},
+        {"quiet", no_argument, 0, 'q'},
+        {"help", no_argument, 0, 'h'},
+        {0, 0, 0, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "k:s:o:qh", longs, NULL)) != -1;) {
         switch (c) {
@@ -207,6 +274,9 @@ static bool parse(int argc, char **argv, struct tool_options *options)
             break;
         case 'f':
             options->force = true;
+            break;
+        case 'S':
+            options->snapshot = optarg;
             break;
         case 'F':
             options->foreground = true;

@@ -51,6 +51,8 @@ static int file_cut(const struct volume_file *file, uint64_t blocks)
 static int refused(const char *path, int err, const struct volume_info *info)
 {
     char text[160];
+    if (err == -EBUSY)
+        return resize_failed(path, "it has snapshots, whose blocks cannot move (remove them to shrink it)", EXIT_COFRE);
     if (err != -ENOSPC)
         return tool_failed_doing("resizing", path, err);
     snprintf(text, sizeof(text),

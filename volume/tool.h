@@ -8,19 +8,22 @@
 
 /* Exit codes beside those of cli/command.h. */
 enum {
-    EXIT_NOT_VOLUME = 3, /* not a volume, truncated, or made by something newer */
+    EXIT_NOT_VOLUME = 3,
     EXIT_KEY = 4,
     EXIT_DAMAGED = 5,
     EXIT_ROLLED_BACK = 6,
     EXIT_IN_USE = 7,
     EXIT_DISK = 8, /* full or failing */
+    EXIT_CUT_SHORT = 9,
+    EXIT_FEATURE = 10,    /* a feature or version that is not known here */
+    EXIT_OLD_HEADER = 11, /* the header is older than the checkpoints */
 };
 
 /* Options that all commands have, and theirs; operands are left in argv from optind on. */
 struct tool_options {
     const char *command;
     const char *key_file, *passphrase_file;
-    const char *name, *output, *size;
+    const char *name, *output, *size, *snapshot;
     bool force, foreground, json, quiet;
     uint64_t inode;
 };
@@ -49,16 +52,25 @@ int tool_failed_doing(const char *doing, const char *path, int error);
 /* Bytes of 512M, 10G ...; 0: no size. */
 uint64_t tool_size(const char *text);
 
-/* Opens for reading only: the log is applied in memory, nothing is written. */
+/* Opens for reading only: the log is applied in memory, nothing is written. With options->snapshot: that. */
 int tool_mount(struct volume_file *file, const char *path, struct tool_options *options, struct volume **ret_volume);
 /* Opens for writing: a mount of its own. volume_options may be NULL. */
 int tool_mount_writing(struct volume_file *file, const char *path, struct tool_options *options,
                        const struct volume_options *volume_options, struct volume **ret_volume);
 
+/* The same with all of it at its place, as if it had been closed, on an overlay in memory; ends with
+ * tool_overlay_close(). */
+int tool_mount_overlay(struct volume_file *file, const char *path, struct tool_options *options,
+                       struct volume **ret_volume);
+void tool_overlay_close(struct volume_file *file, struct volume *v);
+
 /* volume/progress.c: one line at a time; tool_progress is a volume_progress_fn. */
 void tool_progress_begin(const struct tool_options *options, const char *step, uint64_t total);
 void tool_progress(void *arg, uint64_t done, uint64_t total);
 void tool_progress_end(void);
+
+/* volume/snapshot.c */
+void tool_guid_text(const uint8_t guid[16], char ret_text[33]);
 
 /* The node of a path in the volume, links in it not followed; 0 or negative errno. */
 int tool_lookup(struct volume *v, const char *path, struct volume_node **ret_node);
@@ -76,6 +88,7 @@ int volume_cmd_import(struct tool_options *options, char **operands);
 int volume_cmd_add_key(struct tool_options *options, char **operands);
 int volume_cmd_ls(struct tool_options *options, char **operands);
 int volume_cmd_resize(struct tool_options *options, char **operands);
+int volume_cmd_snapshot(struct tool_options *options, char **operands);
 int volume_cmd_mount(struct tool_options *options, char **operands);
 int volume_cmd_unmount(struct tool_options *options, char **operands);
 int volume_cmd_rm(struct tool_options *options, char **operands);

@@ -37,7 +37,9 @@ static noreturn_fn void refuse_volume(const struct opening *o, int error)
         int error;
         const char *text;
     } known[] = {
-        {-EINVAL, "not a volume, or cut short"},
+        {-EINVAL, "not a volume"},
+        {-ENODATA, "cut short: smaller than the volume in it"},
+        {-EKEYREVOKED, "its header is older than what it leads to: an old one was put back"},
         {-EOPNOTSUPP, "made by a newer version (its features are not known here)"},
         {-ENOKEY, "no key slot opens for this container: another image or signer made it, or the key is another one"},
         {-EKEYREJECTED, "the header was changed: it does not verify under the key"},

@@ -178,6 +178,19 @@ void vol_free(struct volume *v, uint64_t block)
     v->pending_count[0]++;
 }
 
+int vol_pointer_free_prepare(struct volume_node *node, const struct volume_pointer *pointer)
+{
+    if (pointer->where == 0 || vol_snapshot_has(node, pointer))
+        return 0;
+    return vol_free_prepare(node->volume, VOLUME_WHERE_BLOCK(pointer->where));
+}
+
+void vol_pointer_free(struct volume_node *node, const struct volume_pointer *pointer)
+{
+    if (!vol_snapshot_has(node, pointer))
+        vol_free(node->volume, VOLUME_WHERE_BLOCK(pointer->where));
+}
+
 int vol_free_extent(struct volume *v, struct vol_extent extent)
 {
     for (uint64_t i = 0; i < extent.count; i++) {

@@ -314,8 +314,7 @@ void vol_block_changed(struct vol_block *b, unsigned start, unsigned end)
 
 int vol_block_old_prepare(struct vol_block *b)
 {
-    uint64_t where = vol_block_pointer(b)->where;
-    return where ? vol_free_prepare(b->node->volume, VOLUME_WHERE_BLOCK(where)) : 0;
+    return vol_pointer_free_prepare(b->node, vol_block_pointer(b));
 }
 
 void vol_block_seal(struct vol_block *b, uint64_t address, uint8_t *cipher, bool logged)
@@ -337,7 +336,7 @@ void vol_block_seal(struct vol_block *b, uint64_t address, uint8_t *cipher, bool
     if (old.where == 0)
         b->node->inode.block_count++;
     else if (b->address == 0)
-        vol_free(v, VOLUME_WHERE_BLOCK(old.where));
+        vol_pointer_free(b->node, &old);
     b->address = 0;
 }
 
@@ -416,7 +415,7 @@ int vol_block_drop(struct vol_block *b)
     }
     ASSERT(b->refs == 1);
     if (pointer->where != 0) {
-        vol_free(b->node->volume, VOLUME_WHERE_BLOCK(pointer->where));
+        vol_pointer_free(b->node, pointer);
         memset(pointer, 0, sizeof(*pointer));
         b->node->inode.block_count--;
     }

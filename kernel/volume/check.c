@@ -1,11 +1,12 @@
 /*
- * The complete check: every block that the tree reaches is read and verified; every block is used exactly once and the
- * free map says so; link counts, entry counts and the order of directories are right. Repairs nothing.
+ * The complete check: every block that a tree reaches is read and verified; every block is used exactly once (trees may
+ * share it, at one place) and the free map says so; link counts, entry counts and the order of directories are right.
+ * Repairs nothing.
  */
 #include <stdarg.h>
 
 #include "kernel/mm/kmalloc.h"
-#include "kernel/volume/internal.h"
+#include "kernel/volume/diff.h"
 
 struct check {
     struct volume *v;
@@ -238,6 +239,37 @@ static void log_check(struct check *c)
         use(c, v->spare_block + i, 0);
 }
 
+static int snapshot_block(struct vol_diff *d, uint64_t ino, unsigned level, uint64_t index,
+                          const struct volume_pointer *left, const struct volume_pointer *right)
+{
+    struct check *c = d->arg;
+    struct volume_block_aad aad = {ino, index, level};
+    (void)right;
+    use(c, VOLUME_WHERE_BLOCK(left->where), ino);
+    bool read_by_diff = level != VOLUME_LEVEL_XATTR && (level > 0 || ino == 0);
+    int err = read_by_diff ? 0 : vol_pointer_read(c->v, left, &aad, c->contents);
+    if (err == -EIO)
+        problem(c, "a snapshot's inode %lu: block %lu does not verify", (unsigned long)ino, (unsigned long)index);
+    return err == -EIO ? 0 : err;
+}
+
+static void snapshot_bad(struct vol_diff *d, uint64_t ino, unsigned level, uint64_t index)
+{
+    problem(d->arg, "a snapshot's inode %lu: block %lu of level %u does not verify", (unsigned long)ino,
+            (unsigned long)index, level);
+}
+
+/* Each snapshot's blocks that the next newer tree has not. */
+static int snapshots_check(struct check *c)
+{
+    struct volume_root newer = vol_tree_today(c->v);
+    struct vol_diff d = {.v = c->v, .left_only = true, .arg = c, .block = snapshot_block, .bad = snapshot_bad};
+    int err = 0;
+    for (unsigned i = c->v->snapshot_count; err == 0 && i-- > 0; newer = c->v->snapshots[i].inodes)
+        err = vol_diff(&d, &c->v->snapshots[i].inodes, &newer);
+    return err;
+}
+
 static int check_all(struct check *c)
 {
     struct volume *v = c->v;
@@ -251,14 +283,20 @@ static int check_all(struct check *c)
         err = inode_check(c, ino);
     for (uint64_t ino = VOLUME_ROOT_INO; err == 0 && ino < v->inode_next; ino++)
         links_check(c, ino);
+    if (err == 0)
+        err = snapshots_check(c);
     return err < 0 ? err : map_check(c);
 }
 
 int volume_check(struct volume *v, volume_report_fn report, void *arg, struct volume_check_result *ret_result)
 {
-    struct check *c = kzalloc(sizeof(*c));
+    /* Snapshots are compared with what is on the disk. */
+    int err = v->snapshot_count > 0 ? vol_checkpoint(v) : 0;
+    if (err == 0 && v->snapshot_count > 0 && v->options.read_only && v->replayed > 0)
+        err = -EROFS;
+    struct check *c = err == 0 ? kzalloc(sizeof(*c)) : NULL;
     if (!c)
-        return -ENOMEM;
+        return err < 0 ? err : -ENOMEM;
     *ret_result = (struct volume_check_result){0};
     c->v = v;
     c->report = report;
@@ -267,7 +305,7 @@ int volume_check(struct volume *v, volume_report_fn report, void *arg, struct vo
     c->seen = kzalloc((v->block_count + 7) / 8);
     c->links = kzalloc(v->inode_next * sizeof(*c->links));
     c->subdirs = kzalloc(v->inode_next * sizeof(*c->subdirs));
-    int err = c->seen && c->links && c->subdirs ? check_all(c) : -ENOMEM;
+    err = c->seen && c->links && c->subdirs ? check_all(c) : -ENOMEM;
     kfree(c->subdirs);
     kfree(c->links);
     kfree(c->seen);

@@ -126,7 +126,9 @@ static int nodes_write(struct volume *v)
     TAILQ_FOREACH_SAFE (node, &v->dirty_nodes, dirty_link, next)
         vol_inode_store(node);
     int err = vol_node_write(&v->objects[VOLUME_OBJECT_INODES], VOLUME_HEIGHT_MAX);
-    return err < 0 ? err : vol_node_write(&v->objects[VOLUME_OBJECT_EPOCHS], VOLUME_HEIGHT_MAX);
+    if (err == 0)
+        err = vol_node_write(&v->objects[VOLUME_OBJECT_EPOCHS], VOLUME_HEIGHT_MAX);
+    return err < 0 ? err : vol_node_write(&v->objects[VOLUME_OBJECT_SNAPSHOTS], VOLUME_HEIGHT_MAX);
 }
 
 /* The log's own blocks are free now; a place for the next record is there. */

@@ -30,7 +30,8 @@ enum {
 /* Feature words. What a reader does not know: compat, go on; ro_compat, read only; incompat, refuse. */
 #define VOLUME_COMPAT_KNOWN 0ULL
 #define VOLUME_RO_COMPAT_KNOWN 0ULL
-#define VOLUME_INCOMPAT_KNOWN 0ULL
+#define VOLUME_INCOMPAT_SNAPSHOTS 1ULL /* blocks that only a snapshot refers to are in use */
+#define VOLUME_INCOMPAT_KNOWN VOLUME_INCOMPAT_SNAPSHOTS
 
 struct volume_features {
     uint64_t compat, ro_compat, incompat;
@@ -44,7 +45,8 @@ struct volume_header {
     struct volume_features features;
     uint64_t generation; /* of the header: the higher of two good copies counts */
     uint32_t aead;
-    uint8_t reserved[3996];
+    char feature_names[124]; /* of those in incompat and ro_compat, in words: for who does not know them. NUL-padded */
+    uint8_t reserved[3872];
     uint8_t hmac[32]; /* of all before */
 };
 _Static_assert(sizeof(struct volume_header) == VOLUME_BLOCK_SIZE, "a header is a block");
@@ -109,9 +111,10 @@ struct volume_block_aad {
 
 /* Objects: trees like files, whose roots are in the checkpoint. */
 enum {
-    VOLUME_OBJECT_INODES,   /* struct volume_inode, by inode number */
-    VOLUME_OBJECT_FREE_MAP, /* a bit for each block: 1 = in use */
-    VOLUME_OBJECT_EPOCHS,   /* struct volume_epoch, by epoch */
+    VOLUME_OBJECT_INODES,    /* struct volume_inode, by inode number */
+    VOLUME_OBJECT_FREE_MAP,  /* a bit for each block: 1 = in use */
+    VOLUME_OBJECT_EPOCHS,    /* struct volume_epoch, by epoch */
+    VOLUME_OBJECT_SNAPSHOTS, /* struct volume_snapshot, oldest first; the first without a name is the end */
     VOLUME_OBJECT_COUNT,
     VOLUME_ROOT_INO = 16, /* the root directory, and the first inode */
 };
@@ -131,6 +134,24 @@ struct volume_time {
     int64_t sec;
     uint32_t nsec, reserved;
 };
+
+/*
+ * A snapshot: a tree of inodes as it was. Its blocks are those that were written up to (epoch, nonce), the last one
+ * before it was made; a newer block is of no snapshot, an older one that the tree of today does not need any more is of
+ * the last snapshot, at the same place of the same inode.
+ */
+struct volume_snapshot {
+    uint8_t guid[16]; /* the same wherever it is sent */
+    char name[64];    /* NUL-terminated */
+    struct volume_time time;
+    struct volume_root inodes;
+    uint64_t inode_next, inode_free, inode_orphan, inode_count;
+    uint64_t nonce;
+    uint32_t epoch, reserved;
+    uint8_t reserved_end[72];
+};
+_Static_assert(sizeof(struct volume_snapshot) == 256, "16 snapshots are a block");
+#define VOLUME_SNAPSHOT_MAX 256
 
 #define VOLUME_INLINE_SIZE 32 /* of a symbolic link's target in place of the root */
 struct volume_inode {
@@ -214,7 +235,7 @@ struct volume_checkpoint {
     uint64_t inode_next, inode_free, inode_orphan, inode_count;
     uint8_t hash_key[16]; /* of directories */
     struct volume_root roots[VOLUME_OBJECT_COUNT];
-    uint8_t reserved[3696];
+    uint8_t reserved[3656];
 };
 #define VOLUME_CHECKPOINT_MAGIC 0x54504b43 /* "CKPT" */
 

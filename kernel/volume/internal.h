@@ -113,7 +113,9 @@ struct volume {
     uint64_t inode_next, inode_free, inode_orphan, inode_count;
     uint8_t hash_key[16];
     struct volume_node objects[VOLUME_OBJECT_COUNT];
-    bool changed; /* since the last checkpoint */
+    bool changed;                      /* since the last checkpoint */
+    struct volume_snapshot *snapshots; /* oldest first */
+    unsigned snapshot_count;
 
     /* free space */
     struct vol_group *groups;
@@ -216,6 +218,23 @@ must_check int vol_limit_set(struct volume *v, uint64_t limit);
 /* The groups that a volume of this size has; the map is untouched. -ENOMEM: nothing changed. */
 must_check int vol_space_set(struct volume *v, uint64_t block_count);
 must_check int vol_map_write(struct volume *v);
+
+/* A pointer of the node's tree is not used any more: its block is free, unless a snapshot has it. */
+must_check int vol_pointer_free_prepare(struct volume_node *node, const struct volume_pointer *pointer);
+void vol_pointer_free(struct volume_node *node, const struct volume_pointer *pointer);
+
+/* kernel/volume/snapshot.c */
+must_check int vol_snapshots_load(struct volume *v);
+/* The tree of today is from here on that of this snapshot (for reading). -ENOENT. */
+must_check int vol_snapshot_show(struct volume *v, const char *name);
+/* Does the last snapshot refer to a block of the node's tree? */
+bool vol_snapshot_has(const struct volume_node *node, const struct volume_pointer *pointer);
+
+/* kernel/volume/snapshot_change.c */
+must_check int vol_snapshot_add(struct volume *v, const char *name, const uint8_t guid[16], struct volume_time time);
+
+/* kernel/volume/header.c: the header has this feature, and its name, durable. */
+must_check int vol_header_feature(struct volume *v, uint64_t incompat, const char *name);
 
 /* kernel/volume/inode.c */
 must_check int vol_node_dirty(struct volume_node *node);

@@ -147,9 +147,11 @@ int vol_header_read(const struct volume_io *io, volume_unlock_fn unlock, void *a
     struct header_buffer *b = kmalloc(sizeof(*b));
     if (!b)
         return -ENOMEM;
-    int err = io->block_count(io->arg) < VOLUME_BLOCKS_MIN ? -EINVAL : 0;
+    int err = io->block_count(io->arg) < VOLUME_HEADER_COUNT ? -EINVAL : 0;
     if (err == 0)
         err = io->read(io->arg, VOLUME_HEADER_BLOCK, VOLUME_HEADER_COUNT, b->copies);
+    if (err == 0 && io->block_count(io->arg) < VOLUME_BLOCKS_MIN)
+        err = header_check(&b->copies[0]) == -EINVAL ? -EINVAL : -ENODATA;
     if (err == 0)
         err = volume_key_list(io, b->slots);
     if (err == 0)

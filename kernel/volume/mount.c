@@ -25,6 +25,7 @@ static void volume_free(struct volume *v)
         memory_wipe(v->salts, (v->epoch + 1UL) * sizeof(*v->salts));
     vol_ops_drop(v);
     kfree(v->salts);
+    kfree(v->snapshots);
     kfree(v->keys);
     kfree(v->groups);
     kfree(v->log_extents);
@@ -60,7 +61,7 @@ void volume_abandon(struct volume *v)
 
 static struct volume *volume_new(const struct volume_io *io, const struct volume_options *options)
 {
-    static const uint64_t object_ino[VOLUME_OBJECT_COUNT] = {0, 1, 2};
+    static const uint64_t object_ino[VOLUME_OBJECT_COUNT] = {0, 1, 2, 3};
     struct volume *v = kzalloc(sizeof(*v));
     if (!v)
         return NULL;
@@ -192,7 +193,8 @@ static bool checkpoint_valid(const struct volume *v, const struct volume_checkpo
     for (unsigned i = 0; i < VOLUME_OBJECT_COUNT; i++)
         if (c->roots[i].height > VOLUME_HEIGHT_MAX)
             return false;
-    return a->compat == b->compat && a->ro_compat == b->ro_compat && a->incompat == b->incompat &&
+    /* The header announces a feature before the first checkpoint that uses it. */
+    return (a->compat & ~b->compat) == 0 && (a->ro_compat & ~b->ro_compat) == 0 && (a->incompat & ~b->incompat) == 0 &&
            c->header_generation <= v->header.generation && c->block_count >= VOLUME_BLOCKS_MIN &&
            c->block_count <= VOLUME_BLOCKS_MAX && c->epoch < VOLUME_EPOCH_MAX && c->used_count <= c->block_count &&
            c->inode_next >= VOLUME_ROOT_INO &&
@@ -214,6 +216,10 @@ static int checkpoint_find(struct volume *v, struct volume_checkpoint *ret_check
             result = err;
             break;
         }
+        if (err == 0 && c->header_generation > v->header.generation) { /* it was made under a newer header */
+            result = -EKEYREVOKED;
+            break;
+        }
         if (err == 0 && checkpoint_valid(v, c) && (result < 0 || c->generation > ret_checkpoint->generation)) {
             *ret_checkpoint = *c;
             memcpy(ret_tag, tag, 16);
@@ -228,7 +234,7 @@ static int checkpoint_find(struct volume *v, struct volume_checkpoint *ret_check
 static int state_load(struct volume *v, const struct volume_checkpoint *c)
 {
     if (v->io->block_count(v->io->arg) < c->block_count)
-        return -EINVAL;
+        return -ENODATA;
     int err = vol_space_set(v, c->block_count);
     if (err == 0)
         err = epochs_init(v, c->epoch + 1);
@@ -302,6 +308,10 @@ static int state_recover(struct volume *v, uint32_t *ret_epoch, struct volume_an
     if (err == 0)
         err = epoch_begin(v, c->epoch + 1);
     if (err == 0)
+        err = vol_snapshots_load(v);
+    if (err == 0 && v->options.snapshot)
+        err = vol_snapshot_show(v, v->options.snapshot);
+    else if (err == 0)
         err = vol_replay(v, tag, c->epoch);
     if (err == 0)
         err = vol_anchor_check(v, c, ret_held);
@@ -328,6 +338,8 @@ static int take_over(struct volume *v, uint32_t old_epoch, const struct volume_a
 int volume_mount(const struct volume_io *io, const struct volume_options *options, volume_unlock_fn unlock,
                  void *unlock_arg, struct volume **ret_volume)
 {
+    if (options->snapshot && (!options->read_only || options->freshness != VOLUME_FRESH_NONE))
+        return -EINVAL;
     struct volume *v = volume_new(io, options);
     struct volume_anchor_value held = {0};
     uint32_t epoch = 0;
@@ -373,6 +385,7 @@ void volume_get_info(struct volume *v, struct volume_info *ret_info)
                                      .durable_sequence = v->durable,
                                      .anchored_sequence = v->anchored,
                                      .epoch = v->epoch,
+                                     .snapshot_count = v->snapshot_count,
                                      .log_block_count = v->log_used,
                                      .replayed_records = v->replayed};
     memcpy(ret_info->uuid, v->header.uuid, sizeof(ret_info->uuid));

@@ -114,6 +114,8 @@ static int all_move(struct move *m)
 
 static int shrink(struct volume *v, uint64_t block_count, struct move *m)
 {
+    if (v->snapshot_count > 0)
+        return -EBUSY; /* a block that several trees share cannot move */
     uint64_t groups = (block_count + VOLUME_GROUP_BLOCKS - 1) / VOLUME_GROUP_BLOCKS;
     if (v->used_count + MIN(block_count / 50, block_count / 8) > block_count)
         return -ENOSPC;

@@ -48,13 +48,12 @@ int vol_node_grow(struct volume_node *node, uint64_t index)
 static int pointer_clear(struct volume_node *node, struct vol_block *parent, struct volume_pointer *pointer,
                          unsigned slot)
 {
-    struct volume *v = node->volume;
     if (pointer->where == 0)
         return 0;
-    int err = vol_free_prepare(v, VOLUME_WHERE_BLOCK(pointer->where));
+    int err = vol_pointer_free_prepare(node, pointer);
     if (err < 0)
         return err;
-    vol_free(v, VOLUME_WHERE_BLOCK(pointer->where));
+    vol_pointer_free(node, pointer);
     memset(pointer, 0, sizeof(*pointer));
     node->inode.block_count--;
     if (parent)

@@ -62,6 +62,7 @@ struct volume_options {
     enum volume_freshness freshness;
     unsigned lag_records; /* 0: 256 */
     const struct volume_anchor *anchor;
+    const char *snapshot; /* this one instead of the newest state; with read_only and VOLUME_FRESH_NONE only */
     bool accept_rollback; /* mount what the anchor does not know (the policy has to have allowed it) */
 };
 
@@ -77,11 +78,13 @@ must_check int volume_format(const struct volume_io *io, const struct volume_key
 /*
  * Open a volume: replay its log, take it over at the anchor. io, options->anchor and what they point to stay. Errors,
  * each leaving the disk as it was (all but the last two are found before anything is written):
- *   -EINVAL           not a volume, or truncated          -EOPNOTSUPP   made by something newer (features)
+ *   -EINVAL           not a volume                        -ENODATA      its disk was cut short
+ *   -EOPNOTSUPP       made by something newer (features)  -EKEYREVOKED  an older header than its checkpoints'
  *   -ENOKEY           no slot opens with what unlock has  -EKEYREJECTED  header does not verify under the key
  *   -EUCLEAN          no checkpoint verifies, or the log is damaged in its middle
  *   -ESTALE           older than, or beside, what the anchor knows: rolled back or forked
  *   -EBUSY            another instance took it over meanwhile
+ *   -ENOENT           no snapshot of that name
  */
 must_check int volume_mount(const struct volume_io *io, const struct volume_options *options, volume_unlock_fn unlock,
                             void *unlock_arg, struct volume **ret_volume);
@@ -103,7 +106,7 @@ struct volume_info {
     struct volume_features features;
     uint64_t block_count, used_count, free_count; /* free: what ordinary writes may still use */
     uint64_t inode_count, generation, sequence, durable_sequence, anchored_sequence;
-    uint32_t epoch;
+    uint32_t epoch, snapshot_count;
     uint64_t log_block_count;  /* since the last checkpoint */
     uint64_t replayed_records; /* at this mount */
 };
@@ -192,17 +195,28 @@ must_check int volume_anchor(struct volume *v);
 /*
  * Another size, durable when it returns (for the tools; not in the enclave). Growing: the disk is that large already.
  * Shrinking moves what lies beyond; the caller cuts the disk afterwards, or never. progress may be NULL; it counts
- * blocks to be moved. -EINVAL: no size of a volume, or more than the disk has. -ENOSPC: it does not fit; what was moved
- * stays moved, and nothing else is different. After an error the volume is only good for volume_unmount() or _abandon().
+ * blocks to be moved. -EBUSY: it has snapshots, and shall shrink. -EINVAL: no size of a volume, or more than the disk
+ * has. -ENOSPC: it does not fit; what was moved stays moved, and nothing else is different. After an error the volume
+ * is only good for volume_unmount() or _abandon().
  */
 typedef void (*volume_progress_fn)(void *arg, uint64_t done, uint64_t total);
 must_check int volume_resize(struct volume *v, uint64_t block_count, volume_progress_fn progress, void *arg);
+
+/*
+ * Snapshots: the whole tree as it is now, kept under a name; its blocks are not used again until it is removed. Made
+ * and removed by the tools, respected by all. After an error the volume is only good for volume_abandon().
+ */
+const struct volume_snapshot *volume_snapshots(const struct volume *v, unsigned *ret_count); /* oldest first */
+/* -EEXIST, -EINVAL (no name), -ENOSPC (VOLUME_SNAPSHOT_MAX, or no room). Everything is durable then. */
+must_check int volume_snapshot_create(struct volume *v, const char *name);
+must_check int volume_snapshot_remove(struct volume *v, const char *name); /* -ENOENT */
 
 /* Walk and verify everything reachable, count uses of blocks, links and entries. Problems go to report. */
 typedef void (*volume_report_fn)(void *arg, const char *problem);
 struct volume_check_result {
     uint64_t problem_count, file_count, dir_count, block_count;
 };
+/* With snapshots: first a checkpoint; -EROFS if it is open for reading only and a log was replayed. */
 must_check int volume_check(struct volume *v, volume_report_fn report, void *arg,
                             struct volume_check_result *ret_result);
 

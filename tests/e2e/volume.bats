@@ -46,7 +46,7 @@ setup() {
     "$COFRE" volume check --key-file other v
     run -2 "$COFRE" volume remove-key --key-file other v 1
     head -c 1M v >short
-    run -3 "$COFRE" volume check --key-file other short
+    run -9 "$COFRE" volume check --key-file other short
     head -c 3M /dev/urandom >noise
     run -3 "$COFRE" volume info noise
 }

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "disk.h"
 #include "kernel/crypto/crypto.h"
+#include "kernel/lib/string.h"
 #include "model.h"
 
 #include <cmocka.h>
@@ -241,14 +241,281 @@ static void test_resize_groups(void **state)
     disk_free(d);
 }
 
+/* Snapshots of a changing tree, made and removed in any order: each shows what was there when it was made. */
+struct kept {
+    char name[8], *text;
+};
+
+static void kept_check(struct disk *d, const struct kept *kept, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct volume_options options = {.cache_size = 512 << 10, .read_only = true, .snapshot = kept[i].name};
+        int err;
+        struct volume *v = disk_mount(d, &options, &err);
+        assert_int_equal(err, 0);
+        char *text = volume_text(v);
+        assert_string_equal(text, kept[i].text);
+        free(text);
+        volume_abandon(v);
+    }
+}
+
+static void kept_remove(struct kept *kept, unsigned *count, unsigned at)
+{
+    free(kept[at].text);
+    memmove(&kept[at], &kept[at + 1], (--*count - at) * sizeof(*kept));
+}
+
+/* One step; without room a snapshot may be refused. */
+static void snapshot_step(struct volume *v, struct kept *kept, unsigned *count, unsigned *next)
+{
+    if (*count < 6 && disk_random() % 2) {
+        struct kept *k = &kept[*count];
+        snprintf(k->name, sizeof(k->name), "s%u", (*next)++ % 1000);
+        k->text = volume_text(v);
+        assert_int_equal(volume_snapshot_create(v, k->name), 0);
+        ++*count;
+        assert_int_equal(volume_snapshot_create(v, k->name), -EEXIST);
+    } else if (*count > 0) {
+        unsigned at = (unsigned)(disk_random() % *count);
+        assert_int_equal(volume_snapshot_remove(v, kept[at].name), 0);
+        kept_remove(kept, count, at);
+    }
+}
+
+static void test_snapshot_random(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed < 5; seed++) {
+        struct disk *d = disk_formatted(6000);
+        struct volume *v = mount_good(d, false);
+        struct model m;
+        struct kept kept[8];
+        unsigned count = 0, next = 0;
+        struct volume_info before, after;
+        disk_seed(seed);
+        model_init(&m);
+        for (unsigned i = 0; i < 400; i++) {
+            if (disk_random() % 4 == 0)
+                model_sync(&m, v, model_pick_sync(&m));
+            else
+                model_change(&m, v);
+            if (i % 20 != 19)
+                continue;
+            snapshot_step(v, kept, &count, &next);
+            assert_clean(v);
+            if (disk_random() % 2) {
+                assert_int_equal(volume_unmount(v), 0);
+                kept_check(d, kept, count);
+                v = mount_good(d, false);
+            }
+        }
+        while (count > 0) {
+            assert_int_equal(volume_snapshot_remove(v, kept[count / 2].name), 0);
+            kept_remove(kept, &count, count / 2);
+            assert_clean(v);
+        }
+        char *live = volume_text(v), *expected = model_text(&m, false);
+        assert_string_equal(live, expected);
+        volume_get_info(v, &before);
+        assert_int_equal(volume_unmount(v), 0);
+        v = mount_good(d, false);
+        assert_clean(v);
+        volume_get_info(v, &after);
+        assert_true(after.used_count <= before.used_count + 2);
+        assert_int_equal(after.snapshot_count, 0);
+        assert_int_equal(volume_unmount(v), 0);
+        free(live);
+        free(expected);
+        model_deinit(&m);
+        disk_free(d);
+    }
+}
+
+/* A crash while one is made or removed: it is there as it was, or not at all; the others and today's tree always. */
+struct snapshot_crash {
+    struct crash tree;
+    struct kept kept[4];
+    unsigned with, without;
+};
+
+static void snapshot_crash_hook(struct disk *d)
+{
+    struct snapshot_crash *c = d->hook_arg;
+    for (unsigned how = CRASH_NONE; c->tree.on && how < CRASH_COUNT; how++) {
+        struct disk *image = disk_crash(d, (enum disk_crash)how);
+        struct volume *v = mount_good(image, false);
+        char *text = volume_text(v);
+        unsigned count;
+        const struct volume_snapshot *list = volume_snapshots(v, &count);
+        bool there = count == 3;
+        assert_string_equal(text, c->tree.text);
+        free(text);
+        assert_true(count == 2 || count == 3);
+        assert_string_equal(list[0].name, "a");
+        assert_string_equal(list[count - 1].name, "c");
+        c->with += there;
+        c->without += !there;
+        assert_clean(v);
+        assert_int_equal(volume_unmount(v), 0);
+        kept_check(image, c->kept, 1);
+        kept_check(image, c->kept + 2, 1);
+        if (there)
+            kept_check(image, c->kept + 1, 1);
+        disk_free(image);
+    }
+}
+
+static void snapshot_keep(struct volume *v, struct kept *kept, const char *name)
+{
+    string_copy(kept->name, name, sizeof(kept->name));
+    kept->text = volume_text(v);
+    assert_int_equal(volume_snapshot_create(v, name), 0);
+}
+
+static void test_snapshot_crash(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 11; seed < 14; seed++) {
+        struct disk *d = disk_formatted(4000);
+        struct volume *v = mount_good(d, false);
+        struct snapshot_crash c = {0};
+        struct model m;
+        disk_seed(seed);
+        model_init(&m);
+        for (unsigned i = 0; i < 3; i++) {
+            for (unsigned step = 0; step < 80; step++)
+                model_change(&m, v);
+            snapshot_keep(v, &c.kept[i], (const char *[]){"a", "b", "c"}[i]);
+        }
+        for (unsigned step = 0; step < 80; step++)
+            model_change(&m, v);
+        assert_int_equal(volume_sync(v), 0);
+        c.tree.text = volume_text(v);
+        c.tree.on = true;
+        d->hook = snapshot_crash_hook;
+        d->hook_arg = &c;
+        assert_int_equal(volume_snapshot_remove(v, "b"), 0);
+        assert_true(c.with > 0 && c.without > 0);
+        c.tree.on = false;
+        volume_abandon(v);
+        for (unsigned i = 0; i < 3; i++)
+            free(c.kept[i].text);
+        free(c.tree.text);
+        model_deinit(&m);
+        disk_free(d);
+    }
+}
+
+/* The first snapshot, which changes the header, too. */
+static void first_crash_hook(struct disk *d)
+{
+    struct snapshot_crash *c = d->hook_arg;
+    for (unsigned how = CRASH_NONE; c->tree.on && how < CRASH_COUNT; how++) {
+        struct disk *image = disk_crash(d, (enum disk_crash)how);
+        struct volume *v = mount_good(image, false);
+        char *text = volume_text(v);
+        unsigned count;
+        volume_snapshots(v, &count);
+        assert_string_equal(text, c->tree.text);
+        free(text);
+        assert_clean(v);
+        c->with += count == 1;
+        c->without += count == 0;
+        assert_int_equal(volume_unmount(v), 0);
+        kept_check(image, c->kept, count);
+        disk_free(image);
+    }
+}
+
+static void test_snapshot_first(void **state)
+{
+    (void)state;
+    struct disk *d = disk_filled(2000, 2000, 3, 200);
+    struct volume *v = mount_good(d, false);
+    struct snapshot_crash c = {.kept = {{.name = "first"}}};
+    c.tree.text = c.kept[0].text = volume_text(v);
+    c.tree.on = true;
+    d->hook = first_crash_hook;
+    d->hook_arg = &c;
+    assert_int_equal(volume_snapshot_create(v, "first"), 0);
+    d->hook = NULL;
+    assert_true(c.with > 0 && c.without > 0);
+    assert_int_equal(volume_resize(v, 1500, NULL, NULL), -EBUSY);
+    volume_abandon(v);
+    free(c.tree.text);
+    disk_free(d);
+}
+
+/* Full: what removes things still works, and a snapshot's blocks come back when it is removed. */
+static void test_snapshot_full(void **state)
+{
+    (void)state;
+    struct disk *d = disk_formatted(2048);
+    struct volume *v = mount_good(d, false);
+    struct volume_info info[3];
+    struct volume_node *root;
+    ballast(v, true);
+    assert_int_equal(volume_snapshot_create(v, "full"), 0);
+    volume_get_info(v, &info[0]);
+    assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
+    assert_int_equal(volume_unlink(root, "ballast", 7), 0);
+    assert_int_equal(volume_sync(v), 0);
+    volume_get_info(v, &info[1]);
+    assert_true(info[1].used_count + 20 > info[0].used_count); /* the snapshot has it */
+    volume_node_put(root);
+    assert_clean(v);
+    assert_int_equal(volume_snapshot_remove(v, "full"), 0);
+    volume_get_info(v, &info[2]);
+    assert_true(info[2].used_count + 900 < info[1].used_count);
+    assert_int_equal(volume_snapshot_remove(v, "full"), -ENOENT);
+    assert_clean(v);
+    ballast(v, true);
+    assert_clean(v);
+    assert_int_equal(volume_unmount(v), 0);
+    disk_free(d);
+}
+
+/* As many as there may be; their table is more than a block. */
+static void test_snapshot_many(void **state)
+{
+    (void)state;
+    struct disk *d = disk_formatted(8192);
+    struct volume *v = mount_good(d, false);
+    char name[16];
+    unsigned count;
+    for (unsigned i = 0; i < VOLUME_SNAPSHOT_MAX; i++) {
+        snprintf(name, sizeof(name), "number %u", i);
+        assert_int_equal(volume_snapshot_create(v, name), 0);
+    }
+    assert_int_equal(volume_snapshot_create(v, "one more"), -ENOSPC);
+    assert_int_equal(volume_snapshot_create(v, ""), -EINVAL);
+    assert_int_equal(volume_unmount(v), 0);
+    v = mount_good(d, false);
+    volume_snapshots(v, &count);
+    assert_int_equal(count, VOLUME_SNAPSHOT_MAX);
+    for (unsigned i = 0; i < VOLUME_SNAPSHOT_MAX; i += 3) {
+        snprintf(name, sizeof(name), "number %u", i);
+        assert_int_equal(volume_snapshot_remove(v, name), 0);
+    }
+    assert_clean(v);
+    assert_int_equal(volume_unmount(v), 0);
+    v = mount_good(d, false);
+    volume_snapshots(v, &count);
+    assert_int_equal(count, VOLUME_SNAPSHOT_MAX * 2 / 3);
+    assert_int_equal(volume_unmount(v), 0);
+    disk_free(d);
+}
+
 int main(int argc, char **argv)
 {
     crypto_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize_crash),
-        cmocka_unit_test(test_resize_full),
-        cmocka_unit_test(test_resize_fails),
-        cmocka_unit_test(test_resize_groups),
+        cmocka_unit_test(test_resize_crash),    cmocka_unit_test(test_resize_full),
+        cmocka_unit_test(test_resize_fails),    cmocka_unit_test(test_resize_groups),
+        cmocka_unit_test(test_snapshot_random), cmocka_unit_test(test_snapshot_first),
+        cmocka_unit_test(test_snapshot_crash),  cmocka_unit_test(test_snapshot_full),
+        cmocka_unit_test(test_snapshot_many),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

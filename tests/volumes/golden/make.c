@@ -119,19 +119,42 @@ static void file_write(const struct disk *d, const char *path)
         must(-EIO, path);
 }
 
+/* Three trees: what two snapshots have, each with something that the next has not, and today's. */
+static void snapshots_make(struct volume *v)
+{
+    struct volume_node *root, *node;
+    must(volume_snapshot_create(v, "first"), "first");
+    must(volume_node_get(v, VOLUME_ROOT_INO, &root), "root");
+    must(volume_lookup(root, "punched", 7, &node), "punched");
+    fill(node, 4096 + 5, 8192);
+    volume_node_put(node);
+    must(volume_unlink(root, "holes", 5), "holes");
+    must(volume_snapshot_create(v, "second"), "second");
+    must(volume_unlink(root, "punched", 7), "punched");
+    must(volume_unlink(root, "small", 5), "small");
+    must(volume_sync(v), "sync");
+    volume_node_put(root);
+}
+
 int main(int argc, char **argv)
 {
+    static const char *const kinds[] = {"plain", "log", "snapshots"};
     int err;
-    bool log = argc == 3 && strcmp(argv[1], "log") == 0;
-    if (argc != 3 || !(log || strcmp(argv[1], "plain") == 0)) {
-        fputs("usage: golden-make plain|log FILE\n", stderr);
+    bool known = false;
+    for (size_t i = 0; argc == 3 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        known = known || strcmp(argv[1], kinds[i]) == 0;
+    if (!known) {
+        fputs("usage: golden-make plain|log|snapshots FILE\n", stderr);
         return 2;
     }
+    bool log = strcmp(argv[1], "plain") != 0;
     crypto_init();
     struct disk *d = disk_formatted(BLOCKS);
     struct volume *v = disk_mount(d, NULL, &err);
     must(err, "mount");
     tree_make(v);
+    if (strcmp(argv[1], "snapshots") == 0)
+        snapshots_make(v);
     if (log) {
         must(volume_sync(v), "sync");
         struct volume_node *nameless = log_make(v);
