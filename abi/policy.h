@@ -66,7 +66,17 @@ enum policy_volume_key {
 /* How far back a volume may be put unnoticed: docs/volumes.md. */
 enum policy_volume_freshness {
     POLICY_FRESH_NONE = 0,
-    POLICY_FRESH_LOCAL = 1, /* a sealed file beside the volume */
+    POLICY_FRESH_LOCAL = 1,  /* a sealed file beside the volume */
+    POLICY_FRESH_LAG = 2,    /* a counter elsewhere, which is a little behind */
+    POLICY_FRESH_STRICT = 3, /* ... for which syncs wait */
+};
+
+#define POLICY_ANCHOR_TIMEOUT_MAX 600000U
+/* Where that counter is; all zeros if no volume needs it. */
+struct policy_anchor {
+    uint32_t address_offset; /* "HOST:PORT" */
+    uint32_t timeout_ms;     /* how long an answer is waited for; at most POLICY_ANCHOR_TIMEOUT_MAX */
+    uint8_t public_key[32];  /* X25519; whoever has the private one is the counter */
 };
 
 enum policy_volume_flags {
@@ -139,7 +149,8 @@ struct policy {
     uint32_t process_max;                          /* in the container at once */
     struct policy_list volumes;                    /* array of struct policy_volume */
     struct policy_list host_folders;               /* array of struct policy_host_folder */
-    uint8_t reserved[80];
+    struct policy_anchor anchor;                   /* of volumes */
+    uint8_t reserved[40];
 };
 
 #endif

@@ -18,6 +18,11 @@ enum volume_op_code {
     VOLUME_WRITE = 1,
     VOLUME_WRITE_DURABLE = 2, /* what this call wrote is durable when it answers */
     VOLUME_FLUSH = 3,         /* all that was written before is durable when it answers */
+    /*
+     * Always VOLUME_OP_LATER, beside what else is done later: carry the `block` bytes of anchor_message to the counter
+     * that the policy names (`anchor`), over a new connection if `count` is 1, and put its answer there.
+     */
+    VOLUME_ANCHOR_EXCHANGE = 4,
 };
 /*
  * Answer 0 at once and do it on a thread of the host's own: `result`, then `done` = sequence + 1 in struct
@@ -30,10 +35,16 @@ enum volume_op_code {
 #define VOLUME_ANCHOR_BLOCKS 2U
 
 /* One page for each volume, behind its buffer. */
+#define VOLUME_ANCHOR_MESSAGE 256U
 struct volume_shared {
     uint32_t sequence; /* kernel: of the operation to do later */
     uint32_t done;     /* host */
     int64_t result;    /* host: 0 or negative errno */
+    /* The same for VOLUME_ANCHOR_EXCHANGE, of which the result is the size of the answer. */
+    uint32_t anchor_sequence;
+    uint32_t anchor_done;
+    int64_t anchor_result;
+    uint8_t anchor_message[VOLUME_ANCHOR_MESSAGE];
 };
 
 enum boot_volume_flags {

@@ -1,6 +1,7 @@
 /* Volumes of a container: files opened, locked and made; blocks moved (contract in volumes.h). */
 #include "host/volumes.h"
 
+#include "host/anchor_line.h"
 #include "host/error.h"
 #include "host/runtime.h"
 #include "host/volume_path.h"
@@ -39,6 +40,7 @@ struct volume {
     struct request request;
     atomic_bool complained;
     struct volume_counts counts; /* one operation at a time */
+    struct anchor_line *line; /* to its counter; NULL: it has none */
 };
 
 static struct volume volumes[VOLUME_MAX];
@@ -46,6 +48,7 @@ static struct boot_volume boot_volumes[VOLUME_MAX];
 static unsigned volume_count;
 
 static void *thread_main(void *arg);
+static void kick_one(struct runtime *runtime);
 
 /* ---- opening ---- */
 
@@ -187,6 +190,24 @@ static int read_key(const char *path, struct boot_volume *boot, char **ret_error
     return 0;
 }
 
+static void anchor_answered(void *runtime)
+{
+    kick_one(runtime);
+}
+
+static int open_line(struct volume *v, const struct policy *p, char **ret_error)
+{
+    uint32_t at = p->anchor.address_offset;
+    const char *address = getenv("COFRE_ANCHOR");
+
+    if (!address && at >= sizeof(*p) && at < p->size && memchr((const char *)p + at, 0, p->size - at))
+        address = (const char *)p + at;
+    if (address)
+        v->line =
+            anchor_line_start(v->option->name, address, p->anchor.timeout_ms, v->shared, anchor_answered, v->runtime);
+    return v->line ? 0 : fail(ret_error, EINVAL, "the anchor's address is not IP:PORT (policy: anchor; COFRE_ANCHOR)");
+}
+
 static int open_volume(struct runtime *runtime, const struct volume_option *option, char **ret_error)
 {
     const struct policy_volume *policy = policy_volume_at(runtime, option->path);
@@ -214,6 +235,8 @@ static int open_volume(struct runtime *runtime, const struct volume_option *opti
     if (v->buffer == MAP_FAILED || size < 0)
         return fail(ret_error, errno, "opening the volume %s failed: %s", option->name, strerror(errno));
     v->shared = (struct volume_shared *)(v->buffer + VOLUME_BUFFER_SIZE);
+    if (policy->freshness >= POLICY_FRESH_LAG && open_line(v, artifacts_policy(&runtime->artifacts), ret_error) < 0)
+        return -EINVAL;
     boot->buffer = (uint64_t)(uintptr_t)v->buffer;
     boot->block_count = (uint64_t)size / VOLUME_IO_BLOCK;
     boot->flags = v->read_only ? BOOT_VOLUME_READ_ONLY : 0;
@@ -358,5 +381,7 @@ int64_t volumes_call(struct runtime *runtime, const uint64_t args[6])
 
     if (runtime->member != 0 || number >= volume_count)
         return -ENOSYS;
+    if (r.op == VOLUME_ANCHOR_EXCHANGE)
+        return volumes[number].line ? anchor_line_exchange(volumes[number].line, args[2], args[3] == 1) : -ENOSYS;
     return args[0] & VOLUME_OP_LATER ? do_later(&volumes[number], &r) : perform(&volumes[number], &r);
 }

@@ -39,6 +39,7 @@ void policy_source_init(struct policy_source *source)
         .process_max = 1024,
         .stack_size = 8 << 20,
         .umask = 022,
+        .anchor_timeout = 30,
         .xfrm_low = 7, /* x87, SSE, AVX: on every SGX machine with FLC */
         .flags = POLICY_EDMM | POLICY_HOST_NAME | POLICY_HOST_RESOLV_CONF | POLICY_CONNECT_ANY,
     };
@@ -59,6 +60,7 @@ void policy_source_free(struct policy_source *source)
     free(source->tmpfs);
     policy_source_clear_volumes(source);
     free(source->volumes);
+    free(source->anchor_address);
     policy_source_clear_folders(source);
     free(source->folders);
     free(source->ports);

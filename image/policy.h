@@ -50,6 +50,10 @@ struct policy_source {
     size_t tmpfs_count;
     struct policy_source_volume *volumes;
     size_t volume_count;
+    char *anchor_address; /* of volumes; NULL = none */
+    uint8_t anchor_key[32];
+    bool anchor_key_given;
+    uint32_t anchor_timeout; /* seconds */
     struct policy_source_folder *folders;
     size_t folder_count;
     struct policy_port *ports;

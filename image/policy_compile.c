@@ -167,6 +167,12 @@ static int check_source(const struct policy_source *source, char **ret_error)
         return error_set(ret_error, "the working directory \"%s\" is not absolute", source->workdir);
     if (!(source->flags & POLICY_EDMM) && source->memory_size > KERNEL_BASE - USER_BASE)
         return error_set(ret_error, "memory cannot exceed 59G without EDMM");
+    if (!source->anchor_address != !source->anchor_key_given)
+        return error_set(ret_error, "anchor needs an address and a key");
+    for (size_t i = 0; i < source->volume_count; i++)
+        if (source->volumes[i].freshness >= POLICY_FRESH_LAG && !source->anchor_address)
+            return error_set(ret_error, "the volume %s needs an anchor (policy: anchor: {address, key})",
+                             source->volumes[i].name);
     if (source->memory_size > source->elrange_size)
         return error_set(ret_error, "memory is larger than enclave_size");
     if (source->elrange_size & (source->elrange_size - 1))
@@ -225,6 +231,11 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
     p.ports = append_ports(&w, source);
     p.volumes = append_volumes(&w, source);
     p.host_folders = append_folders(&w, source);
+    if (source->anchor_address) {
+        p.anchor = (struct policy_anchor){.address_offset = append_string(&w, source->anchor_address),
+                                          .timeout_ms = source->anchor_timeout * 1000};
+        memcpy(p.anchor.public_key, source->anchor_key, sizeof(p.anchor.public_key));
+    }
     append(&w, "", 0, 8);
     if (w.failed) {
         free(w.bytes);
@@ -272,9 +283,9 @@ static int check_volumes(const struct policy *p)
         return 0;
     for (uint32_t i = 0; i < p->volumes.count; i++)
         if (!check_string(p, v[i].name_offset) || !check_string(p, v[i].path_offset) || v[i].key > POLICY_VOLUME_FILE ||
-            v[i].freshness > POLICY_FRESH_LOCAL)
+            v[i].freshness > POLICY_FRESH_STRICT || (v[i].freshness >= POLICY_FRESH_LAG && !p->anchor.address_offset))
             return 0;
-    return 1;
+    return check_string(p, p->anchor.address_offset) && p->anchor.timeout_ms <= POLICY_ANCHOR_TIMEOUT_MAX;
 }
 
 static int check_folders(const struct policy *p)
@@ -421,7 +432,8 @@ static json_t *json_root(const struct policy *p)
 
 static json_t *json_volumes(const struct policy *p)
 {
-    static const char *const keys[] = {"mrenclave", "mrsigner", "file"}, *const modes[] = {"none", "local"};
+    static const char *const keys[] = {"mrenclave", "mrsigner", "file"}, *const modes[] = {"none", "local", "lag",
+                                                                                           "strict"};
     json_t *array = json_array();
     const struct policy_volume *v = (const struct policy_volume *)((const char *)p + p->volumes.offset);
     for (uint32_t i = 0; i < p->volumes.count; i++)
@@ -466,6 +478,14 @@ json_t *policy_to_json(const struct policy *p)
         json_root_image(p));
     if (json)
         json_object_set_new(json, "volumes", json_volumes(p));
+    if (json && p->anchor.address_offset) {
+        char key[2 * sizeof(p->anchor.public_key) + 1];
+        hex_encode(p->anchor.public_key, sizeof(p->anchor.public_key), key);
+        json_object_set_new(json, "anchor",
+                            json_pack("{s:o,s:s,s:i}", "address",
+                                      json_text(policy_blob_string(p, p->anchor.address_offset)), "key", key, "timeout",
+                                      (int)p->anchor.timeout_ms / 1000));
+    }
     if (json)
         json_object_set_new(json, "host_folders", json_folders(p));
     return json;

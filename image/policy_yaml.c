@@ -2,6 +2,7 @@
  * Policy YAML over libyaml: a tree of tables says which keys exist, what they hold and where they go, so that an
  * unknown key or a wrong type is always named with its file and line.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -351,7 +352,8 @@ static int volume_size(struct parser *p, yaml_node_t *node, uint64_t *ret_size)
 
 static int read_volume_key(struct parser *p, const char *name, yaml_node_t *value, struct policy_source_volume *v)
 {
-    static const char *const keys[] = {"mrenclave", "mrsigner", "file", NULL}, *const modes[] = {"none", "local", NULL};
+    static const char *const keys[] = {"mrenclave", "mrsigner", "file", NULL}, *const modes[] = {"none", "local", "lag",
+                                                                                                 "strict", NULL};
     if (strcmp(name, "name") == 0 || strcmp(name, "path") == 0) {
         char **slot = name[0] == 'n' ? &v->name : &v->path;
         const char *text = scalar(value);
@@ -363,7 +365,7 @@ static int read_volume_key(struct parser *p, const char *name, yaml_node_t *valu
     if (strcmp(name, "key") == 0)
         return volume_choice(p, value, keys, "key must be mrenclave, mrsigner or file", &v->key);
     if (strcmp(name, "freshness") == 0)
-        return volume_choice(p, value, modes, "freshness must be none or local", &v->freshness);
+        return volume_choice(p, value, modes, "freshness must be none, local, lag or strict", &v->freshness);
     if (strcmp(name, "create") == 0)
         return volume_flag(p, value, POLICY_VOLUME_CREATE, &v->flags);
     if (strcmp(name, "optional") == 0)
@@ -419,6 +421,38 @@ static int read_volumes(struct parser *p, yaml_node_t *node, const struct key *k
             return -1;
         }
     }
+    return 0;
+}
+
+/* Numbers: who resolves a name is not trusted anyway, and the host may go elsewhere. */
+static int read_anchor_address(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    uint8_t address[16];
+    const char *text = scalar(node), *colon = text ? strrchr(text, ':') : NULL;
+    char host[64] = "", *end = NULL;
+    size_t size = colon ? (size_t)(colon - text) : 0;
+    bool v6 = size > 2 && text[0] == '[' && colon[-1] == ']';
+    unsigned long port = colon && colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : 0;
+    if (size > 0 && size < sizeof(host))
+        memcpy(host, text + v6, size - 2 * v6);
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, host, address) != 1 || port < 1 || port > 65535 || *end ||
+        strlen(text) != node->data.scalar.length)
+        return bad(p, node, "an address is wanted here: 10.0.0.1:4433 or [fd00::1]:4433");
+    return read_string(p, node, key);
+}
+
+static int read_anchor_key(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    const char *text = scalar(node);
+    (void)key;
+    if (!text || strlen(text) != 2 * sizeof(p->source->anchor_key) ||
+        strspn(text, "0123456789abcdefABCDEF") != strlen(text))
+        return bad(p, node, "the counter's public key is wanted here: X25519, 64 hexadecimal digits");
+    for (size_t i = 0; i < sizeof(p->source->anchor_key); i++) {
+        char digits[3] = {text[2 * i], text[2 * i + 1], 0};
+        p->source->anchor_key[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    p->source->anchor_key_given = true;
     return 0;
 }
 
@@ -562,6 +596,12 @@ static const struct key root_keys[] = {
     {.name = "key", .fn = read_key_release},
     {0},
 };
+static const struct key anchor_keys[] = {
+    {.name = "address", .fn = read_anchor_address, FIELD(anchor_address)},
+    {.name = "key", .fn = read_anchor_key},
+    {.name = "timeout", .fn = read_u32, FIELD(anchor_timeout), RANGE(1, POLICY_ANCHOR_TIMEOUT_MAX / 1000)},
+    {0},
+};
 static const struct key cpu_keys[] = {
     {.name = "avx512", .fn = read_xfrm, .flag = 0xe0},
     {.name = "pkru", .fn = read_xfrm, .flag = 0x200},
@@ -590,6 +630,7 @@ static const struct key top_keys[] = {
     {.name = "root", .fn = read_nested, .keys = root_keys},
     {.name = "tmpfs", .fn = read_tmpfs},
     {.name = "volumes", .fn = read_volumes},
+    {.name = "anchor", .fn = read_nested, .keys = anchor_keys},
     {.name = "host_folders", .fn = read_host_folders},
     {.name = "cpu", .fn = read_nested, .keys = cpu_keys},
     {.name = "identity", .fn = read_nested, .keys = identity_keys},

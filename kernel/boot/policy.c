@@ -69,9 +69,10 @@ static bool volumes_ok(const struct policy *p)
         return false;
     for (uint32_t i = 0; i < p->volumes.count; i++)
         if (!string_ok(p, v[i].name_offset) || !string_ok(p, v[i].path_offset) || v[i].key > POLICY_VOLUME_FILE ||
-            v[i].freshness > POLICY_FRESH_LOCAL)
+            v[i].freshness > POLICY_FRESH_STRICT ||
+            (v[i].freshness >= POLICY_FRESH_LAG && p->anchor.address_offset == 0))
             return false;
-    return true;
+    return string_ok(p, p->anchor.address_offset) && p->anchor.timeout_ms <= POLICY_ANCHOR_TIMEOUT_MAX;
 }
 
 static bool host_folders_ok(const struct policy *p)

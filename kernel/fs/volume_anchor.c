@@ -12,16 +12,16 @@
 #include "kernel/mm/kmalloc.h"
 
 #define ANCHOR_MAGIC 0x4843414dU /* "MACH" */
-#define ANCHOR_VERSION 1
+#define ANCHOR_VERSION 2
 
 struct anchor_block {
     uint32_t magic, version;
     uint8_t uuid[16];
     uint64_t counter; /* the block with the higher one counts */
-    struct volume_anchor_value value;
+    uint64_t value;
     uint16_t isvsvn;
     uint8_t cpusvn[16];
-    uint8_t reserved[VOLUME_IO_BLOCK - 122];
+    uint8_t reserved[VOLUME_IO_BLOCK - 90];
     uint8_t hmac[32]; /* of all before */
 } __attribute__((packed));
 _Static_assert(sizeof(struct anchor_block) == VOLUME_IO_BLOCK, "a block");
@@ -55,15 +55,14 @@ static bool all_zero(const void *p, size_t size)
     return all == 0;
 }
 
-/* An empty file says the first value; one where neither block verifies is no anchor of this volume. */
-static int anchor_read(void *arg, const uint8_t uuid[16], struct volume_anchor_value *ret_value)
+/* An empty file says 0; one where neither block verifies is no anchor of this volume. */
+static int anchor_read(struct volume_local_anchor *a, const uint8_t uuid[16], uint64_t *ret_value)
 {
-    struct volume_local_anchor *a = arg;
     struct anchor_block *blocks = kmalloc(VOLUME_ANCHOR_BLOCKS * sizeof(*blocks));
     if (!blocks)
         return -ENOMEM;
     int error = volume_disk_anchor_read(a->disk, blocks);
-    memset(ret_value, 0, sizeof(*ret_value));
+    *ret_value = 0;
     a->counter = 0;
     if (error == 0 && !all_zero(blocks, VOLUME_ANCHOR_BLOCKS * sizeof(*blocks))) {
         error = -ESTALE;
@@ -80,7 +79,7 @@ static int anchor_read(void *arg, const uint8_t uuid[16], struct volume_anchor_v
     return error;
 }
 
-static int anchor_write(struct volume_local_anchor *a, const uint8_t uuid[16], const struct volume_anchor_value *value)
+static int anchor_write(struct volume_local_anchor *a, const uint8_t uuid[16], uint64_t value)
 {
     struct anchor_block *block = kzalloc(sizeof(*block));
     struct sgx_svn svn;
@@ -91,7 +90,7 @@ static int anchor_write(struct volume_local_anchor *a, const uint8_t uuid[16], c
     block->version = ANCHOR_VERSION;
     memcpy(block->uuid, uuid, sizeof(block->uuid));
     block->counter = a->counter + 1;
-    block->value = *value;
+    block->value = value;
     block->isvsvn = svn.isvsvn;
     memcpy(block->cpusvn, svn.cpusvn, sizeof(block->cpusvn));
     int error = block_hmac(a, block, block->hmac);
@@ -103,24 +102,17 @@ static int anchor_write(struct volume_local_anchor *a, const uint8_t uuid[16], c
     return error;
 }
 
-/* The file's lock and the volume's keep others out: nothing to compare with but what was just read. */
-static int anchor_acquire(void *arg, const uint8_t uuid[16], const struct volume_anchor_value *expect,
-                          const struct volume_anchor_value *set)
+/* The file's lock and the volume's keep others out: nothing comes between the look at it and its change. */
+static int anchor_raise(void *arg, const struct volume_anchor_key *key, uint64_t expected, uint64_t value,
+                        uint64_t *ret_previous)
 {
-    struct volume_anchor_value held;
-    int error = anchor_read(arg, uuid, &held);
-    if (error == 0 && memcmp(&held, expect, sizeof(held)) != 0)
-        error = -ESTALE;
-    return error < 0 ? error : anchor_write(arg, uuid, set);
-}
-
-static int anchor_advance(void *arg, const uint8_t uuid[16], const struct volume_anchor_value *value)
-{
-    return anchor_write(arg, uuid, value);
+    int error = anchor_read(arg, key->uuid, ret_previous);
+    if (error < 0 || value <= *ret_previous || (expected != VOLUME_ANCHOR_ANY && expected != *ret_previous))
+        return error;
+    return anchor_write(arg, key->uuid, value);
 }
 
 void volume_local_anchor_init(struct volume_local_anchor *a, struct volume_disk *disk, enum sgx_seal_policy policy)
 {
-    *a = (struct volume_local_anchor){
-        .anchor = {a, anchor_read, anchor_acquire, anchor_advance}, .disk = disk, .policy = policy};
+    *a = (struct volume_local_anchor){.anchor = {a, anchor_raise}, .disk = disk, .policy = policy};
 }

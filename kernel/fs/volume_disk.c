@@ -19,15 +19,23 @@ static unsigned waiting_count;
 
 #define SHARED(disk, member) host_ptr_add((disk)->shared, offsetof(struct volume_shared, member))
 
+static void wake_if_done(struct task **waiting, host_ptr done, uint32_t sequence)
+{
+    if (!*waiting || untrusted_load32(done) != sequence + 1)
+        return;
+    task_wake(*waiting);
+    *waiting = NULL;
+    waiting_count--;
+}
+
 void volume_disks_poll(void)
 {
     for (unsigned i = 0; waiting_count > 0 && i < VOLUME_MAX; i++) {
         struct volume_disk *disk = disks[i];
-        if (!disk || !disk->waiting || untrusted_load32(SHARED(disk, done)) != disk->sequence + 1)
+        if (!disk)
             continue;
-        task_wake(disk->waiting);
-        disk->waiting = NULL;
-        waiting_count--;
+        wake_if_done(&disk->waiting, SHARED(disk, done), disk->sequence);
+        wake_if_done(&disk->anchor_waiting, SHARED(disk, anchor_done), disk->anchor_sequence);
     }
 }
 
@@ -137,6 +145,53 @@ int volume_disk_anchor_write(struct volume_disk *disk, uint64_t block, const voi
 {
     untrusted_copy_out(disk->buffer, buf, VOLUME_IO_BLOCK);
     return disk_op(disk, VOLUME_WRITE_DURABLE, true, block, 1);
+}
+
+/* The host has not answered yet what it was asked last. */
+static bool anchor_busy(const struct volume_disk *disk)
+{
+    return disk->anchor_sequence > 0 && untrusted_load32(SHARED(disk, anchor_done)) != disk->anchor_sequence + 1;
+}
+
+static int anchor_wait(struct volume_disk *disk, uint64_t deadline_ns)
+{
+    int error = 0;
+    disk->anchor_waiting = task_current();
+    waiting_count++;
+    while (error == 0) {
+        task_prepare_sleep(false);
+        if (!disk->anchor_waiting)
+            break;
+        error = task_sleep(deadline_ns);
+    }
+    task_cancel_sleep();
+    if (!disk->anchor_waiting)
+        return 0;
+    disk->anchor_waiting = NULL;
+    waiting_count--;
+    return -ETIMEDOUT;
+}
+
+ssize_t volume_disk_anchor_exchange(struct volume_disk *disk, bool fresh, const void *message, size_t size,
+                                    void *ret_answer, uint64_t deadline_ns)
+{
+    ASSERT(size <= VOLUME_ANCHOR_MESSAGE && !disk->anchor_waiting);
+    if (anchor_busy(disk))
+        return -ETIMEDOUT; /* it still tries what was given up */
+    disk->anchor_sequence++;
+    untrusted_copy_out(SHARED(disk, anchor_message), message, size);
+    untrusted_store64(SHARED(disk, anchor_sequence), disk->anchor_sequence); /* anchor_done = 0, too */
+    int error = hostcall_volume(VOLUME_ANCHOR_EXCHANGE | VOLUME_OP_LATER, VOLUME_FILE(disk->number, true), size, fresh);
+    if (error == 0)
+        error = anchor_wait(disk, deadline_ns);
+    if (error < 0)
+        return error;
+    int64_t result = (int64_t)untrusted_load64(SHARED(disk, anchor_result));
+    if (result > VOLUME_ANCHOR_MESSAGE || result < -4095)
+        host_lied("the size of an anchor's answer");
+    if (result > 0)
+        untrusted_copy_in(ret_answer, SHARED(disk, anchor_message), (size_t)result);
+    return (ssize_t)result;
 }
 
 void volume_disk_init(struct volume_disk *disk, unsigned number, const struct boot_volume *boot, const char *path)

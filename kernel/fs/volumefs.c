@@ -244,6 +244,8 @@ int volumefs_fsync(struct file *file, bool data_only)
     if (error == 0)
         error = vi->error;
     vi->error = 0;
+    if (synced == 0)
+        synced = volumefs_anchor_wait(fs);
     return synced < 0 ? synced : error;
 }
 
@@ -329,6 +331,8 @@ static int sb_sync(struct super_block *sb)
     volumefs_lock(fs);
     int error = volume_sync(fs->volume);
     volumefs_unlock(fs);
+    if (error == 0)
+        error = volumefs_anchor_wait(fs);
     return error < 0 ? error : result;
 }
 
@@ -339,7 +343,10 @@ static void sb_close(struct super_block *sb)
     if (!(fs->sb.flags & MS_RDONLY) && !volume_failed(fs->volume))
         volumefs_store_atimes(fs);
     (void)!volume_checkpoint(fs->volume);
-    (void)!volume_anchor(fs->volume);
+    if (!fs->remote)
+        (void)!volume_anchor(fs->volume);
+    else if (volumefs_anchor_all(fs) < 0) /* the next start will see that the disk knows more than the anchor */
+        printk(LOG_WARNING, "cofre: volume %s: ends without its anchor\n", fs->path);
 }
 
 static const struct super_ops super_ops = {
@@ -375,6 +382,8 @@ int volumefs_init(struct volumefs *fs)
     };
     mutex_init(&fs->lock);
     wait_queue_init(&fs->work);
+    wait_queue_init(&fs->anchor_work);
+    wait_queue_init(&fs->anchor_moved);
     TAILQ_INIT(&fs->gone);
     TAILQ_INIT(&fs->dirty);
     TAILQ_INIT(&fs->syncs);
@@ -383,5 +392,7 @@ int volumefs_init(struct volumefs *fs)
     if (error == 0)
         error = volumefs_get(fs, root, &fs->sb.root);
     volumefs_unlock(fs);
+    if (error == 0)
+        error = volumefs_anchor_start(fs);
     return error < 0 ? error : volumefs_thread_start(fs);
 }

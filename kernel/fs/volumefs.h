@@ -18,6 +18,7 @@
 #include "kernel/fs/internal.h"
 #include "kernel/fs/page_map.h"
 #include "kernel/fs/vfs.h"
+#include "kernel/fs/volume_counter.h"
 #include "kernel/fs/volume_disk.h"
 #include "kernel/sched/mutex.h"
 #include "kernel/volume/volume.h"
@@ -44,6 +45,10 @@ struct volumefs {
     struct wait_queue work;
     bool stopping, stopped;
     bool resting; /* the thread: nothing is due, now or later */
+    uint32_t freshness;                  /* enum policy_volume_freshness */
+    struct volume_remote_anchor *remote; /* NULL: the anchor, if there is one, is the engine's own business */
+    struct wait_queue anchor_work, anchor_moved;
+    uint64_t anchor_needed; /* somebody waits until so many records are anchored */
     const char *path;
     char options[64];
 };
@@ -103,6 +108,16 @@ must_check int volumefs_thread_start(struct volumefs *fs);
 void volumefs_thread_wake(struct volumefs *fs);
 /* Under the lock: times of access that so far only the VFS knows. */
 void volumefs_store_atimes(struct volumefs *fs);
+
+/* kernel/fs/volume_freshness.c: for volumes with a remote anchor; others are done at once. */
+must_check int volumefs_anchor_start(struct volumefs *fs);
+/* Something is durable that the anchor may be told. */
+void volumefs_anchor_kick(struct volumefs *fs);
+/* After a sync, without the lock: until it may return, by the mode. -EIO when the anchor does not answer in time: then
+ * it is durable here all the same, and the next sync waits again. */
+must_check int volumefs_anchor_wait(struct volumefs *fs);
+/* Until all that is durable is anchored. */
+must_check int volumefs_anchor_all(struct volumefs *fs);
 
 /* An opened volume as a file system; takes over fs->volume. 0 or -ENOMEM, -EIO. */
 must_check int volumefs_init(struct volumefs *fs);

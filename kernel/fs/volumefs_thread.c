@@ -80,8 +80,9 @@ static void sync_due(struct volumefs *fs)
         return;
     volumefs_store_atimes(fs);
     int error = volume_checkpoint(fs->volume);
-    if (error == 0)
+    if (error == 0 && !fs->remote)
         error = volume_anchor(fs->volume);
+    volumefs_anchor_kick(fs);
     if (error < 0)
         printk(LOG_ERROR, "cofre: volume %s: nothing more is written: error %d\n", fs->path, -error);
 }

@@ -26,7 +26,7 @@ struct opening {
     struct boot_volume boot;
     unsigned number; /* in the boot parameters */
     struct volume_key_source source;
-    struct volume_local_anchor *anchor;
+    struct volume_local_anchor *local;
     struct volumefs *fs;
     bool is_new;
 };
@@ -46,6 +46,9 @@ static noreturn_fn void refuse_volume(const struct opening *o, int error)
         {-EUCLEAN, "damaged: no checkpoint verifies, or the log is broken in its middle"},
         {-ESTALE, "rolled back: older than what its anchor knows, or sealed by something newer"},
         {-EBUSY, "another container has taken it over"},
+        {-EHOSTUNREACH, "its anchor does not answer"},
+        {-EPROTO, "who answers is not the anchor that the policy names (policy: anchor), or changes what it says"},
+        {-EACCES, "its anchor refuses"},
         {-EIO, "the disk cannot be read or written, or what it holds does not verify"},
         {-ENOSPC, "no room"},
         {-ENOMEM, "no memory (policy: kernel_heap)"},
@@ -141,22 +144,43 @@ static size_t cache_size(const struct policy_volume *policy_volume)
     return policy_volume->cache_size ? policy_volume->cache_size : MIN(MAX(share, CACHE_MIN), CACHE_MAX);
 }
 
+static int anchor_open(struct opening *o, struct volume_options *options)
+{
+    const struct policy *p = policy();
+    o->fs->freshness = o->policy->freshness;
+    switch (o->policy->freshness) {
+    case POLICY_FRESH_NONE:
+        return 0;
+    case POLICY_FRESH_LOCAL:
+        o->local = kmalloc(sizeof(*o->local));
+        if (!o->local)
+            return -ENOMEM;
+        volume_local_anchor_init(o->local, &o->fs->disk,
+                                 o->policy->key == POLICY_VOLUME_MRENCLAVE ? SGX_SEAL_MRENCLAVE : SGX_SEAL_MRSIGNER);
+        options->freshness = VOLUME_FRESH_LAG;
+        options->anchor = &o->local->anchor;
+        return 0;
+    default:
+        o->fs->remote = kmalloc(sizeof(*o->fs->remote));
+        if (!o->fs->remote)
+            return -ENOMEM;
+        volume_remote_anchor_init(o->fs->remote, &o->fs->disk, policy_string_at(p->anchor.address_offset),
+                                  p->anchor.public_key, p->anchor.timeout_ms * 1000000ULL);
+        options->freshness = VOLUME_FRESH_CALLER;
+        options->anchor = &o->fs->remote->anchor;
+        return 0;
+    }
+}
+
 static int open_engine(struct opening *o)
 {
     struct volume_options options = {
         .read_only = (o->boot.flags & BOOT_VOLUME_READ_ONLY) || (o->policy->flags & POLICY_VOLUME_READ_ONLY),
         .cache_size = cache_size(o->policy),
     };
-    if (o->policy->freshness == POLICY_FRESH_LOCAL) {
-        o->anchor = kmalloc(sizeof(*o->anchor));
-        if (!o->anchor)
-            return -ENOMEM;
-        volume_local_anchor_init(o->anchor, &o->fs->disk,
-                                 o->policy->key == POLICY_VOLUME_MRENCLAVE ? SGX_SEAL_MRENCLAVE : SGX_SEAL_MRSIGNER);
-        options.freshness = VOLUME_FRESH_LAG;
-        options.anchor = &o->anchor->anchor;
-    }
-    int error = options.read_only ? 0 : make_if_empty(o);
+    int error = anchor_open(o, &options);
+    if (error == 0 && !options.read_only)
+        error = make_if_empty(o);
     if (error == 0)
         error = volume_mount(&o->fs->disk.io, &options, volume_key_unlock, &o->source, &o->fs->volume);
     if (error == 0)

@@ -1,80 +1,157 @@
 /*
  * Freshness (docs/VOLUME-FORMAT.md, "The anchor"). The disk first, the anchor after: a crash leaves a disk that knows
  * at least what the anchor does. Less than that is refused.
+ *
+ * The anchor is one counter. An epoch that begins draws a base far above it, writes that down, and swaps the counter
+ * from what it read to the base and how far its log is durable, and raises it from then on as the log grows. The base
+ * says whose value it is, since nobody else draws the same.
  */
 #include "kernel/volume/internal.h"
 
 #define LAG_RECORDS 256
+/* Bases are between these apart: one epoch cannot make so many records, and 65,535 epochs fit. */
+#define GAP_MIN (1ULL << 40)
+#define GAP_MASK ((1ULL << 48) - 1)
 
 static bool anchored(const struct volume *v)
 {
     return v->options.freshness != VOLUME_FRESH_NONE && v->options.anchor;
 }
 
-/* v->sequence is the end of the log; slot is where it began. */
-int vol_anchor_check(struct volume *v, const struct volume_checkpoint *slot, struct volume_anchor_value *ret_held)
+static struct volume_anchor_key anchor_key(const struct volume *v)
+{
+    struct volume_anchor_key key;
+    memcpy(key.uuid, v->header.uuid, sizeof(key.uuid));
+    memcpy(key.secret, v->anchor_secret, sizeof(key.secret));
+    return key;
+}
+
+static int anchor_raise(const struct volume *v, uint64_t expected, uint64_t value, uint64_t *ret_previous)
 {
     const struct volume_anchor *anchor = v->options.anchor;
-    uint8_t identity[32];
-    if (!anchored(v))
+    struct volume_anchor_key key = anchor_key(v);
+    return anchor->raise(anchor->arg, &key, expected, value, ret_previous);
+}
+
+static bool within(uint64_t value, uint64_t base, uint64_t sequence)
+{
+    return value >= base && value - base <= sequence;
+}
+
+/* v->sequence is the end of the log; slot is where it began. */
+int vol_anchor_check(struct volume *v, const struct volume_checkpoint *slot, uint64_t *ret_held)
+{
+    uint64_t held;
+    if (!anchored(v)) { /* a tool's mount: what it writes follows from the state that it found */
+        if (slot->anchor_base != 0) {
+            v->acquired_base = slot->anchor_base;
+            v->acquired_sequence = v->sequence;
+        }
         return 0;
-    int err = anchor->read(anchor->arg, v->header.uuid, ret_held);
+    }
+    int err = anchor_raise(v, VOLUME_ANCHOR_ANY, 0, &held);
     if (err < 0)
         return err;
-    vol_epoch_identity(slot->epoch_salt, identity);
-    if (memcmp(identity, ret_held->identity, sizeof(identity)) == 0 && v->sequence >= ret_held->sequence) {
-        memcpy(v->acquired_identity, identity, sizeof(identity));
+    *ret_held = held;
+    if (slot->anchor_base != 0 && within(held, slot->anchor_base, v->sequence)) {
+        v->acquired_base = slot->anchor_base;
         v->acquired_sequence = v->sequence;
         return 0;
     }
     /* A mount that wrote its checkpoint, but never became the holder: what it adopted is still the newest. */
-    if (memcmp(slot->acquired_identity, ret_held->identity, sizeof(identity)) == 0 &&
-        slot->acquired_sequence >= ret_held->sequence) {
-        memcpy(v->acquired_identity, slot->acquired_identity, sizeof(identity));
-        v->acquired_sequence = slot->acquired_sequence;
+    if (v->sequence == slot->sequence && within(held, slot->acquired_base, slot->acquired_sequence))
         return 0;
-    }
     if (!v->options.accept_rollback)
         return -ESTALE;
-    memcpy(v->acquired_identity, ret_held->identity, sizeof(identity));
-    v->acquired_sequence = ret_held->sequence;
+    v->acquired_base = held;
+    v->acquired_sequence = 0;
     return 0;
 }
 
-int vol_anchor_acquire(struct volume *v, const struct volume_anchor_value *held)
+void vol_anchor_prepare(struct volume *v, uint64_t held)
 {
-    const struct volume_anchor *anchor = v->options.anchor;
-    struct volume_anchor_value set = {.sequence = v->durable};
+    uint64_t gap;
+    v->anchor_base = 0;
+    if (!anchored(v))
+        return;
+    do
+        v->io->random(v->io->arg, &gap, sizeof(gap));
+    while ((gap & GAP_MASK) < GAP_MIN);
+    v->anchor_base = held + (gap & GAP_MASK);
+}
+
+int vol_anchor_acquire(struct volume *v, uint64_t held)
+{
+    uint64_t previous;
     if (!anchored(v))
         return 0;
-    memcpy(set.identity, v->identity, sizeof(set.identity));
-    int err = anchor->acquire(anchor->arg, v->header.uuid, held, &set);
+    if (v->anchor_base < held || v->anchor_base > UINT64_MAX - 2 * GAP_MASK)
+        return -EOVERFLOW;
+    uint64_t value = v->anchor_base + v->durable;
+    int err = anchor_raise(v, held, value, &previous);
     if (err < 0)
-        return err == -ESTALE ? -EBUSY : err;
-    memcpy(v->acquired_identity, v->identity, sizeof(v->identity));
-    v->acquired_sequence = v->anchored = v->durable;
+        return err;
+    /* What it was to become: it was swapped from `held`, and the answer to that got lost. */
+    if (previous != held && previous != value)
+        return -EBUSY;
+    v->acquired_base = v->anchor_base;
+    v->acquired_sequence = v->anchored = v->anchor_asked = v->durable;
+    return 0;
+}
+
+bool volume_anchor_next(struct volume *v, struct volume_anchor_step *ret_step)
+{
+    if (!anchored(v) || v->failed || v->anchored == v->durable || v->durable >= GAP_MIN || v->options.read_only)
+        return false;
+    *ret_step =
+        (struct volume_anchor_step){.key = anchor_key(v), .value = v->anchor_base + v->durable, .sequence = v->durable};
+    v->anchor_asked = v->durable;
+    return true;
+}
+
+int volume_anchor_done(struct volume *v, const struct volume_anchor_step *step, uint64_t previous)
+{
+    /* More than this epoch asked for: another instance has it, not one write more. Less than it was told: so does
+     * whoever set the counter back. */
+    if (!within(previous, v->anchor_base + v->anchored, v->anchor_asked - v->anchored)) {
+        vol_failed(v, -ESTALE);
+        return -ESTALE;
+    }
+    v->anchored = step->sequence;
     return 0;
 }
 
 int volume_anchor(struct volume *v)
 {
-    const struct volume_anchor *anchor = v->options.anchor;
-    struct volume_anchor_value value = {.sequence = v->durable};
-    if (!anchored(v) || v->anchored == v->durable || v->options.read_only)
+    struct volume_anchor_step step;
+    uint64_t previous;
+    if (v->failed)
+        return v->failed;
+    if (!volume_anchor_next(v, &step))
         return 0;
-    memcpy(value.identity, v->identity, sizeof(value.identity));
-    int err = anchor->advance(anchor->arg, v->header.uuid, &value);
-    if (err == -ESTALE)
-        vol_failed(v, err); /* another instance has it: not one write more */
-    if (err == 0)
-        v->anchored = value.sequence;
-    return err;
+    int err = anchor_raise(v, VOLUME_ANCHOR_ANY, step.value, &previous);
+    return err < 0 ? err : volume_anchor_done(v, &step, previous);
+}
+
+uint64_t volume_durable(const struct volume *v)
+{
+    return v->durable;
+}
+
+uint64_t volume_anchored(const struct volume *v)
+{
+    return v->anchored;
 }
 
 int vol_anchor_committed(struct volume *v)
 {
     unsigned lag = v->options.lag_records ? v->options.lag_records : LAG_RECORDS;
-    if (v->options.freshness == VOLUME_FRESH_STRICT)
+    switch (v->options.freshness) {
+    case VOLUME_FRESH_STRICT:
         return volume_anchor(v);
-    return v->durable - v->anchored >= lag ? volume_anchor(v) : 0;
+    case VOLUME_FRESH_LAG:
+        return v->durable - v->anchored >= lag ? volume_anchor(v) : 0;
+    default:
+        return 0;
+    }
 }

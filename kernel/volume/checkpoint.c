@@ -70,6 +70,8 @@ static void checkpoint_fill(const struct volume *v, struct volume_checkpoint *c)
                                     .generation = v->generation,
                                     .epoch = v->epoch,
                                     .master_generation = v->master.generation,
+                                    .anchor_base = v->anchor_base,
+                                    .acquired_base = v->acquired_base,
                                     .acquired_sequence = v->acquired_sequence,
                                     .sequence = v->sequence,
                                     .log_block = v->log_block,
@@ -82,7 +84,7 @@ static void checkpoint_fill(const struct volume *v, struct volume_checkpoint *c)
                                     .inode_count = v->inode_count};
     memcpy(c->uuid, v->header.uuid, sizeof(c->uuid));
     memcpy(c->epoch_salt, v->salts[v->epoch], sizeof(c->epoch_salt));
-    memcpy(c->acquired_identity, v->acquired_identity, sizeof(c->acquired_identity));
+    memcpy(c->anchor_secret, v->anchor_secret, sizeof(c->anchor_secret));
     memcpy(c->hash_key, v->hash_key, sizeof(c->hash_key));
     for (unsigned i = 0; i < VOLUME_OBJECT_COUNT; i++)
         c->roots[i] = (struct volume_root){v->objects[i].inode.root, v->objects[i].inode.height};

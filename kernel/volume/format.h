@@ -226,16 +226,19 @@ struct volume_checkpoint {
     uint64_t header_generation;      /* a header of a lower generation is refused */
     uint64_t generation;
     uint32_t epoch, master_generation;
-    uint8_t epoch_salt[32];        /* SHA-256 of it is the identity of the epoch */
-    uint8_t acquired_identity[32]; /* the identity the anchor was last known to hold, ... */
-    uint64_t acquired_sequence;    /* ... and how far its records had been adopted */
-    uint64_t sequence;             /* of this checkpoint; the next record has the next one */
-    uint64_t log_block, log_room;  /* where the first record will be; blocks reserved there */
+    uint8_t epoch_salt[32];
+    uint64_t anchor_base;   /* the anchor says this + sequence while this epoch writes; 0: it has no anchor */
+    uint64_t acquired_base; /* of the epoch that was the anchor's when this one began, ... */
+    uint8_t reserved_acquired[16];
+    uint64_t acquired_sequence;   /* ... and how far its records had been adopted */
+    uint64_t sequence;            /* of this checkpoint; the next record has the next one */
+    uint64_t log_block, log_room; /* where the first record will be; blocks reserved there */
     uint64_t block_count, used_count;
     uint64_t inode_next, inode_free, inode_orphan, inode_count;
     uint8_t hash_key[16]; /* of directories */
     struct volume_root roots[VOLUME_OBJECT_COUNT];
-    uint8_t reserved[3656];
+    uint8_t anchor_secret[32]; /* whoever has it may raise the volume's counter; zeros: none was drawn yet */
+    uint8_t reserved[3624];
 };
 #define VOLUME_CHECKPOINT_MAGIC 0x54504b43 /* "CKPT" */
 

@@ -102,13 +102,12 @@ struct volume {
     struct vol_epoch_key **keys; /* by epoch, made when first needed */
     uint32_t epoch;
     uint64_t nonce; /* last used for a block in this epoch */
-    uint8_t identity[32];
     struct aes_gcm_key log_key;
 
     /* state of the checkpoint */
     uint64_t generation, sequence, durable, anchored;
-    uint8_t acquired_identity[32];
-    uint64_t acquired_sequence;
+    uint64_t anchor_base, anchor_asked, acquired_base, acquired_sequence;
+    uint8_t anchor_secret[32];
     uint64_t block_count, used_count;
     uint64_t inode_next, inode_free, inode_orphan, inode_count;
     uint8_t hash_key[16];
@@ -154,7 +153,6 @@ void vol_header_seal(struct volume_header *header, const struct volume_master *m
 void vol_key_slot_seal(struct volume_key_slot *slot, const uint8_t uuid[16], const struct volume_master *master,
                        const uint8_t key[32]);
 must_check int vol_epoch_begin(struct volume *v, uint32_t epoch); /* a fresh salt */
-void vol_epoch_identity(const uint8_t salt[32], uint8_t ret_identity[32]);
 must_check int vol_epoch_key(struct volume *v, uint32_t epoch, const struct aes_gcm_key **ret_key);
 void vol_log_key(struct volume *v, uint32_t epoch, struct aes_gcm_key *ret_key);
 
@@ -328,9 +326,10 @@ void vol_failed(struct volume *v, int error);
 must_check int vol_flush(struct volume *v);
 
 /* kernel/volume/anchor.c */
-must_check int vol_anchor_check(struct volume *v, const struct volume_checkpoint *slot,
-                                struct volume_anchor_value *ret_held);
-must_check int vol_anchor_acquire(struct volume *v, const struct volume_anchor_value *held);
+/* ret_held: what the anchor says. */
+must_check int vol_anchor_check(struct volume *v, const struct volume_checkpoint *slot, uint64_t *ret_held);
+void vol_anchor_prepare(struct volume *v, uint64_t held); /* before this epoch's first checkpoint */
+must_check int vol_anchor_acquire(struct volume *v, uint64_t held);
 must_check int vol_anchor_committed(struct volume *v);
 
 static inline uint64_t vol_span(unsigned level) /* blocks of contents below one block of this level */

@@ -213,14 +213,6 @@ int volume_key_remove(const struct volume_io *io, unsigned slot_index)
     return err;
 }
 
-void vol_epoch_identity(const uint8_t salt[32], uint8_t ret_identity[32])
-{
-    struct sha256 hash;
-    sha256_init(&hash);
-    sha256_update(&hash, salt, 32);
-    sha256_final(&hash, ret_identity);
-}
-
 void vol_log_key(struct volume *v, uint32_t epoch, struct aes_gcm_key *ret_key)
 {
     uint8_t bytes[32];
@@ -235,7 +227,6 @@ int vol_epoch_begin(struct volume *v, uint32_t epoch)
     v->epoch = epoch;
     v->nonce = 0;
     v->io->random(v->io->arg, v->salts[epoch], 32);
-    vol_epoch_identity(v->salts[epoch], v->identity);
     vol_log_key(v, epoch, &v->log_key);
     return 0;
 }

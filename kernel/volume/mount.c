@@ -123,6 +123,7 @@ static void header_init(struct volume *v)
     h->uuid[8] = (uint8_t)((h->uuid[8] & 0x3f) | 0x80);
     v->io->random(v->io->arg, v->master.key, sizeof(v->master.key));
     v->io->random(v->io->arg, v->hash_key, sizeof(v->hash_key));
+    v->io->random(v->io->arg, v->anchor_secret, sizeof(v->anchor_secret));
     v->master.generation = 1;
     vol_header_seal(h, &v->master);
 }
@@ -250,8 +251,12 @@ static int state_load(struct volume *v, const struct volume_checkpoint *c)
     v->inode_free = c->inode_free;
     v->inode_orphan = c->inode_orphan;
     v->inode_count = c->inode_count;
-    memcpy(v->acquired_identity, c->acquired_identity, sizeof(v->acquired_identity));
+    v->acquired_base = c->acquired_base;
     v->acquired_sequence = c->acquired_sequence;
+    static const uint8_t none[sizeof(v->anchor_secret)];
+    memcpy(v->anchor_secret, c->anchor_secret, sizeof(v->anchor_secret));
+    if (memcmp(v->anchor_secret, none, sizeof(none)) == 0)
+        v->io->random(v->io->arg, v->anchor_secret, sizeof(v->anchor_secret));
     memcpy(v->hash_key, c->hash_key, sizeof(v->hash_key));
     for (unsigned i = 0; i < VOLUME_OBJECT_COUNT; i++) {
         v->objects[i].inode.root = c->roots[i].pointer;
@@ -296,7 +301,7 @@ static int epoch_remember(struct volume *v, uint32_t epoch)
 }
 
 /* Everything in memory as the disk has it: checkpoint, log, anchor. Nothing is written. */
-static int state_recover(struct volume *v, uint32_t *ret_epoch, struct volume_anchor_value *ret_held)
+static int state_recover(struct volume *v, uint32_t *ret_epoch, uint64_t *ret_held)
 {
     struct volume_checkpoint *c = kmalloc(sizeof(*c));
     uint8_t tag[16];
@@ -324,9 +329,10 @@ static int state_recover(struct volume *v, uint32_t *ret_epoch, struct volume_an
 }
 
 /* A checkpoint of this mount's own epoch; only then is the anchor ours, and anything answered. */
-static int take_over(struct volume *v, uint32_t old_epoch, const struct volume_anchor_value *held)
+static int take_over(struct volume *v, uint32_t old_epoch, uint64_t held)
 {
     v->sequence = 0;
+    vol_anchor_prepare(v, held);
     int err = epoch_remember(v, old_epoch);
     if (err == 0)
         err = vol_orphans_destroy(v);
@@ -341,7 +347,7 @@ int volume_mount(const struct volume_io *io, const struct volume_options *option
     if (options->snapshot && (!options->read_only || options->freshness != VOLUME_FRESH_NONE))
         return -EINVAL;
     struct volume *v = volume_new(io, options);
-    struct volume_anchor_value held = {0};
+    uint64_t held = 0;
     uint32_t epoch = 0;
     if (!v)
         return -ENOMEM;
@@ -351,7 +357,7 @@ int volume_mount(const struct volume_io *io, const struct volume_options *option
     if (err == 0)
         err = state_recover(v, &epoch, &held);
     if (err == 0 && !v->options.read_only)
-        err = take_over(v, epoch, &held);
+        err = take_over(v, epoch, held);
     if (err == 0 && v->failed)
         err = v->failed;
     if (err < 0)
@@ -389,5 +395,4 @@ void volume_get_info(struct volume *v, struct volume_info *ret_info)
                                      .log_block_count = v->log_used,
                                      .replayed_records = v->replayed};
     memcpy(ret_info->uuid, v->header.uuid, sizeof(ret_info->uuid));
-    memcpy(ret_info->identity, v->identity, sizeof(ret_info->identity));
 }

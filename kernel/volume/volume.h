@@ -33,26 +33,29 @@ struct volume_io {
 };
 
 /*
- * Where the newest state is known from outside (freshness). A value is (identity, sequence); the first identity is all
- * zeros. Answers must be authentic and fresh: that is the implementation's business.
+ * Where the newest state is known from outside (freshness): a counter that only grows, one for each volume, 0 at first.
+ * Answers must be authentic and fresh: that is the implementation's business.
  */
-struct volume_anchor_value {
-    uint8_t identity[32];
-    uint64_t sequence;
+struct volume_anchor_key { /* which counter, and the right to raise it */
+    uint8_t uuid[16];
+    uint8_t secret[32];
 };
+#define VOLUME_ANCHOR_ANY UINT64_MAX
 struct volume_anchor {
     void *arg;
-    int (*read)(void *arg, const uint8_t uuid[16], struct volume_anchor_value *ret_value);
-    /* Compare and swap; -ESTALE: it was not `expect` any more, another instance has it. */
-    int (*acquire)(void *arg, const uint8_t uuid[16], const struct volume_anchor_value *expect,
-                   const struct volume_anchor_value *set);
-    /* -ESTALE: another identity holds it. */
-    int (*advance)(void *arg, const uint8_t uuid[16], const struct volume_anchor_value *value);
+    /*
+     * The counter becomes `value` if that is more than what it is now and if that is `expected` (or `expected` is
+     * VOLUME_ANCHOR_ANY). ret_previous: what it was before. So value 0 reads it. May be done twice when an answer got
+     * lost: then the second one's is given.
+     */
+    int (*raise)(void *arg, const struct volume_anchor_key *key, uint64_t expected, uint64_t value,
+                 uint64_t *ret_previous);
 };
 enum volume_freshness {
     VOLUME_FRESH_NONE,   /* no anchor is asked */
     VOLUME_FRESH_LAG,    /* volume_anchor() is called by a timer; at most lag_records are ahead of the anchor */
     VOLUME_FRESH_STRICT, /* fsync waits for the anchor */
+    VOLUME_FRESH_CALLER, /* volume_anchor_next() and volume_anchor_done() tell the caller what to do and to wait for */
 };
 
 struct volume_options {
@@ -102,7 +105,7 @@ must_check int volume_key_remove(const struct volume_io *io, unsigned slot_index
 must_check int volume_key_list(const struct volume_io *io, struct volume_key_slot *ret_slots);
 
 struct volume_info {
-    uint8_t uuid[16], identity[32];
+    uint8_t uuid[16];
     struct volume_features features;
     uint64_t block_count, used_count, free_count; /* free: what ordinary writes may still use */
     uint64_t inode_count, generation, sequence, durable_sequence, anchored_sequence;
@@ -191,6 +194,20 @@ must_check int volume_checkpoint(struct volume *v);
 bool volume_pending(const struct volume *v);
 /* Tell the anchor what is durable. -ESTALE: another instance holds it; no change is accepted any more. */
 must_check int volume_anchor(struct volume *v);
+/*
+ * The same in two halves, so that the volume can be used while the anchor is asked: what the counter is to be raised to
+ * (false: nothing), with whose right; and what it was before. These two may be called while another call sleeps.
+ */
+struct volume_anchor_step {
+    struct volume_anchor_key key;
+    uint64_t value;
+    uint64_t sequence; /* anchored when that is done */
+};
+bool volume_anchor_next(struct volume *v, struct volume_anchor_step *ret_step);
+must_check int volume_anchor_done(struct volume *v, const struct volume_anchor_step *step, uint64_t previous);
+/* Records that are durable, and those that are anchored. */
+uint64_t volume_durable(const struct volume *v);
+uint64_t volume_anchored(const struct volume *v);
 
 /*
  * Another size, durable when it returns (for the tools; not in the enclave). Growing: the disk is that large already.

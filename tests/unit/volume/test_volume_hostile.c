@@ -11,6 +11,7 @@
 
 #include "disk.h"
 #include "kernel/crypto/crypto.h"
+#include "memory_counter.h"
 #include "model.h"
 
 #include <cmocka.h>
@@ -47,51 +48,6 @@ static struct volume_node *make(struct volume *v, const char *name)
     assert_int_equal(volume_create(root, name, strlen(name), S_IFREG | 0644, 0, owner, &node), 0);
     volume_node_put(root);
     return node;
-}
-
-/* An anchor in memory, as a coordinator would keep it. */
-struct memory_anchor {
-    struct volume_anchor_value value;
-    bool down;
-    unsigned advances;
-};
-
-static int anchor_read(void *arg, const uint8_t uuid[16], struct volume_anchor_value *ret_value)
-{
-    struct memory_anchor *a = arg;
-    (void)uuid;
-    *ret_value = a->value;
-    return a->down ? -EIO : 0;
-}
-
-static int anchor_acquire(void *arg, const uint8_t uuid[16], const struct volume_anchor_value *expect,
-                          const struct volume_anchor_value *set)
-{
-    struct memory_anchor *a = arg;
-    (void)uuid;
-    if (memcmp(expect->identity, a->value.identity, 32) != 0 || expect->sequence != a->value.sequence)
-        return -ESTALE;
-    a->value = *set;
-    return 0;
-}
-
-static int anchor_advance(void *arg, const uint8_t uuid[16], const struct volume_anchor_value *value)
-{
-    struct memory_anchor *a = arg;
-    (void)uuid;
-    if (a->down)
-        return -EIO;
-    if (memcmp(value->identity, a->value.identity, 32) != 0)
-        return -ESTALE;
-    if (value->sequence > a->value.sequence)
-        a->value = *value;
-    a->advances++;
-    return 0;
-}
-
-static struct volume_anchor anchor_of(struct memory_anchor *a)
-{
-    return (struct volume_anchor){a, anchor_read, anchor_acquire, anchor_advance};
 }
 
 static struct disk *kept[16]; /* what sample() had on the disk on its way */
@@ -154,8 +110,8 @@ static void test_flip(void **state)
     char *text;
     uint64_t refused = 0, flips = 0, used = 0;
     /* With an anchor: without one, a record or a checkpoint that is damaged may as well never have been written. */
-    struct memory_anchor a = {0};
-    struct volume_anchor anchor = anchor_of(&a);
+    struct counter a = {0};
+    struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
     disk_seed(7);
     struct disk *d = sample(40, &options, &text);
@@ -197,8 +153,8 @@ static void test_mix(void **state)
     (void)state;
     char *text;
     uint64_t refused = 0, mixes = 0;
-    struct memory_anchor a = {0};
-    struct volume_anchor anchor = anchor_of(&a);
+    struct counter a = {0};
+    struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
     disk_seed(11);
     struct disk *d = sample(60, &options, &text);
@@ -236,8 +192,8 @@ static void test_rollback(void **state)
 {
     (void)state;
     enum { COUNT = 12 };
-    struct memory_anchor a = {0};
-    struct volume_anchor anchor = anchor_of(&a);
+    struct counter a = {0};
+    struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
     struct disk *d = disk_formatted(640), *old[COUNT];
     int err;
@@ -251,7 +207,7 @@ static void test_rollback(void **state)
     }
     volume_node_put(node);
     volume_abandon(v);
-    struct memory_anchor saved = a;
+    struct counter saved = a;
     for (unsigned i = 0; i < COUNT; i++) {
         a = saved;
         v = disk_mount(old[i], &options, &err);
@@ -277,8 +233,8 @@ static void test_rollback(void **state)
 static void test_fork(void **state)
 {
     (void)state;
-    struct memory_anchor a = {0};
-    struct volume_anchor anchor = anchor_of(&a);
+    struct counter a = {0};
+    struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
     struct disk *d = disk_formatted(640);
     struct volume *first = mount_good(d, &options);
@@ -307,8 +263,8 @@ static void test_fork(void **state)
 static void test_anchor_down(void **state)
 {
     (void)state;
-    struct memory_anchor a = {0};
-    struct volume_anchor anchor = anchor_of(&a);
+    struct counter a = {0};
+    struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
     struct disk *d = disk_formatted(640);
     struct volume *v = mount_good(d, &options);
@@ -345,8 +301,8 @@ static void test_mount_dies(void **state)
 {
     (void)state;
     for (uint64_t k = 1; k < 12; k++) {
-        struct memory_anchor a = {0};
-        struct volume_anchor anchor = anchor_of(&a);
+        struct counter a = {0};
+        struct volume_anchor anchor = counter_anchor(&a);
         struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
         struct disk *d = disk_formatted(640);
         struct volume *v = mount_good(d, &options);

@@ -1,0 +1,175 @@
+#!/usr/bin/env bats
+# Volumes whose newest state a counter elsewhere knows: put back, forked, and with a counter that hangs, lies or is gone.
+load helpers
+
+MODES="lag strict"
+
+# counter_start [PORT]: the service, with its state in this test's folder; sets COFRE_ANCHOR and COUNTER_KEY.
+counter_start() {
+    [ -e counter.key ] || cp "$E2E/counter.key" counter.key 2>/dev/null || true
+    coproc COUNTER { exec "$BUILD/tests/tools/counter" --state "$PWD/counter" --port "${1:-0}" 3>&-; }
+    # bats has descriptors of its own: these are known to stay
+    exec {counter_in}>&"${COUNTER[1]}" {counter_out}<&"${COUNTER[0]}"
+    counter_pid=$COUNTER_PID
+    read -r -t 10 counter_port COUNTER_KEY <&$counter_out
+    export COFRE_ANCHOR=127.0.0.1:$counter_port
+}
+
+counter_kill() {
+    [ -n "${counter_pid-}" ] || return 0
+    kill -KILL "$counter_pid" 2>/dev/null || true
+    wait "$counter_pid" 2>/dev/null || true
+    exec {counter_in}>&- {counter_out}<&-
+    counter_pid=
+}
+
+# counter COMMAND: what it answers, without the "ok".
+counter() {
+    local line
+    echo "$*" >&$counter_in
+    while read -r -t 10 line <&$counter_out && [ "$line" != ok ]; do echo "$line"; done
+}
+
+setup_file() {
+    load helpers
+    mkdir -p "$E2E"
+    cd "$E2E"
+    head -c 32 /dev/urandom >counter.key.new
+    [ -e counter.key ] && [ "$(stat -c %s counter.key)" = 32 ] || mv counter.key.new counter.key
+    rm -f counter.key.new
+    counter_start
+    key=$COUNTER_KEY
+    counter_kill
+    e2e_image volume-fresh busybox "$OPEN_POLICY
+anchor: {address: '127.0.0.1:9', key: $key, timeout: 2}
+volumes:
+$(for mode in $MODES; do echo "  - {name: $mode, path: /$mode, key: file, freshness: $mode, create: true, size: 8M, optional: true}"; done)
+" >&2
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    export COFRE_VOLUMES=$BATS_TEST_TMPDIR/volumes
+    head -c 32 /dev/urandom >key
+    counter_start
+}
+
+teardown() { counter_kill; }
+
+# with MODE SCRIPT: in a container with the volume of that name, with standard input.
+with() { timeout -k 5 40 "$COFRE" run -i --softsgx -v "$1:/$1:key=key" "$E2E/volume-fresh" -- sh -c "$2" 3>&-; }
+
+@test "freshness: an older volume put back is refused in each mode, the newest one is not" {
+    for mode in $MODES; do
+        run -0 with $mode "echo 1 >/$mode/a; sync /$mode/a"
+        cp volumes/$mode/volume old
+        run -0 with $mode "echo 2 >/$mode/a; sync /$mode/a"
+        cp volumes/$mode/volume new
+        cp old volumes/$mode/volume
+        run -125 with $mode true
+        [[ "$output" == *"rolled back"* ]]
+        cp new volumes/$mode/volume
+        run -0 --separate-stderr with $mode "cat /$mode/a"
+        [ "$output" = 2 ]
+    done
+    [ "$(counter list | wc -l)" = "$(wc -w <<<"$MODES")" ]
+}
+
+@test "freshness: a counter that hangs, changes or repeats its answers, or is gone: refused in time, and good again after" {
+    run -0 with strict 'echo 1 >/strict/a; sync /strict/a'
+    for how in hang forge replay; do
+        counter $how
+        SECONDS=0
+        run -125 with strict true
+        [ $SECONDS -lt 20 ]
+        case $how in
+            hang) [[ "$output" == *"its anchor does not answer"* ]] ;;
+            *) [[ "$output" == *"changes what it says"* ]] ;;
+        esac
+        counter run
+        run -0 with strict 'cat /strict/a'
+    done
+    counter_kill
+    run -125 with strict true
+    [[ "$output" == *"Connection refused"* ]]
+    [[ "$output" == *"its anchor does not answer"* ]]
+}
+
+@test "freshness: a counter of another key is not the anchor" {
+    head -c 32 /dev/urandom >counter.key
+    counter_kill
+    counter_start
+    run -125 with strict true
+    [[ "$output" == *"its anchor does not answer"* ]]
+}
+
+@test "freshness: a counter that was set back or began anew is not believed" {
+    run -0 with strict 'echo 1 >/strict/a; sync /strict/a'
+    counter set 17
+    run -125 with strict true
+    [[ "$output" == *"rolled back"* ]]
+    counter set 0
+    run -125 with strict true
+    [[ "$output" == *"rolled back"* ]]
+}
+
+# container MODE SCRIPT: in the background, its input from the descriptor $to, its output in the file "out".
+container() {
+    mkfifo in
+    with "$1" "$2" <in >out 2>err &
+    container_pid=$!
+    exec {to}>in
+}
+
+@test "freshness: strict syncs fail in time while the counter hangs, and succeed when it is back" {
+    container strict 'cd /strict; echo 1 >a; sync a && echo first; read x; echo 2 >a; sync a || echo late; read x; sync a && echo second'
+    wait_until 20 grep -q first out
+    counter hang
+    echo >&$to
+    wait_until 20 grep -q late out
+    counter run
+    echo >&$to
+    wait_until 20 grep -q second out
+    wait $container_pid
+    run -0 --separate-stderr with strict 'cat /strict/a'
+    [ "$output" = 2 ]
+}
+
+@test "freshness: the counter is killed and comes back under a container that goes on" {
+    container strict 'cd /strict; echo 1 >a; sync a && echo first; read x; echo 2 >a; sync a && echo second'
+    wait_until 20 grep -q first out
+    local port=$counter_port
+    counter_kill
+    counter_start "$port"
+    echo >&$to
+    wait_until 20 grep -q second out
+    wait $container_pid
+}
+
+@test "freshness: of two on copies of one volume, one holds it and the other ends before it says more" {
+    for mode in $MODES; do
+        rm -rf in out err volumes other
+        container $mode "cd /$mode; echo 1 >a; sync a; sleep 0.2; echo first; read x; echo 2 >a; sync a; sleep 1; echo second; read x"
+        wait_until 20 grep -q first out
+        cp -r volumes other
+        run -0 --separate-stderr env COFRE_VOLUMES=$PWD/other timeout -k 5 40 "$COFRE" run --softsgx -v $mode:/$mode:key=key "$E2E/volume-fresh" -- cat /$mode/a </dev/null 3>&-
+        [ "$output" = 1 ]
+        echo >&$to
+        code=0
+        wait $container_pid || code=$?
+        [ $code = 125 ]
+        grep -q "taken over by another container" err
+        run ! grep -q second out
+        exec {to}>&-
+    done
+}
+
+@test "freshness: an idle volume asks its counter nothing" {
+    container lag 'cd /lag; echo 1 >a; sync a; sleep 6; echo done; read x' # in which the last checkpoint is made
+    wait_until 30 grep -q done out
+    before=$(counter stats)
+    sleep 1
+    [ "$(counter stats)" = "$before" ]
+    echo >&$to
+    wait $container_pid
+}

@@ -1,0 +1,19 @@
+/* An anchor in memory, as a coordinator would keep it. */
+#ifndef COFRE_TESTS_VOLUME_MEMORY_COUNTER_H
+#define COFRE_TESTS_VOLUME_MEMORY_COUNTER_H
+
+#include "kernel/volume/volume.h"
+
+struct counter {
+    uint64_t value;
+    bool down;               /* nothing arrives: -EIO */
+    bool lose_answer;        /* it is raised, and nobody hears of it: -EIO */
+    unsigned raises;         /* that changed it */
+    void (*hook)(void *arg); /* before a request is served */
+    void *hook_arg;
+};
+
+struct volume_anchor counter_anchor(struct counter *counter);
+uint64_t memory_counter_raise(struct counter *counter, uint64_t expected, uint64_t value); /* what it was before */
+
+#endif
