@@ -83,6 +83,7 @@ enum policy_volume_flags {
     POLICY_VOLUME_CREATE = 1 << 0,    /* made in an empty file */
     POLICY_VOLUME_OPTIONAL = 1 << 1,  /* the container also runs without it */
     POLICY_VOLUME_READ_ONLY = 1 << 2, /* never written */
+    POLICY_VOLUME_KEEP = 1 << 3,      /* as the root's upper layer: also over another root image than it was made for */
 };
 
 struct policy_volume {    /* in the order to mount */

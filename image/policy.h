@@ -30,6 +30,7 @@ struct policy_source_volume {
     char *name, *path;
     uint32_t key, freshness, flags; /* enum policy_volume_* */
     uint64_t size, cache_size;
+    bool image_update_given;
 };
 
 struct policy_source_folder {

@@ -436,15 +436,17 @@ static json_t *json_volumes(const struct policy *p)
                                                                                            "strict"};
     json_t *array = json_array();
     const struct policy_volume *v = (const struct policy_volume *)((const char *)p + p->volumes.offset);
-    for (uint32_t i = 0; i < p->volumes.count; i++)
-        json_array_append_new(array, json_pack("{s:o,s:o,s:s,s:s,s:b,s:b,s:b,s:I,s:I}", "name",
-                                               json_text(policy_blob_string(p, v[i].name_offset)), "path",
-                                               json_text(policy_blob_string(p, v[i].path_offset)), "key",
-                                               keys[v[i].key], "freshness", modes[v[i].freshness], "create",
-                                               (v[i].flags & POLICY_VOLUME_CREATE) != 0, "optional",
-                                               (v[i].flags & POLICY_VOLUME_OPTIONAL) != 0, "read_only",
-                                               (v[i].flags & POLICY_VOLUME_READ_ONLY) != 0, "size",
-                                               (json_int_t)v[i].size, "cache", (json_int_t)v[i].cache_size));
+    for (uint32_t i = 0; i < p->volumes.count; i++) {
+        json_t *json = json_pack(
+            "{s:o,s:o,s:s,s:s,s:b,s:b,s:b,s:I,s:I}", "name", json_text(policy_blob_string(p, v[i].name_offset)), "path",
+            json_text(policy_blob_string(p, v[i].path_offset)), "key", keys[v[i].key], "freshness",
+            modes[v[i].freshness], "create", (v[i].flags & POLICY_VOLUME_CREATE) != 0, "optional",
+            (v[i].flags & POLICY_VOLUME_OPTIONAL) != 0, "read_only", (v[i].flags & POLICY_VOLUME_READ_ONLY) != 0,
+            "size", (json_int_t)v[i].size, "cache", (json_int_t)v[i].cache_size);
+        if (json && strcmp(policy_blob_string(p, v[i].path_offset), "/") == 0)
+            json_object_set_new(json, "image_update", json_string(v[i].flags & POLICY_VOLUME_KEEP ? "keep" : "refuse"));
+        json_array_append_new(array, json);
+    }
     return array;
 }
 

@@ -354,6 +354,7 @@ static int read_volume_key(struct parser *p, const char *name, yaml_node_t *valu
 {
     static const char *const keys[] = {"mrenclave", "mrsigner", "file", NULL}, *const modes[] = {"none", "local", "lag",
                                                                                                  "strict", NULL};
+    static const char *const updates[] = {"refuse", "keep", NULL};
     if (strcmp(name, "name") == 0 || strcmp(name, "path") == 0) {
         char **slot = name[0] == 'n' ? &v->name : &v->path;
         const char *text = scalar(value);
@@ -372,12 +373,20 @@ static int read_volume_key(struct parser *p, const char *name, yaml_node_t *valu
         return volume_flag(p, value, POLICY_VOLUME_OPTIONAL, &v->flags);
     if (strcmp(name, "read_only") == 0)
         return volume_flag(p, value, POLICY_VOLUME_READ_ONLY, &v->flags);
+    if (strcmp(name, "image_update") == 0) {
+        uint32_t keep = 0;
+        int ret = volume_choice(p, value, updates, "image_update must be refuse or keep", &keep);
+        v->flags = keep ? v->flags | POLICY_VOLUME_KEEP : v->flags & ~(uint32_t)POLICY_VOLUME_KEEP;
+        v->image_update_given = true;
+        return ret;
+    }
     if (strcmp(name, "size") == 0)
         return volume_size(p, value, &v->size);
     if (strcmp(name, "cache") == 0)
         return volume_size(p, value, &v->cache_size);
     return bad(p, value,
-               "unknown key (name, path, key, freshness, create, size, cache, optional and read_only are known)");
+               "unknown key (name, path, key, freshness, create, size, cache, optional, read_only and image_update are "
+               "known)");
 }
 
 static int read_volume_item(struct parser *p, yaml_node_t *node, struct policy_source_volume *v)
@@ -391,8 +400,14 @@ static int read_volume_item(struct parser *p, yaml_node_t *node, struct policy_s
     }
     if (!v->name)
         return bad(p, node, "name is missing");
-    if (!v->path || v->path[0] != '/' || !v->path[1])
-        return bad(p, node, "path is missing, not absolute, or the root");
+    if (!v->path || v->path[0] != '/')
+        return bad(p, node, "path is missing or not absolute");
+    if (!v->path[1] && v->flags & POLICY_VOLUME_READ_ONLY)
+        return bad(p, node, "the root's volume cannot be read-only");
+    if (v->path[1] && v->image_update_given)
+        return bad(p, node, "image_update is for the root's volume (path: /)");
+    if (v->key == POLICY_VOLUME_MRENCLAVE && v->flags & POLICY_VOLUME_KEEP)
+        return bad(p, node, "image_update: keep needs another key than mrenclave, which no other image has");
     if (v->flags & POLICY_VOLUME_CREATE && !v->size)
         return bad(p, node, "create needs a size");
     if (!(v->flags & POLICY_VOLUME_CREATE) && v->size)

@@ -101,7 +101,9 @@ int fs_root_inode(uint64_t number, struct inode **ret_inode)
 void fs_init(void)
 {
     lower = root_image(CACHE_BYTES);
-    struct super_block *root = overlay_new(lower);
+    struct super_block *root = volumes_root(lower);
+    if (!root)
+        root = overlay_new(lower);
     if (!root || vfs_mount("/", root, 0) < 0)
         panic("no memory for the root file system");
     mount_at("/proc", procfs_new(), MS_NOSUID | MS_NODEV | MS_NOEXEC);

@@ -51,6 +51,8 @@ static int fill_page(struct mem_inode *m, uint64_t index, void *page)
 uint64_t overlay_unchanged(struct inode *inode)
 {
     uint64_t index;
+    if (inode->sb && inode->sb->ops && inode->sb->ops->unchanged)
+        return inode->sb->ops->unchanged(inode);
     if (inode->ops != &mem_regular_ops || shared_any(inode) || inode->shared)
         return 0;
     struct mem_inode *m = mem_inode(inode);

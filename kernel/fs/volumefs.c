@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/xattr.h>
 
+#include "kernel/fs/volumefs_upper.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -29,10 +30,12 @@ static struct timespec_ns time_in(struct volume_time t)
 
 void volumefs_refresh(struct volumefs_inode *vi)
 {
+    if (!vi->node)
+        return;
     const struct volume_inode *from = volume_node_inode(vi->node);
     struct inode *inode = &vi->inode;
     inode->mode = from->mode;
-    inode->nlink = from->nlink;
+    inode->nlink = from->nlink + vi->below_dirs;
     inode->uid = from->uid;
     inode->gid = from->gid;
     inode->rdev = from->rdev;
@@ -43,30 +46,36 @@ void volumefs_refresh(struct volumefs_inode *vi)
     inode->ctime = time_in(from->ctime);
 }
 
-static struct volumefs_inode *find(struct volumefs *fs, uint64_t ino)
+struct volumefs_inode *volumefs_find(struct volumefs *fs, uint64_t number)
 {
     struct volumefs_inode *vi;
-    LIST_FOREACH (vi, &fs->inodes[ino % VOLUMEFS_BUCKETS], hash_link)
-        if (vi->inode.ino == ino)
+    LIST_FOREACH (vi, &fs->inodes[number % VOLUMEFS_BUCKETS], hash_link)
+        if (vi->inode.ino == number)
             return vi;
     return NULL;
 }
 
+static uint64_t number_of(const struct volumefs *fs, uint64_t ino)
+{
+    return fs->upper ? upper_number(fs, ino) : ino;
+}
+
 void volumefs_refresh_ino(struct volumefs *fs, uint64_t ino)
 {
-    struct volumefs_inode *vi = find(fs, ino);
+    struct volumefs_inode *vi = volumefs_find(fs, number_of(fs, ino));
     if (vi)
         volumefs_refresh(vi);
 }
 
 static const struct inode_ops link_ops, special_ops;
 
-static void set_ops(struct inode *inode)
+void volumefs_set_ops(struct inode *inode)
 {
+    bool upper = volumefs(inode->sb)->upper != NULL;
     switch (inode->mode & S_IFMT) {
     case S_IFDIR:
-        inode->ops = &volumefs_dir_ops;
-        inode->file_ops = &volumefs_dir_file_ops;
+        inode->ops = upper ? &upper_dir_ops : &volumefs_dir_ops;
+        inode->file_ops = upper ? &upper_dir_file_ops : &volumefs_dir_file_ops;
         break;
     case S_IFREG:
         inode->ops = &volumefs_regular_ops;
@@ -81,31 +90,44 @@ static void set_ops(struct inode *inode)
     }
 }
 
+struct volumefs_inode *volumefs_inode_new(struct volumefs *fs, uint64_t number)
+{
+    struct volumefs_inode *vi = kzalloc(sizeof(*vi));
+    if (!vi)
+        return NULL;
+    mutex_init(&vi->data);
+    vi->inode.sb = &fs->sb;
+    vi->inode.refcount = 1;
+    vi->inode.ino = number;
+    LIST_INSERT_HEAD(&fs->inodes[number % VOLUMEFS_BUCKETS], vi, hash_link);
+    return vi;
+}
+
 int volumefs_get(struct volumefs *fs, struct volume_node *node, struct inode **ret_inode)
 {
-    uint64_t ino = volume_node_ino(node);
-    struct volumefs_inode *vi = find(fs, ino);
+    uint64_t number = number_of(fs, volume_node_ino(node));
+    struct volumefs_inode *vi = volumefs_find(fs, number);
     if (vi) {
         volume_node_put(node); /* not the last reference */
         *ret_inode = inode_get(&vi->inode);
         return 0;
     }
-    vi = kzalloc(sizeof(*vi));
+    vi = volumefs_inode_new(fs, number);
     if (!vi) {
         volume_node_put(node);
         return -ENOMEM;
     }
     struct inode *inode = &vi->inode;
     vi->node = node;
-    mutex_init(&vi->data);
-    inode->sb = &fs->sb;
-    inode->refcount = 1;
-    inode->ino = ino;
+    int error = fs->upper ? upper_attach(fs, vi) : 0;
     volumefs_refresh(vi);
     inode->atime = time_in(volume_node_inode(node)->atime);
-    inode->btime = time_in(volume_node_inode(node)->btime);
-    set_ops(inode);
-    LIST_INSERT_HEAD(&fs->inodes[ino % VOLUMEFS_BUCKETS], vi, hash_link);
+    inode->btime = vi->lower ? vi->lower->btime : time_in(volume_node_inode(node)->btime);
+    volumefs_set_ops(inode);
+    if (error < 0) {
+        inode_put(inode);
+        return error;
+    }
     *ret_inode = inode;
     return 0;
 }
@@ -143,7 +165,9 @@ int volumefs_setattr(struct inode *inode, const struct inode_attr *attr)
         all.valid |= ATTR_ATIME;
         all.atime = inode->atime;
     }
-    int error = volume_setattr(vi->node, &all);
+    int error = upper_own(vi);
+    if (error == 0)
+        error = volume_setattr(vi->node, &all);
     volumefs_refresh(vi);
     if (error == 0 && (attr->valid & ATTR_ATIME))
         inode->atime = attr->atime;
@@ -153,14 +177,21 @@ int volumefs_setattr(struct inode *inode, const struct inode_attr *attr)
 
 void volumefs_getattr(struct inode *inode, struct statx *stat)
 {
-    stat->stx_blocks = volume_node_blocks(volumefs_inode(inode)->node) * (VOLUME_BLOCK_SIZE / 512);
+    struct volumefs_inode *vi = volumefs_inode(inode);
+    if (vi->node && !vi->lower_data)
+        stat->stx_blocks = volume_node_blocks(vi->node) * (VOLUME_BLOCK_SIZE / 512);
+    else if (vi->lower->ops->getattr)
+        vi->lower->ops->getattr(vi->lower, stat);
 }
 
 ssize_t volumefs_getxattr(struct inode *inode, const char *name, void *buf, size_t size)
 {
     struct volumefs *fs = volumefs(inode->sb);
+    struct volumefs_inode *vi = volumefs_inode(inode);
+    if (!vi->node)
+        return vi->lower->ops->getxattr ? vi->lower->ops->getxattr(vi->lower, name, buf, size) : -ENODATA;
     volumefs_lock(fs);
-    ssize_t result = volume_getxattr(volumefs_inode(inode)->node, name, buf, size);
+    ssize_t result = volume_getxattr(vi->node, name, buf, size);
     volumefs_unlock(fs);
     return result;
 }
@@ -169,7 +200,9 @@ int volumefs_setxattr(struct inode *inode, const char *name, const void *value, 
 {
     struct volumefs *fs = volumefs(inode->sb);
     volumefs_lock(fs);
-    int error = volume_setxattr(volumefs_inode(inode)->node, name, value, size, flags);
+    int error = upper_own(volumefs_inode(inode));
+    if (error == 0)
+        error = volume_setxattr(volumefs_inode(inode)->node, name, value, size, flags);
     volumefs_refresh(volumefs_inode(inode));
     volumefs_unlock(fs);
     return error;
@@ -178,8 +211,11 @@ int volumefs_setxattr(struct inode *inode, const char *name, const void *value, 
 ssize_t volumefs_listxattr(struct inode *inode, char *buf, size_t size)
 {
     struct volumefs *fs = volumefs(inode->sb);
+    struct volumefs_inode *vi = volumefs_inode(inode);
+    if (!vi->node)
+        return vi->lower->ops->listxattr ? vi->lower->ops->listxattr(vi->lower, buf, size) : 0;
     volumefs_lock(fs);
-    ssize_t result = volume_listxattr(volumefs_inode(inode)->node, buf, size);
+    ssize_t result = volume_listxattr(vi->node, buf, size);
     volumefs_unlock(fs);
     return result;
 }
@@ -188,7 +224,9 @@ int volumefs_removexattr(struct inode *inode, const char *name)
 {
     struct volumefs *fs = volumefs(inode->sb);
     volumefs_lock(fs);
-    int error = volume_removexattr(volumefs_inode(inode)->node, name);
+    int error = upper_own(volumefs_inode(inode));
+    if (error == 0)
+        error = volume_removexattr(volumefs_inode(inode)->node, name);
     volumefs_refresh(volumefs_inode(inode));
     volumefs_unlock(fs);
     return error;
@@ -197,8 +235,11 @@ int volumefs_removexattr(struct inode *inode, const char *name)
 static ssize_t link_readlink(struct inode *inode, char *buf, size_t size)
 {
     struct volumefs *fs = volumefs(inode->sb);
+    struct volumefs_inode *vi = volumefs_inode(inode);
+    if (!vi->node)
+        return vi->lower->ops->readlink ? vi->lower->ops->readlink(vi->lower, buf, size) : -EINVAL;
     volumefs_lock(fs);
-    ssize_t result = volume_readlink(volumefs_inode(inode)->node, buf, size);
+    ssize_t result = volume_readlink(vi->node, buf, size);
     volumefs_unlock(fs);
     return result;
 }
@@ -240,7 +281,7 @@ int volumefs_fsync(struct file *file, bool data_only)
     struct volumefs_inode *vi = volumefs_inode(file->inode);
     struct volumefs *fs = volumefs(file->inode->sb);
     int error = S_ISREG(file->inode->mode) ? pull_mappings(fs, vi) : 0;
-    int synced = sync_together(fs, vi->node);
+    int synced = sync_together(fs, vi->node ? vi->node : volumefs_inode(fs->sb.root)->node);
     if (error == 0)
         error = vi->error;
     vi->error = 0;
@@ -258,9 +299,13 @@ static int pull_page(struct volumefs *fs, struct volumefs_inode *vi, uint64_t in
     if (!shared_page_pull(&vi->inode, index, mapped) || offset >= (uint64_t)vi->inode.size)
         goto unlock;
     size_t size = (size_t)MIN((uint64_t)PAGE_SIZE, (uint64_t)vi->inode.size - offset);
-    ssize_t n = volume_read(vi->node, offset, stored, size);
-    if (n == (ssize_t)size && memcmp(mapped, stored, size) != 0)
-        n = volume_write(vi->node, offset, mapped, size);
+    ssize_t n = vi->lower_data ? vi->lower->ops->read_page(vi->lower, index, stored)
+                               : volume_read(vi->node, offset, stored, size);
+    if (n >= 0 && memcmp(mapped, stored, size) != 0) {
+        n = upper_own_data(vi, UINT64_MAX);
+        if (n == 0)
+            n = volume_write(vi->node, offset, mapped, size);
+    }
     error = n < 0 ? (int)n : 0;
     volumefs_refresh(vi);
 unlock:
@@ -349,12 +394,19 @@ static void sb_close(struct super_block *sb)
         printk(LOG_WARNING, "cofre: volume %s: ends without its anchor\n", fs->path);
 }
 
+static uint64_t sb_unchanged(struct inode *inode)
+{
+    const struct volumefs_inode *vi = volumefs_inode(inode);
+    return vi->lower_data && vi->page_count == 0 && !shared_any(inode) && !inode->shared ? vi->lower->ino : 0;
+}
+
 static const struct super_ops super_ops = {
     .lock = sb_lock,
     .unlock = sb_unlock,
     .pos_lock = pos_lock,
     .pos_unlock = pos_unlock,
     .sync = sb_sync,
+    .unchanged = sb_unchanged,
     .close = sb_close,
 };
 
@@ -369,9 +421,8 @@ static void sb_statfs(struct super_block *sb, struct statfs *ret)
     ret->f_ffree = info.free_count;
 }
 
-int volumefs_init(struct volumefs *fs)
+void volumefs_init(struct volumefs *fs)
 {
-    struct volume_node *root;
     fs->sb = (struct super_block){
         .ops = &super_ops,
         .type = "cofre",
@@ -387,12 +438,21 @@ int volumefs_init(struct volumefs *fs)
     TAILQ_INIT(&fs->gone);
     TAILQ_INIT(&fs->dirty);
     TAILQ_INIT(&fs->syncs);
+}
+
+int volumefs_open_root(struct volumefs *fs)
+{
+    struct volume_node *root;
     volumefs_lock(fs);
     int error = volume_node_get(fs->volume, VOLUME_ROOT_INO, &root);
     if (error == 0)
         error = volumefs_get(fs, root, &fs->sb.root);
     volumefs_unlock(fs);
-    if (error == 0)
-        error = volumefs_anchor_start(fs);
+    return error;
+}
+
+int volumefs_start(struct volumefs *fs)
+{
+    int error = volumefs_anchor_start(fs);
     return error < 0 ? error : volumefs_thread_start(fs);
 }

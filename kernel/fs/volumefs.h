@@ -44,18 +44,26 @@ struct volumefs {
     TAILQ_HEAD(volumefs_syncs, volumefs_sync) syncs;     /* asked for: one write serves them all */
     struct wait_queue work;
     bool stopping, stopped;
-    bool resting; /* the thread: nothing is due, now or later */
+    bool resting;                        /* the thread: nothing is due, now or later */
     uint32_t freshness;                  /* enum policy_volume_freshness */
     struct volume_remote_anchor *remote; /* NULL: the anchor, if there is one, is the engine's own business */
     struct wait_queue anchor_work, anchor_moved;
     uint64_t anchor_needed; /* somebody waits until so many records are anchored */
     const char *path;
     char options[64];
+    struct volumefs_upper *upper; /* as the root's upper layer: volumefs_upper.h. Else NULL */
 };
 
 struct volumefs_inode {
     struct inode inode;       /* first */
-    struct volume_node *node; /* referenced */
+    struct volume_node *node; /* referenced. NULL: it is as the root image has it */
+    /* Of a root's upper layer */
+    struct inode *lower;                 /* referenced: what the image has there; or NULL */
+    struct volumefs_inode *lower_parent; /* how it was found in the image, if node is NULL */
+    char *lower_name;
+    uint32_t below_dirs; /* of a directory: the image's directories that are seen in it */
+    bool lower_data;     /* a regular file whose contents are the image's */
+    bool gone;           /* a directory that lost its name */
     LIST_ENTRY(volumefs_inode) hash_link;
     TAILQ_ENTRY(volumefs_inode) gone_link, dirty_link;
     struct mutex data;     /* one writer; the file position */
@@ -76,6 +84,10 @@ static inline struct volumefs_inode *volumefs_inode(struct inode *inode)
 /* Take the mutex; `fs->volume` may be used. */
 void volumefs_lock(struct volumefs *fs);
 void volumefs_unlock(struct volumefs *fs);
+struct volumefs_inode *volumefs_find(struct volumefs *fs, uint64_t number); /* in memory; no reference */
+/* An inode of that number in memory, with one reference and no more set. NULL: no memory. */
+struct volumefs_inode *volumefs_inode_new(struct volumefs *fs, uint64_t number) must_check;
+void volumefs_set_ops(struct inode *inode);
 /* Under the lock: the inode of a node, whose reference is taken over also on failure. Referenced. */
 must_check int volumefs_get(struct volumefs *fs, struct volume_node *node, struct inode **ret_inode);
 /* Under the lock: what the VFS sees of the node, as it is now (but for the time of access). */
@@ -103,6 +115,24 @@ int volumefs_fsync(struct file *file, bool data_only);
 extern const struct inode_ops volumefs_dir_ops, volumefs_regular_ops;
 extern const struct file_ops volumefs_file_ops, volumefs_dir_file_ops;
 
+/* Entries of directories, collected under the lock and given out without it: who takes them may touch user memory. */
+struct volumefs_batch {
+    size_t used;
+    bool full;
+    char data[PAGE_SIZE - 16];
+};
+struct volumefs_entry { /* then the name; 8-byte aligned */
+    uint64_t ino;
+    file_off_t next_pos;
+    uint8_t type, name_size;
+};
+#define VOLUMEFS_ENTRY_SIZE(e) ALIGN_UP(sizeof(*(e)) + (e)->name_size, 8)
+/* False when it is full. */
+bool volumefs_batch_add(struct volumefs_batch *b, const char *name, size_t size, uint64_t ino, unsigned type,
+                        file_off_t next_pos);
+/* False when the caller's buffer is full. Entries of number 0 are left out. */
+bool volumefs_batch_give(const struct volumefs_batch *b, struct dir_context *ctx);
+
 /* kernel/fs/volumefs_thread.c */
 must_check int volumefs_thread_start(struct volumefs *fs);
 void volumefs_thread_wake(struct volumefs *fs);
@@ -119,9 +149,13 @@ must_check int volumefs_anchor_wait(struct volumefs *fs);
 /* Until all that is durable is anchored. */
 must_check int volumefs_anchor_all(struct volumefs *fs);
 
-/* An opened volume as a file system; takes over fs->volume. 0 or -ENOMEM, -EIO. */
-must_check int volumefs_init(struct volumefs *fs);
+/* An opened volume as a file system: set up, its root found (or upper_open()), its threads started. */
+void volumefs_init(struct volumefs *fs);
+must_check int volumefs_open_root(struct volumefs *fs);
+must_check int volumefs_start(struct volumefs *fs);
 /* Boot: what the policy names and the host gave. Ends the container (refuse) if that is not to be had. */
 void volumes_mount(void);
+/* The volume that is the root's upper layer above lower, mounted there; NULL: there is none. */
+struct super_block *volumes_root(struct super_block *lower);
 
 #endif

@@ -4,7 +4,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
-#include "kernel/fs/volumefs.h"
+#include "kernel/fs/volumefs_upper.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -18,7 +18,9 @@ static int write_page_at(struct volumefs_inode *vi, uint64_t index, const uint8_
     uint64_t offset = index * PAGE_SIZE, size = (uint64_t)vi->inode.size;
     if (offset >= size)
         return 0;
-    ssize_t n = volume_write(vi->node, offset, page, (size_t)MIN((uint64_t)PAGE_SIZE, size - offset));
+    ssize_t n = upper_own_data(vi, UINT64_MAX);
+    if (n == 0)
+        n = volume_write(vi->node, offset, page, (size_t)MIN((uint64_t)PAGE_SIZE, size - offset));
     if (n < 0)
         vi->error = (int)n;
     return n < 0 ? (int)n : 0;
@@ -49,6 +51,19 @@ static int lock_drained(struct volumefs *fs, struct volumefs_inode *vi)
     return vi->page_count > 0 ? volumefs_drain(fs, vi) : 0;
 }
 
+/* The image's contents, up to the end of a page; buf has room for one. */
+static ssize_t read_lower(struct volumefs_inode *vi, file_off_t pos, uint8_t *buf, size_t size)
+{
+    size_t start = (uint64_t)pos % PAGE_SIZE;
+    size = MIN(size, PAGE_SIZE - start);
+    size = MIN(size, (size_t)(vi->inode.size - pos));
+    int error = vi->lower->ops->read_page(vi->lower, (uint64_t)pos / PAGE_SIZE, buf);
+    if (error < 0)
+        return error;
+    memmove(buf, buf + start, size);
+    return (ssize_t)size;
+}
+
 /* Up to size bytes within one page. */
 static ssize_t read_some(struct volumefs *fs, struct volumefs_inode *vi, file_off_t pos, uint8_t *buf, size_t size)
 {
@@ -62,11 +77,18 @@ static ssize_t read_some(struct volumefs *fs, struct volumefs_inode *vi, file_of
             return (ssize_t)size;
         }
     }
+    if (vi->lower_data && vi->page_count == 0)
+        return read_lower(vi, pos, buf, size);
     ssize_t n = vi->page_count > 0 ? -EAGAIN : volume_peek(vi->node, (uint64_t)pos, buf, size);
     if (n != -EAGAIN)
         return n;
     int error = lock_drained(fs, vi);
-    n = error < 0 ? error : volume_read(vi->node, (uint64_t)pos, buf, size);
+    if (error < 0)
+        n = error;
+    else if (vi->lower_data)
+        n = read_lower(vi, pos, buf, size);
+    else
+        n = volume_read(vi->node, (uint64_t)pos, buf, size);
     volumefs_unlock(fs);
     return n;
 }
@@ -120,6 +142,8 @@ static ssize_t write_some(struct volumefs *fs, struct volumefs_inode *vi, file_o
                           size_t size)
 {
     int error = lock_drained(fs, vi);
+    if (error == 0)
+        error = upper_own_data(vi, UINT64_MAX);
     ssize_t n = error < 0 ? error : volume_write(vi->node, (uint64_t)pos, data, size);
     if (n > 0 && vi->inode.mappings)
         push_written(vi, pos, data, (size_t)n);
@@ -178,10 +202,17 @@ static int regular_read_page(struct inode *inode, uint64_t index, void *page)
         memcpy(page, pending, PAGE_SIZE);
         return 0;
     }
+    if (vi->lower_data && vi->page_count == 0)
+        return vi->lower->ops->read_page(vi->lower, index, page);
     ssize_t n = vi->page_count > 0 ? -EAGAIN : volume_peek(vi->node, index * PAGE_SIZE, page, PAGE_SIZE);
     if (n == -EAGAIN) {
         int error = lock_drained(fs, vi);
-        n = error < 0 ? error : volume_read(vi->node, index * PAGE_SIZE, page, PAGE_SIZE);
+        if (error < 0)
+            n = error;
+        else if (vi->lower_data) /* not one of its pages had changed */
+            n = vi->lower->ops->read_page(vi->lower, index, page) < 0 ? -EIO : (ssize_t)PAGE_SIZE;
+        else
+            n = volume_read(vi->node, index * PAGE_SIZE, page, PAGE_SIZE);
         volumefs_unlock(fs);
     }
     if (n >= 0)
@@ -226,6 +257,8 @@ static int regular_truncate(struct inode *inode, file_off_t size)
     if (error == 0 && inode->mappings && size < inode->size)
         shared_truncate(inode, size);
     if (error == 0)
+        error = upper_own_data(vi, (uint64_t)size);
+    if (error == 0)
         error = volume_truncate(vi->node, (uint64_t)size);
     volumefs_refresh(vi);
     volumefs_unlock(fs);
@@ -241,7 +274,9 @@ static file_off_t regular_llseek(struct file *file, file_off_t offset, int whenc
     if (offset < 0 || offset >= file->inode->size)
         return -ENXIO;
     int64_t pos = lock_drained(fs, volumefs_inode(file->inode));
-    if (pos == 0)
+    if (pos == 0 && volumefs_inode(file->inode)->lower_data)
+        pos = whence == SEEK_HOLE ? file->inode->size : offset;
+    else if (pos == 0)
         pos = volume_seek(volumefs_inode(file->inode)->node, (uint64_t)offset, whence == SEEK_HOLE);
     volumefs_unlock(fs);
     if (pos >= 0)
@@ -269,6 +304,8 @@ static int regular_fallocate(struct file *file, int mode, file_off_t offset, fil
     mutex_lock(&vi->data);
     inode_drop_setid(file->inode);
     int error = lock_drained(fs, vi);
+    if (error == 0)
+        error = upper_own_data(vi, UINT64_MAX);
     if (error == 0)
         error = volume_fallocate(vi->node, mode, (uint64_t)offset, (uint64_t)size);
     if (error == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) && shared_any(file->inode))

@@ -131,45 +131,36 @@ static int dir_rename(struct inode *old_dir, const char *old_name, struct inode 
     return error;
 }
 
-/* Entries are collected under the lock and given out without it: whoever takes them may touch user memory. */
-struct batch {
-    size_t used;
-    bool full;
-    char data[PAGE_SIZE - 16];
-};
-struct batch_entry { /* then the name; 8-byte aligned */
-    uint64_t ino;
-    file_off_t next_pos;
-    uint8_t type, name_size;
-};
-
-static bool batch_emit(void *arg, const char *name, size_t size, uint64_t ino, unsigned type, int64_t next_pos)
+bool volumefs_batch_add(struct volumefs_batch *b, const char *name, size_t size, uint64_t ino, unsigned type,
+                        file_off_t next_pos)
 {
-    struct batch *b = arg;
-    size_t need = ALIGN_UP(sizeof(struct batch_entry) + size, 8);
-    if (next_pos <= 2)
-        return true; /* the dots are the VFS's */
-    if (b->used + need > sizeof(b->data)) {
+    struct volumefs_entry e = {ino, next_pos, (uint8_t)type, (uint8_t)size};
+    if (b->used + VOLUMEFS_ENTRY_SIZE(&e) > sizeof(b->data)) {
         b->full = true;
         return false;
     }
-    struct batch_entry e = {ino, next_pos, (uint8_t)type, (uint8_t)size};
     memcpy(b->data + b->used, &e, sizeof(e));
     memcpy(b->data + b->used + sizeof(e), name, size);
-    b->used += need;
+    b->used += VOLUMEFS_ENTRY_SIZE(&e);
     return true;
 }
 
-/* False when the caller's buffer is full. */
-static bool batch_give(const struct batch *b, struct dir_context *ctx)
+static bool batch_emit(void *arg, const char *name, size_t size, uint64_t ino, unsigned type, int64_t next_pos)
+{
+    if (next_pos <= 2)
+        return true; /* the dots are the VFS's */
+    return volumefs_batch_add(arg, name, size, ino, type, next_pos);
+}
+
+bool volumefs_batch_give(const struct volumefs_batch *b, struct dir_context *ctx)
 {
     for (size_t at = 0; at < b->used;) {
-        struct batch_entry e;
+        struct volumefs_entry e;
         memcpy(&e, b->data + at, sizeof(e));
-        if (!ctx->emit(ctx, b->data + at + sizeof(e), e.name_size, e.ino, e.type, e.next_pos))
+        if (e.ino != 0 && !ctx->emit(ctx, b->data + at + sizeof(e), e.name_size, e.ino, e.type, e.next_pos))
             return false;
         ctx->pos = e.next_pos;
-        at += ALIGN_UP(sizeof(e) + e.name_size, 8);
+        at += VOLUMEFS_ENTRY_SIZE(&e);
     }
     return true;
 }
@@ -177,7 +168,7 @@ static bool batch_give(const struct batch *b, struct dir_context *ctx)
 static int dir_readdir(struct file *file, struct dir_context *ctx)
 {
     struct volumefs *fs = volumefs(file->inode->sb);
-    struct batch *b;
+    struct volumefs_batch *b;
     int error;
     if (!dir_emit_dots(file, ctx))
         return 0;
@@ -191,7 +182,7 @@ static int dir_readdir(struct file *file, struct dir_context *ctx)
         volumefs_lock(fs);
         error = volume_readdir(node_of(file->inode), &pos, batch_emit, b);
         volumefs_unlock(fs);
-    } while (error == 0 && batch_give(b, ctx) && b->full);
+    } while (error == 0 && volumefs_batch_give(b, ctx) && b->full);
     kfree(b);
     return error;
 }

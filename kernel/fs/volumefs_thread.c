@@ -18,6 +18,8 @@ void volumefs_thread_wake(struct volumefs *fs)
 /* The time of access that only the VFS knows, unless the file is gone. */
 static void store_atime(struct volumefs_inode *vi)
 {
+    if (!vi->node)
+        return;
     const struct volume_inode *node = volume_node_inode(vi->node);
     struct timespec_ns at = vi->inode.atime;
     if (node->nlink == 0 || (at.sec == node->atime.sec && at.nsec == node->atime.nsec))
@@ -36,6 +38,10 @@ static void end_gone(struct volumefs *fs)
         if (!(fs->sb.flags & MS_RDONLY))
             store_atime(vi);
         volume_node_put(vi->node);
+        inode_put(vi->lower);
+        if (vi->lower_parent)
+            inode_put(&vi->lower_parent->inode);
+        kfree(vi->lower_name);
         kfree(vi);
     }
 }

@@ -12,7 +12,7 @@
 #include "kernel/fs/dentry.h"
 #include "kernel/fs/volume_anchor.h"
 #include "kernel/fs/volume_key.h"
-#include "kernel/fs/volumefs.h"
+#include "kernel/fs/volumefs_upper.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -28,6 +28,7 @@ struct opening {
     struct volume_key_source source;
     struct volume_local_anchor *local;
     struct volumefs *fs;
+    struct super_block *lower; /* it is the root's upper layer, above this */
     bool is_new;
 };
 
@@ -52,6 +53,9 @@ static noreturn_fn void refuse_volume(const struct opening *o, int error)
         {-EIO, "the disk cannot be read or written, or what it holds does not verify"},
         {-ENOSPC, "no room"},
         {-ENOMEM, "no memory (policy: kernel_heap)"},
+        {-EMEDIUMTYPE,
+         "it is the upper layer of another root image (policy: image_update: keep takes it over; or give a "
+         "new volume)"},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (known[i].error == error)
@@ -183,11 +187,16 @@ static int open_engine(struct opening *o)
         error = make_if_empty(o);
     if (error == 0)
         error = volume_mount(&o->fs->disk.io, &options, volume_key_unlock, &o->source, &o->fs->volume);
-    if (error == 0)
-        error = volumefs_init(o->fs);
-    if (error == 0 && options.read_only)
+    if (error < 0)
+        return error;
+    volumefs_init(o->fs);
+    if (options.read_only)
         o->fs->sb.flags |= MS_RDONLY;
-    return error;
+    if (o->lower)
+        error = upper_open(o->fs, o->lower, policy()->root_hash, o->policy->flags & POLICY_VOLUME_KEEP);
+    else
+        error = volumefs_open_root(o->fs);
+    return error < 0 ? error : volumefs_start(o->fs);
 }
 
 /* A new volume's root is like the folder that it covers. */
@@ -218,30 +227,72 @@ static void open_volume(struct opening *o)
         refuse(STATUS_REFUSED, "the volume for %s has its key in a file (run -v NAME:%s:key=FILE)", o->path, o->path);
     int error = open_engine(o);
     memory_wipe(&o->boot.key, sizeof(o->boot.key));
-    if (error == 0 && o->is_new)
+    if (error == 0 && o->is_new && !o->lower)
         error = inherit_root(o);
     if (error < 0)
         refuse_volume(o, error);
+    if (o->lower)
+        return;
     error = vfs_mount(o->path, &o->fs->sb, o->fs->sb.flags | MS_NOSUID | MS_NODEV);
     if (error < 0)
         refuse(STATUS_REFUSED, "mounting the volume at %s failed: error %d", o->path, -error);
+}
+
+static struct opening *opening_new(const struct policy_volume *policy_volume)
+{
+    struct opening *o = kzalloc(sizeof(*o));
+    if (!o)
+        panic("no memory to open volumes");
+    o->policy = policy_volume;
+    o->path = policy_string_at(policy_volume->path_offset);
+    o->name = policy_string_at(policy_volume->name_offset);
+    return o;
+}
+
+static bool is_root(const struct policy_volume *policy_volume)
+{
+    return strcmp(policy_string_at(policy_volume->path_offset), "/") == 0;
+}
+
+static void refuse_missing(const struct opening *o)
+{
+    if (!(o->policy->flags & POLICY_VOLUME_OPTIONAL))
+        refuse(STATUS_REFUSED, "the policy wants a volume at %s (run -v NAME:%s)", o->path, o->path);
+}
+
+struct super_block *volumes_root(struct super_block *lower)
+{
+    struct super_block *sb = NULL;
+    for (uint32_t i = 0; !sb && i < policy()->volumes.count; i++) {
+        if (!is_root(&policy_volumes()[i]))
+            continue;
+        struct opening *o = opening_new(&policy_volumes()[i]);
+        o->lower = lower;
+        if (!boot_volume_find(o)) {
+            refuse_missing(o);
+        } else if (o->boot.flags & BOOT_VOLUME_READ_ONLY) {
+            refuse(STATUS_REFUSED, "the root's upper layer cannot be a read-only volume");
+        } else {
+            open_volume(o);
+            sb = &o->fs->sb;
+        }
+        kfree(o);
+    }
+    return sb;
 }
 
 void volumes_mount(void)
 {
     check_all_named();
     for (uint32_t i = 0; i < policy()->volumes.count; i++) {
-        struct opening *o = kzalloc(sizeof(*o));
-        if (!o)
-            panic("no memory to open volumes");
-        o->policy = &policy_volumes()[i];
-        o->path = policy_string_at(o->policy->path_offset);
-        o->name = policy_string_at(o->policy->name_offset);
+        if (is_root(&policy_volumes()[i]))
+            continue;
+        struct opening *o = opening_new(&policy_volumes()[i]);
         if (boot_volume_find(o)) {
             fs_make_directories(o->path, 0755);
             open_volume(o);
-        } else if (!(o->policy->flags & POLICY_VOLUME_OPTIONAL)) {
-            refuse(STATUS_REFUSED, "the policy wants a volume at %s (run -v NAME:%s)", o->path, o->path);
+        } else {
+            refuse_missing(o);
         }
         kfree(o);
     }

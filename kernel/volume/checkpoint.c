@@ -4,6 +4,7 @@
  * for want of memory has changed nothing but where blocks lie, and can be made again.
  */
 #include "kernel/crypto/secret.h"
+#include "kernel/lib/printk.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/volume/internal.h"
 
@@ -218,6 +219,8 @@ int vol_begin(struct volume *v, uint64_t blocks, enum vol_purpose purpose)
         return v->failed;
     if (v->options.read_only)
         return -EROFS;
+    if (v->held) /* nothing may become durable in between */
+        return vol_allocatable(v) >= v->dirty_count + blocks + v->reserve / 2 ? 0 : -ENOSPC;
     if (v->log_used > v->options.log_blocks || v->op_bytes > OP_BYTES_MAX)
         err = vol_checkpoint(v);
     if (err == 0 && v->dirty_count + blocks > v->dirty_max)
@@ -231,4 +234,18 @@ int vol_begin(struct volume *v, uint64_t blocks, enum vol_purpose purpose)
         err = vol_checkpoint(v); /* what was freed becomes usable after two */
     }
     return err;
+}
+
+int volume_hold(struct volume *v, uint64_t blocks)
+{
+    int err = vol_begin(v, blocks, VOL_SHRINK);
+    if (err == 0)
+        v->held++;
+    return err;
+}
+
+void volume_release(struct volume *v)
+{
+    ASSERT(v->held > 0);
+    v->held--;
 }

@@ -113,6 +113,7 @@ struct volume {
     uint8_t hash_key[16];
     struct volume_node objects[VOLUME_OBJECT_COUNT];
     bool changed;                      /* since the last checkpoint */
+    unsigned held;                     /* volume_hold() */
     struct volume_snapshot *snapshots; /* oldest first */
     unsigned snapshot_count;
 

@@ -188,6 +188,13 @@ must_check int volume_fsync(struct volume_node *node);
 void volume_fsync_along(struct volume_node *node);
 /* Everything, durable. */
 must_check int volume_sync(struct volume *v);
+/*
+ * Until volume_release(), which may be nested: what the calls in between change becomes durable together or not at all.
+ * The caller keeps everybody else out, syncs nothing meanwhile, and dirties about `blocks` blocks. -ENOSPC if there is
+ * no room.
+ */
+must_check int volume_hold(struct volume *v, uint64_t blocks);
+void volume_release(struct volume *v);
 /* For a timer: a checkpoint if there were changes. */
 must_check int volume_checkpoint(struct volume *v);
 /* Would that write anything? */
