@@ -49,6 +49,7 @@ soak: build
 	@COFRE_SOAK=$(or $(SOAK),20) COFRE_SEED=$(or $(SEED),1000) $(BUILD)/tests/unit/test-volume
 	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_hostile
 	@tests/volumes/kill both $(or $(SOAK),20)
+	@tests/volumes/root $$((5 * $(or $(SOAK),20)))
 
 bench: build
 	@tools/install-deps run test

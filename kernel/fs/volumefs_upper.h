@@ -76,6 +76,8 @@ must_check int upper_check_empty(struct volumefs_inode *dir);
 extern const struct inode_ops upper_dir_ops;
 extern const struct file_ops upper_dir_file_ops;
 
+/* Looks at a volume opened for reading: -EMEDIUMTYPE, -EINVAL as upper_open() would say, before anything is written. */
+must_check int upper_check_image(struct volume *v, const uint8_t image[32]);
 /*
  * Make the opened volume the upper layer of lower, the image of this hash; fs->sb.root is set. An empty volume becomes
  * one. keep: one that was made for another image is taken, too. Without it: -EMEDIUMTYPE. -EINVAL: it holds something

@@ -307,8 +307,18 @@ static int settle(struct volumefs *fs, const struct upper_cover *c, const char *
     return error;
 }
 
+/* A cover that shows the image's contents has its size. */
+static int mend_size(const struct inode *lower, struct volume_node *node)
+{
+    const struct inode_attr attr = {.valid = ATTR_MTIME, .mtime = lower->mtime};
+    if (!S_ISREG(lower->mode) || volume_getxattr(node, UPPER_LOWER_DATA, NULL, 0) < 0)
+        return 0;
+    int error = volume_truncate(node, (uint64_t)lower->size);
+    return error < 0 ? error : volume_setattr(node, &attr);
+}
+
 /* As many names in /covers as the new image has for the inode, if it is seen at all. */
-static int mend_homes(struct volumefs *fs, const struct upper_cover *c)
+static int mend(struct volumefs *fs, const struct upper_cover *c)
 {
     struct volume_node *node;
     struct inode *lower;
@@ -317,8 +327,10 @@ static int mend_homes(struct volumefs *fs, const struct upper_cover *c)
     if (error < 0)
         return error;
     unsigned want = S_ISDIR(lower->mode) ? 1 : MIN(lower->nlink, HOMES_MAX), have = 0;
-    inode_put(lower);
     error = volume_node_get(fs->volume, c->ino, &node);
+    if (error == 0)
+        error = mend_size(lower, node);
+    inode_put(lower);
     if (error < 0)
         return error;
     for (unsigned i = 0; i < MAX(want, volume_node_inode(node)->nlink); i++)
@@ -386,7 +398,7 @@ static int rebase_held(struct volumefs *fs, const struct moving *m, const uint8_
         error = open_root(fs);
     for (size_t i = 0; error == 0 && i < m->count; i++) {
         if (upper_is_cover(fs, m->all[i]->ino))
-            error = mend_homes(fs, m->all[i]);
+            error = mend(fs, m->all[i]);
         else if (any_home(fs, m->all[i]->ino, home))
             error = settle(fs, m->all[i], home);
     }
@@ -461,6 +473,24 @@ static int open_locked(struct volumefs *fs, const uint8_t image[32], bool keep)
         error = open_root(fs);
     volume_release(fs->volume);
     return error;
+}
+
+int upper_check_image(struct volume *v, const uint8_t image[32])
+{
+    struct volume_node *root, *records;
+    struct upper_header header;
+    int error = volume_node_get(v, VOLUME_ROOT_INO, &root);
+    if (error < 0)
+        return error;
+    bool empty = volume_node_inode(root)->entry_count == 0;
+    error = volume_lookup(root, "lower", 5, &records);
+    volume_node_put(root);
+    if (error < 0)
+        return error == -ENOENT ? (empty ? 0 : -EINVAL) : error;
+    ssize_t n = volume_read(records, 0, &header, sizeof(header));
+    volume_node_put(records);
+    error = n < 0 ? (int)n : upper_header_check(&header, (size_t)n);
+    return error < 0 || memcmp(header.image, image, sizeof(header.image)) == 0 ? error : -EMEDIUMTYPE;
 }
 
 int upper_open(struct volumefs *fs, struct super_block *lower, const uint8_t image[32], bool keep)

@@ -176,6 +176,19 @@ static int anchor_open(struct opening *o, struct volume_options *options)
     }
 }
 
+/* Opening for writing writes: what is for another image is found out before. */
+static int check_image(struct opening *o)
+{
+    struct volume *v;
+    const struct volume_options options = {.read_only = true, .cache_size = cache_size(o->policy)};
+    int error = volume_mount(&o->fs->disk.io, &options, volume_key_unlock, &o->source, &v);
+    if (error < 0)
+        return error;
+    error = upper_check_image(v, policy()->root_hash);
+    volume_abandon(v);
+    return error;
+}
+
 static int open_engine(struct opening *o)
 {
     struct volume_options options = {
@@ -185,6 +198,8 @@ static int open_engine(struct opening *o)
     int error = anchor_open(o, &options);
     if (error == 0 && !options.read_only)
         error = make_if_empty(o);
+    if (error == 0 && o->lower && !o->is_new && !(o->policy->flags & POLICY_VOLUME_KEEP))
+        error = check_image(o);
     if (error == 0)
         error = volume_mount(&o->fs->disk.io, &options, volume_key_unlock, &o->source, &o->fs->volume);
     if (error < 0)

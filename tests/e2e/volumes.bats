@@ -113,3 +113,63 @@ with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" 
     run -0 --separate-stderr with_file v:/fresh 'cat /fresh/a'
     [ "$output" = 2 ]
 }
+
+# ---- a volume as the root's upper layer ----
+
+# root_image NAME FOLDER UPDATE: busybox with the files of a folder in the root, whose upper layer is a volume.
+root_image() {
+    local oci=$PWD/$1.oci
+    cp -r "$("$TOP/tools/make-image" busybox 2>/dev/null)" "$oci"
+    tar --sort=name --mtime=@0 --owner=0 --group=0 -cf "$1.tar" -C "$2" .
+    umoci raw add-layer --image "$oci:$(jq -r '.manifests[0].annotations["org.opencontainers.image.ref.name"]' "$oci/index.json")" "$1.tar"
+    printf '%s\nvolumes: [{name: root, path: /, key: mrsigner, create: true, size: 32M, image_update: %s}]\n' "$OPEN_POLICY" "$3" >"$1.yaml"
+    "$COFRE" convert --quiet --policy "$1.yaml" --key "$(e2e_key)" "$oci" "$1"
+}
+
+in_root() { timeout -k 5 30 "$COFRE" run --softsgx -v root:/ "$1" -- sh -c "$2"; }
+
+@test "volumes: random changes below / are as natively, and are there for the next container" {
+    "$TOP/tests/volumes/root" 3 1
+}
+
+@test "volumes: / lasts over kill -9: what was installed is there, what was deleted is not" {
+    mkdir -p files/opt/app/lib && echo 1 >files/opt/app/lib/one && echo 2 >files/opt/app/two && ln files/opt/app/two files/opt/two
+    root_image image files refuse
+    "$COFRE" run --softsgx -v root:/ image -- sh -c '
+        set -e
+        mkdir -p /var/lib/packages; echo tool >/var/lib/packages/new; mv /var/lib/packages/new /var/lib/packages/status
+        cp /bin/busybox /usr/bin/busybox-tool; chmod 755 /usr/bin/busybox-tool; /usr/bin/busybox-tool true; ln /usr/bin/busybox-tool /usr/bin/busybox-again
+        rm /etc/group; mv /opt/app/lib /opt/lib; echo 3 >>/opt/two; rm -r /home; mkdir /home; echo me >/home/me
+        sync; echo synced; sleep 60' >out 2>err &
+    pid=$!
+    wait_until 20 grep -q synced out
+    kill -KILL $pid
+    wait $pid || true
+    run -0 --separate-stderr in_root image '
+        cat /var/lib/packages/status /home/me /opt/lib/one /opt/app/two; /usr/bin/busybox-again echo runs; stat -c %h /usr/bin/busybox-tool /opt/two
+        ls /etc/group /opt/app/lib 2>/dev/null || echo gone; ls -a /opt/app | tr "\n" " "; mount | head -n 1'
+    [ "${lines[*]}" = "tool me 1 2 3 runs 2 2 gone . .. two overlay on / type overlay (rw,relatime)" ]
+}
+
+@test "volumes: the root's upper layer under another image: refused, or what was changed is kept" {
+    mkdir -p old/opt/app/sub new/opt/app
+    echo code-1 >old/opt/app/code && echo default-1 >old/opt/app/conf && echo old >old/opt/app/old && echo s >old/opt/app/sub/s && echo r >old/opt/app/r
+    echo code-two >new/opt/app/code && echo default-2 >new/opt/app/conf && echo more >new/opt/app/more && echo r >new/opt/app/r
+    root_image one old refuse
+    root_image two new refuse
+    root_image three new keep
+    run -0 in_root one 'cd /opt/app; chmod 700 code; echo mine >conf; echo changed >>old; echo d >data; echo t >>sub/s; rm r; mv /home /srv'
+    sha256sum volumes/root/volume >before
+    run -125 in_root two true
+    [[ "$output" == *"upper layer of another root image"* ]]
+    sha256sum -c before
+    for round in 1 2; do # the second finds it taken over
+        run -0 --separate-stderr in_root three 'cd /opt/app; cat code conf old data more sub/s; stat -c %a code; ls r /home 2>/dev/null; ls -a /srv; ls'
+        [ "${lines[*]}" = "code-two mine old changed d more s t 700 . .. code conf data more old sub" ]
+    done
+    run -125 in_root one true
+    [[ "$output" == *"upper layer of another root image"* ]]
+    printf 'volumes: [{name: a, path: /a, image_update: keep}]\n' >bad.yaml
+    run -125 "$COFRE" convert --quiet --policy bad.yaml --key "$(e2e_key)" one.oci bad
+    [[ "$output" == *"image_update is for the root"* ]]
+}

@@ -1,6 +1,6 @@
 /*
- * Random changes of a tree of files, the same for a seed wherever it runs: what each call answered and what the tree is afterwards
- * goes to standard output.    changes FOLDER SEED COUNT | changes FOLDER
+ * Random changes of a tree of files, the same for a seed wherever it runs: what each call answered and what the tree is
+ * afterwards goes to standard output.    changes FOLDER SEED COUNT | changes FOLDER
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -73,23 +73,43 @@ static int change(unsigned what, const char *a, const char *b)
 {
     struct timespec times[2] = {{1000 + pick(1000), 0}, {1000 + pick(1000), 5}};
     switch (what) {
-    case 0: return file_write(a, O_CREAT | O_TRUNC);
-    case 1: return file_write(a, O_APPEND);
-    case 2: return file_write(a, O_CREAT);
-    case 3: return unlink(a);
-    case 4: return rmdir(a);
-    case 5: return mkdir(a, 0700 + pick(64));
-    case 6: case 7: case 8: return rename(a, b);
-    case 9: return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
-    case 10: return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_NOREPLACE);
-    case 11: case 12: return link(a, b);
-    case 13: return symlink(b, a);
-    case 14: return fchmodat(AT_FDCWD, a, 0600 + pick(64), 0);
-    case 15: return fchownat(AT_FDCWD, a, pick(3), pick(3), AT_SYMLINK_NOFOLLOW);
-    case 16: return truncate(a, pick(12000));
-    case 17: return utimensat(AT_FDCWD, a, times, AT_SYMLINK_NOFOLLOW);
-    case 18: return mkfifoat(AT_FDCWD, a, 0640);
-    default: return tmpfile_link(a);
+    case 0:
+        return file_write(a, O_CREAT | O_TRUNC);
+    case 1:
+        return file_write(a, O_APPEND);
+    case 2:
+        return file_write(a, O_CREAT);
+    case 3:
+        return unlink(a);
+    case 4:
+        return rmdir(a);
+    case 5:
+        return mkdir(a, 0700 + pick(64));
+    case 6:
+    case 7:
+    case 8:
+        return rename(a, b);
+    case 9:
+        return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
+    case 10:
+        return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_NOREPLACE);
+    case 11:
+    case 12:
+        return link(a, b);
+    case 13:
+        return symlink(b, a);
+    case 14:
+        return fchmodat(AT_FDCWD, a, 0600 + pick(64), 0);
+    case 15:
+        return fchownat(AT_FDCWD, a, pick(3), pick(3), AT_SYMLINK_NOFOLLOW);
+    case 16:
+        return truncate(a, pick(12000));
+    case 17:
+        return utimensat(AT_FDCWD, a, times, AT_SYMLINK_NOFOLLOW);
+    case 18:
+        return mkfifoat(AT_FDCWD, a, 0640);
+    default:
+        return tmpfile_link(a);
     }
 }
 
@@ -148,7 +168,9 @@ static void show(const char *path)
                s.st_mtime < 3000 && s.st_mtime > 0 ? " old" : "");
     }
     printf("\n");
-    int count = S_ISDIR(s.st_mode) ? scandir(path, &names, NULL, (int (*)(const struct dirent **, const struct dirent **))name_order) : 0;
+    int count = S_ISDIR(s.st_mode)
+                    ? scandir(path, &names, NULL, (int (*)(const struct dirent **, const struct dirent **))name_order)
+                    : 0;
     for (int i = 0; i < count; i++) {
         char below[300];
         snprintf(below, sizeof(below), "%s/%s", path, names[i]->d_name);

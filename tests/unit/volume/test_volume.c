@@ -253,6 +253,76 @@ static void test_crash(void **state)
     printf("%lu crash images, %lu seals, no nonce twice\n", (unsigned long)images, (unsigned long)disk_seal_count());
 }
 
+/* What changed under one hold is there as a whole or not at all, whenever the crash comes. */
+static void pairs_hook(struct disk *d)
+{
+    static const struct volume_options options = {.cache_size = 512 << 10};
+    struct disk *image = disk_crash(d, d->events % 2 ? CRASH_ALL : CRASH_RANDOM);
+    struct volume *v = mount_good(image, &options);
+    struct volume_node *root, *node;
+    unsigned *most = d->hook_arg, pairs = 0;
+    assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
+    for (unsigned i = 0; i < 12; i++) {
+        char name[16];
+        bool both[2];
+        for (unsigned half = 0; half < 2; half++) {
+            int size = snprintf(name, sizeof(name), "%c%u", half ? 'y' : 'x', i);
+            both[half] = volume_lookup(root, name, (size_t)size, &node) == 0;
+            if (both[half])
+                volume_node_put(node);
+        }
+        assert_int_equal(both[0], both[1]);
+        pairs += both[0];
+    }
+    *most = MAX(*most, pairs);
+    volume_node_put(root);
+    assert_int_equal(volume_unmount(v), 0);
+    disk_free(image);
+}
+
+/* The first half dirties more than the cache would let stand. */
+static void make_pair(struct volume *v, struct volume_node *root, unsigned number)
+{
+    struct volume_node *node;
+    char name[16];
+    assert_int_equal(volume_hold(v, 32), 0);
+    for (unsigned half = 0; half < 2; half++) {
+        int size = snprintf(name, sizeof(name), "%c%u", half ? 'y' : 'x', number);
+        assert_int_equal(volume_create(root, name, (size_t)size, S_IFREG | 0644, 0, (struct volume_owner){0, 0}, &node),
+                         0);
+        for (uint64_t i = 0; i < 32 && half == 0; i++)
+            assert_int_equal(volume_write(node, i * VOLUME_FANOUT * VOLUME_BLOCK_SIZE, "x", 1), 1);
+        volume_fsync_along(node);
+        volume_node_put(node);
+    }
+    volume_release(v);
+}
+
+static void test_hold(void **state)
+{
+    (void)state;
+    struct volume_options options = {.cache_size = 256 << 10, .log_blocks = 60};
+    struct disk *d = disk_formatted(2048);
+    struct volume *v = mount_good(d, &options);
+    struct volume_node *root;
+    unsigned pairs = 0;
+    disk_seed(seed_first);
+    assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
+    d->hook = pairs_hook;
+    d->hook_arg = &pairs;
+    for (unsigned i = 0; i < 12; i++) {
+        make_pair(v, root, i);
+        if (i % 3 == 0)
+            assert_int_equal(volume_fsync(root), 0);
+    }
+    d->hook = NULL;
+    assert_true(pairs > 9);
+    volume_node_put(root);
+    assert_clean(v);
+    assert_int_equal(volume_unmount(v), 0);
+    disk_free(d);
+}
+
 int main(int argc, char **argv)
 {
     const char *soak_text = getenv("COFRE_SOAK"), *seed_text = getenv("COFRE_SEED");
@@ -265,6 +335,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_hold),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
