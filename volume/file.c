@@ -69,7 +69,7 @@ static struct timespec_ns file_now(void *arg)
     return (struct timespec_ns){now.tv_sec, (uint32_t)now.tv_nsec};
 }
 
-static int file_start(struct volume_file *file, const char *path, int fd, bool writing)
+int volume_file_start(struct volume_file *file, const char *path, int fd, bool writing)
 {
     struct flock lock = {.l_type = writing ? F_WRLCK : F_RDLCK};
     *file =
@@ -91,7 +91,7 @@ int volume_file_open(struct volume_file *file, const char *path, bool writing)
         fprintf(stderr, "cofre: opening %s failed: %s\n", path, strerror(errno));
         return EXIT_COFRE;
     }
-    return file_start(file, path, fd, writing);
+    return volume_file_start(file, path, fd, writing);
 }
 
 int volume_file_create(struct volume_file *file, const char *path, uint64_t size, bool force)
@@ -102,7 +102,7 @@ int volume_file_create(struct volume_file *file, const char *path, uint64_t size
                 errno == EEXIST ? " (--force formats it, and all in it is lost)" : "");
         return EXIT_COFRE;
     }
-    int code = file_start(file, path, fd, true);
+    int code = volume_file_start(file, path, fd, true);
     if (code != 0)
         return code;
     struct stat status;

@@ -25,6 +25,9 @@ static const struct {
     {"tar", "FILE [PATH]", "a tree as an archive, to --output or standard output", 1, 2, volume_cmd_tar},
     {"resize", "FILE", "larger or smaller (--size), with all that is in it", 1, 1, volume_cmd_resize},
     {"snapshot", "create|list|remove FILE [NAME]", "the tree as it is, kept under a name", 2, 3, volume_cmd_snapshot},
+    {"clone", "FILE NEWFILE", "a volume of its own with the same in it (--new-key-file)", 2, 2, volume_cmd_clone},
+    {"send", "FILE SNAPSHOT", "a snapshot, or the difference --from one, as a stream", 2, 2, volume_cmd_send},
+    {"receive", "FILE", "such a stream from standard input, into a volume", 1, 1, volume_cmd_receive},
     {"mount", "FILE DIR", "as a folder of this machine, read-only (FUSE)", 2, 2, volume_cmd_mount},
     {"unmount", "DIR", "the end of that", 1, 1, volume_cmd_unmount},
     {"import", "FILE [ARCHIVE]", "what an archive (or standard input) holds, into the volume", 1, 2, volume_cmd_import},
@@ -41,14 +44,18 @@ static void help(FILE *out)
         fprintf(out, "  %-10s %-16s %s\n", commands[i].name, commands[i].operands, commands[i].summary);
     fputs("\n  --key-file FILE         the 32 bytes that open it\n"
           "  --passphrase-file FILE  its first line is the passphrase (default: ask on the terminal)\n"
-          "  --size SIZE             create, resize: 512M, 10G ...\n"
+          "  --size SIZE             create, resize, clone, receive: 512M, 10G ...\n"
           "  --name NAME             of the new key slot\n"
           "  --inode NUMBER          what to dump\n"
           "  --output FILE           where to write the archive\n"
-          "  --force                 create: format a file that exists; unmount: although something in it is open\n"
+          "  --force                 create, clone, receive: over a file that exists; unmount: although something in "
+          "it is open\n"
           "  --foreground            mount: stay, until unmounted or interrupted\n"
-          "  --snapshot NAME         dump, extract, tar, mount: of this snapshot\n"
-          "  --json                  info, check, ls, resize, snapshot list: for programs\n"
+          "  --snapshot NAME         dump, extract, tar, mount, clone: of this snapshot\n"
+          "  --stream-key-file FILE  send, receive: the 32 bytes that protect the stream\n"
+          "  --from SNAPSHOT         send: only what is different from this older one\n"
+          "  --new-key-file FILE     clone: the new volume's key (default: the same)\n"
+          "  --json                  info, check, ls, resize, snapshot list, receive, clone: for programs\n"
           "  --quiet                 say nothing but errors\n",
           out);
 }
@@ -245,6 +252,9 @@ static bool parse(int argc, char **argv, struct tool_options *options)
         {"inode", required_argument, 0, 'i'},
         {"output", required_argument, 0, 'o'},
         {"snapshot", required_argument, 0, 'S'},
+        {"from", required_argument, 0, 'O'},
+        {"stream-key-file", required_argument, 0, 'K'},
+        {"new-key-file", required_argument, 0, 'N'},
         {"force", no_argument, 0, 'f'},
         {"foreground", no_argument, 0, 'F'},
         {"json", no_argument, 0, 'j'},
@@ -277,6 +287,15 @@ static bool parse(int argc, char **argv, struct tool_options *options)
             break;
         case 'S':
             options->snapshot = optarg;
+            break;
+        case 'O':
+            options->from = optarg;
+            break;
+        case 'K':
+            options->stream_key_file = optarg;
+            break;
+        case 'N':
+            options->new_key_file = optarg;
             break;
         case 'F':
             options->foreground = true;

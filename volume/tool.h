@@ -23,7 +23,7 @@ enum {
 struct tool_options {
     const char *command;
     const char *key_file, *passphrase_file;
-    const char *name, *output, *size, *snapshot;
+    const char *name, *output, *size, *snapshot, *from, *stream_key_file, *new_key_file;
     bool force, foreground, json, quiet;
     uint64_t inode;
 };
@@ -38,12 +38,17 @@ struct volume_file {
 int volume_file_open(struct volume_file *file, const char *path, bool writing);
 /* A new file of size bytes, all allocated; an existing one only with force. */
 int volume_file_create(struct volume_file *file, const char *path, uint64_t size, bool force);
+/* The same of a descriptor, which it takes. */
+int volume_file_start(struct volume_file *file, const char *path, int fd, bool writing);
 void volume_file_close(struct volume_file *file);
 
 /* volume/unlock.c */
 int tool_unlock(void *options, const struct volume_key_slot *slot, uint8_t ret_key[32]);
 /* A slot of the type that the options say, with its wrapping key; 0 or an exit code after a message. */
 int tool_new_slot(const struct tool_options *options, struct volume_key_slot *ret_slot, uint8_t ret_key[32]);
+
+/* volume/send.c: what --stream-key-file has; 0 or an exit code after a message. */
+int tool_stream_key(const struct tool_options *options, uint8_t ret_key[32]);
 
 /* A message for what the engine answered; the exit code. */
 int tool_failed(const char *path, int error);
@@ -89,6 +94,9 @@ int volume_cmd_add_key(struct tool_options *options, char **operands);
 int volume_cmd_ls(struct tool_options *options, char **operands);
 int volume_cmd_resize(struct tool_options *options, char **operands);
 int volume_cmd_snapshot(struct tool_options *options, char **operands);
+int volume_cmd_send(struct tool_options *options, char **operands);
+int volume_cmd_receive(struct tool_options *options, char **operands);
+int volume_cmd_clone(struct tool_options *options, char **operands);
 int volume_cmd_mount(struct tool_options *options, char **operands);
 int volume_cmd_unmount(struct tool_options *options, char **operands);
 int volume_cmd_rm(struct tool_options *options, char **operands);

@@ -129,6 +129,8 @@ static int nodes_write(struct volume *v)
     TAILQ_FOREACH_SAFE (node, &v->dirty_nodes, dirty_link, next)
         vol_inode_store(node);
     int err = vol_node_write(&v->objects[VOLUME_OBJECT_INODES], VOLUME_HEIGHT_MAX);
+    if (err == 0 && v->tree_written)
+        err = v->tree_written(v);
     if (err == 0)
         err = vol_node_write(&v->objects[VOLUME_OBJECT_EPOCHS], VOLUME_HEIGHT_MAX);
     return err < 0 ? err : vol_node_write(&v->objects[VOLUME_OBJECT_SNAPSHOTS], VOLUME_HEIGHT_MAX);
@@ -212,6 +214,25 @@ static int write_back(struct volume *v)
     return v->dirty_count > v->dirty_max / 2 ? vol_checkpoint(v) : 0;
 }
 
+/* No checkpoint: contents go home when too much is dirty, and what then is dirty stays in memory, however much that is.
+ */
+static int begin_at_once(struct volume *v, uint64_t blocks)
+{
+    struct volume_node *node;
+    int err = 0;
+    if (v->dirty_count + blocks > v->dirty_max) {
+        TAILQ_FOREACH (node, &v->dirty_nodes, dirty_link) {
+            if (err == 0)
+                err = vol_node_write(node, 0);
+        }
+        if (v->dirty_count > v->dirty_max / 2)
+            v->dirty_max *= 2;
+    }
+    if (err < 0)
+        return err;
+    return vol_allocatable(v) >= v->dirty_count + blocks + v->reserve ? 0 : -ENOSPC;
+}
+
 int vol_begin(struct volume *v, uint64_t blocks, enum vol_purpose purpose)
 {
     int err = 0;
@@ -221,6 +242,8 @@ int vol_begin(struct volume *v, uint64_t blocks, enum vol_purpose purpose)
         return -EROFS;
     if (v->held) /* nothing may become durable in between */
         return vol_allocatable(v) >= v->dirty_count + blocks + v->reserve / 2 ? 0 : -ENOSPC;
+    if (v->at_once)
+        return begin_at_once(v, blocks);
     if (v->log_used > v->options.log_blocks || v->op_bytes > OP_BYTES_MAX)
         err = vol_checkpoint(v);
     if (err == 0 && v->dirty_count + blocks > v->dirty_max)

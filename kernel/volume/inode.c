@@ -188,6 +188,20 @@ static int number_prepare(struct volume *v, uint64_t ino, struct vol_block **ret
     return 0;
 }
 
+int vol_node_any(struct volume *v, uint64_t ino, struct volume_node **ret_node)
+{
+    struct volume_inode inode;
+    struct vol_block *b;
+    int err = number_prepare(v, ino, &b, ret_node, &inode);
+    if (err < 0)
+        return err;
+    if ((*ret_node)->dirty)
+        vol_block_put(b); /* it has one */
+    else
+        node_set_dirty(*ret_node, b);
+    return 0;
+}
+
 int vol_node_new(struct volume *v, uint32_t mode, uint64_t rdev, struct volume_owner owner, struct volume_time time,
                  uint64_t expect_ino, struct volume_node **ret_node)
 {

@@ -116,6 +116,8 @@ struct volume {
     unsigned held;                     /* volume_hold() */
     struct volume_snapshot *snapshots; /* oldest first */
     unsigned snapshot_count;
+    int (*tree_written)(struct volume *v); /* or NULL: called by a checkpoint when today's tree has its place */
+    bool at_once;                          /* nothing becomes durable before somebody says so (receive.c) */
 
     /* free space */
     struct vol_group *groups;
@@ -237,6 +239,8 @@ must_check int vol_header_feature(struct volume *v, uint64_t incompat, const cha
 
 /* kernel/volume/inode.c */
 must_check int vol_node_dirty(struct volume_node *node);
+/* The node of a number, used or free, dirty; not to be put with volume_node_put(). */
+must_check int vol_node_any(struct volume *v, uint64_t ino, struct volume_node **ret_node);
 /* A node with a fresh number; nothing may fail after it. */
 must_check int vol_node_new(struct volume *v, uint32_t mode, uint64_t rdev, struct volume_owner owner,
                             struct volume_time time, uint64_t expect_ino, struct volume_node **ret_node);

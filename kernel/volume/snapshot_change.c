@@ -37,6 +37,22 @@ static int snapshot_find(const struct volume *v, const char *name)
     return -ENOENT;
 }
 
+/* In the checkpoint that makes it, when all of the tree has its place. */
+static int snapshot_append(struct volume *v)
+{
+    struct volume_snapshot *s = &v->snapshots[v->snapshot_count];
+    s->inodes = vol_tree_today(v);
+    s->inode_next = v->inode_next;
+    s->inode_free = v->inode_free;
+    s->inode_orphan = v->inode_orphan;
+    s->inode_count = v->inode_count;
+    s->nonce = v->nonce;
+    s->epoch = v->epoch;
+    v->snapshot_count++;
+    v->tree_written = NULL;
+    return table_store(v, v->snapshot_count);
+}
+
 int vol_snapshot_add(struct volume *v, const char *name, const uint8_t guid[16], struct volume_time time)
 {
     if (v->failed || v->options.read_only)
@@ -50,23 +66,16 @@ int vol_snapshot_add(struct volume *v, const char *name, const uint8_t guid[16],
     if (!v->snapshots && !(v->snapshots = kzalloc(VOLUME_SNAPSHOT_MAX * sizeof(*v->snapshots))))
         return -ENOMEM;
     int err = vol_header_feature(v, VOLUME_INCOMPAT_SNAPSHOTS, "snapshots");
-    if (err == 0)
-        err = vol_checkpoint(v); /* all of today's tree has its place */
     if (err < 0)
         return err;
-    struct volume_snapshot *s = &v->snapshots[v->snapshot_count++];
-    *s = (struct volume_snapshot){.time = time,
-                                  .inodes = vol_tree_today(v),
-                                  .inode_next = v->inode_next,
-                                  .inode_free = v->inode_free,
-                                  .inode_orphan = v->inode_orphan,
-                                  .inode_count = v->inode_count,
-                                  .nonce = v->nonce,
-                                  .epoch = v->epoch};
+    struct volume_snapshot *s = &v->snapshots[v->snapshot_count];
+    *s = (struct volume_snapshot){.time = time};
     memcpy(s->guid, guid, sizeof(s->guid));
     string_copy(s->name, name, sizeof(s->name));
-    err = table_store(v, v->snapshot_count);
-    return err < 0 ? err : vol_checkpoint(v);
+    v->tree_written = snapshot_append;
+    err = vol_checkpoint(v);
+    v->tree_written = NULL;
+    return err;
 }
 
 int volume_snapshot_create(struct volume *v, const char *name)

@@ -10,6 +10,7 @@
 #include "disk.h"
 #include "kernel/crypto/crypto.h"
 #include "kernel/lib/string.h"
+#include "kernel/volume/replica.h"
 #include "model.h"
 
 #include <cmocka.h>
@@ -507,6 +508,287 @@ static void test_snapshot_many(void **state)
     disk_free(d);
 }
 
+/* Items on their way, in memory. */
+struct items {
+    uint8_t *data;
+    size_t size, count;
+};
+
+static int items_add(void *arg, const struct replica_item *item, const void *body, const void *block)
+{
+    struct items *i = arg;
+    size_t tail = block ? VOLUME_BLOCK_SIZE : 0, head = item->size - tail;
+    assert_true(replica_item_valid(item));
+    i->data = realloc(i->data, i->size + sizeof(*item) + item->size);
+    memcpy(i->data + i->size, item, sizeof(*item));
+    if (head > 0)
+        memcpy(i->data + i->size + sizeof(*item), body, head);
+    if (tail > 0)
+        memcpy(i->data + i->size + sizeof(*item) + head, block, tail);
+    i->size += sizeof(*item) + item->size;
+    i->count++;
+    return 0;
+}
+
+static struct items items_of(struct disk *d, const char *from, const char *snapshot)
+{
+    struct items items = {0};
+    struct volume *v = mount_good(d, true);
+    assert_int_equal(volume_replicate(v, from, snapshot, items_add, &items), 0);
+    volume_abandon(v);
+    return items;
+}
+
+/* The first `count` of them into the volume. */
+static int items_apply(const struct items *items, struct volume *v, size_t count)
+{
+    struct replica_receiver r = {.volume = v};
+    static _Alignas(8) uint8_t body[REPLICA_BODY_MAX];
+    int err = 0;
+    for (size_t at = 0; err == 0 && count-- > 0 && at < items->size;) {
+        struct replica_item item;
+        memcpy(&item, items->data + at, sizeof(item));
+        memcpy(body, items->data + at + sizeof(item), item.size);
+        at += sizeof(item) + item.size;
+        err = volume_receive(&r, &item, body);
+    }
+    return err;
+}
+
+static struct disk *disk_received(const struct items *items, uint64_t size)
+{
+    struct disk *d = disk_formatted(size);
+    struct volume *v = mount_good(d, false);
+    assert_int_equal(items_apply(items, v, SIZE_MAX), 0);
+    assert_int_equal(volume_unmount(v), 0);
+    return d;
+}
+
+static char *text_of(struct disk *d, const char *snapshot, bool check)
+{
+    struct volume_options options = {.cache_size = 512 << 10, .read_only = true, .snapshot = snapshot};
+    int err;
+    struct volume *v = disk_mount(d, &options, &err);
+    assert_int_equal(err, 0);
+    char *text = volume_text(v);
+    if (check)
+        assert_clean(v);
+    volume_abandon(v);
+    return text;
+}
+
+/* Everything, then differences, of a tree that changes in every way, into a volume of its own. */
+static void test_replica_random(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 21; seed < 25; seed++) {
+        struct disk *d = disk_formatted(8000), *other = NULL;
+        struct volume *v = mount_good(d, false);
+        struct model m;
+        char name[2][8] = {"", ""};
+        disk_seed(seed);
+        model_init(&m);
+        for (unsigned round = 0; round < 12; round++) {
+            for (unsigned i = 0; i < 60; i++)
+                model_change(&m, v);
+            snprintf(name[round % 2], sizeof(name[0]), "s%u", round);
+            assert_int_equal(volume_snapshot_create(v, name[round % 2]), 0);
+            for (unsigned i = 0; i < 20; i++) /* which is not sent yet */
+                model_change(&m, v);
+            assert_int_equal(volume_unmount(v), 0);
+            struct items items = items_of(d, round > 0 ? name[(round + 1) % 2] : NULL, name[round % 2]);
+            if (round == 0) {
+                other = disk_received(&items, 8000);
+            } else {
+                v = mount_good(other, false);
+                assert_int_equal(items_apply(&items, v, SIZE_MAX), 0);
+                assert_int_equal(volume_unmount(v), 0);
+            }
+            char *sent = text_of(d, name[round % 2], false), *got = text_of(other, NULL, true);
+            char *kept = text_of(other, name[round % 2], false);
+            assert_string_equal(got, sent);
+            assert_string_equal(kept, sent);
+            free(sent);
+            free(got);
+            free(kept);
+            free(items.data);
+            v = mount_good(d, false);
+        }
+        assert_int_equal(volume_unmount(v), 0);
+        /* What came is a volume like any other. */
+        v = mount_good(other, false);
+        ballast(v, true);
+        ballast(v, false);
+        assert_clean(v);
+        assert_int_equal(volume_unmount(v), 0);
+        model_deinit(&m);
+        disk_free(d);
+        disk_free(other);
+    }
+}
+
+/* Two snapshots, "a" and "b", and a volume that has received "a". */
+struct pair {
+    struct disk *from, *to;
+    struct items difference;
+    char *a, *b;
+};
+
+static struct pair pair_make(uint64_t seed)
+{
+    struct pair p = {.from = disk_formatted(4000)};
+    struct volume *v = mount_good(p.from, false);
+    struct model m;
+    disk_seed(seed);
+    model_init(&m);
+    for (unsigned i = 0; i < 240; i++) {
+        model_change(&m, v);
+        if (i == 119)
+            assert_int_equal(volume_snapshot_create(v, "a"), 0);
+    }
+    assert_int_equal(volume_snapshot_create(v, "b"), 0);
+    assert_int_equal(volume_unmount(v), 0);
+    model_deinit(&m);
+    struct items all = items_of(p.from, NULL, "a");
+    p.to = disk_received(&all, 4000);
+    free(all.data);
+    p.difference = items_of(p.from, "a", "b");
+    p.a = text_of(p.from, "a", false);
+    p.b = text_of(p.from, "b", false);
+    assert_string_not_equal(p.a, p.b);
+    return p;
+}
+
+static void pair_free(struct pair *p)
+{
+    free(p->difference.data);
+    free(p->a);
+    free(p->b);
+    disk_free(p->from);
+    disk_free(p->to);
+}
+
+struct receive_crash {
+    const struct pair *pair;
+    unsigned before, after;
+};
+
+/* The old tree, or the new one with its snapshot; nothing between. */
+static bool assert_a_or_b(const struct pair *p, struct disk *d)
+{
+    char *text = text_of(d, NULL, true);
+    struct volume *v = mount_good(d, true);
+    unsigned count;
+    volume_snapshots(v, &count);
+    assert_string_equal(text, count == 2 ? p->b : p->a);
+    assert_true(count == 1 || count == 2);
+    volume_abandon(v);
+    free(text);
+    return count == 2;
+}
+
+static void receive_crash_hook(struct disk *d)
+{
+    struct receive_crash *c = d->hook_arg;
+    if (d->write_count > 1 && d->events % 7 != 0)
+        return;
+    for (unsigned how = CRASH_NONE; how < CRASH_COUNT; how++) {
+        struct disk *image = disk_crash(d, (enum disk_crash)how);
+        if (assert_a_or_b(c->pair, image))
+            c->after++;
+        else
+            c->before++;
+        disk_free(image);
+    }
+}
+
+static void test_receive_crash(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 31; seed < 33; seed++) {
+        struct pair p = pair_make(seed);
+        struct receive_crash c = {.pair = &p};
+        struct volume *v = mount_good(p.to, false);
+        p.to->hook = receive_crash_hook;
+        p.to->hook_arg = &c;
+        assert_int_equal(items_apply(&p.difference, v, SIZE_MAX), 0);
+        p.to->hook = NULL;
+        assert_int_equal(volume_unmount(v), 0);
+        assert_true(c.before > 0 && c.after > 0);
+        assert_true(assert_a_or_b(&p, p.to));
+        pair_free(&p);
+    }
+}
+
+/* Cut off after each item, or failing at each allocation, write and flush: the volume is as it was. */
+static void test_receive_fails(void **state)
+{
+    (void)state;
+    struct pair p = pair_make(33);
+    for (size_t i = 0; i < p.difference.count; i += 1 + i / 4) {
+        struct disk *d = disk_clone(p.to);
+        struct volume *v = mount_good(d, false);
+        assert_int_equal(items_apply(&p.difference, v, i), 0);
+        volume_abandon(v);
+        assert_false(assert_a_or_b(&p, d));
+        disk_free(d);
+    }
+    for (unsigned long k = 1, done = 0; !done; k += 1 + k / 6) {
+        for (int memory = 0; memory < 2; memory++) {
+            struct disk *d = disk_clone(p.to);
+            struct volume *v = mount_good(d, false);
+            if (memory)
+                disk_fail_alloc(k);
+            else
+                d->fail_at = d->events + k;
+            int err = items_apply(&p.difference, v, SIZE_MAX);
+            bool failed = memory ? disk_alloc_failed() : d->events >= d->fail_at;
+            disk_fail_alloc(0);
+            d->fail_at = 0;
+            volume_abandon(v);
+            assert_true(failed || err == 0);
+            bool after = assert_a_or_b(&p, d);
+            assert_true(err != 0 || after);
+            done = !failed && memory;
+            disk_free(d);
+        }
+    }
+    pair_free(&p);
+}
+
+/* A difference meets only what it is the difference to; everything only an empty volume. */
+static void test_receive_refused(void **state)
+{
+    (void)state;
+    struct pair p = pair_make(34);
+    struct items all = items_of(p.from, NULL, "b");
+    struct volume *v = mount_good(p.to, false);
+    assert_int_equal(items_apply(&all, v, 1), -ESTALE); /* not empty */
+    volume_abandon(v);
+    v = mount_good(p.to, false);
+    ballast(v, true);
+    assert_int_equal(volume_unmount(v), 0);
+    v = mount_good(p.to, false);
+    assert_int_equal(items_apply(&p.difference, v, 1), -ESTALE); /* changed since */
+    volume_abandon(v);
+    struct disk *empty = disk_formatted(4000);
+    v = mount_good(empty, false);
+    assert_int_equal(items_apply(&p.difference, v, 1), -ENOENT);
+    assert_int_equal(items_apply(&all, v, SIZE_MAX), 0);
+    assert_int_equal(volume_unmount(v), 0);
+    v = mount_good(empty, false);
+    assert_int_equal(items_apply(&p.difference, v, 1), -EEXIST);
+    volume_abandon(v);
+    v = mount_good(p.from, true);
+    struct items none = {0};
+    assert_int_equal(volume_replicate(v, "b", "a", items_add, &none), -EINVAL);
+    assert_int_equal(volume_replicate(v, "a", "c", items_add, &none), -ENOENT);
+    volume_abandon(v);
+    disk_free(empty);
+    free(all.data);
+    pair_free(&p);
+}
+
 int main(int argc, char **argv)
 {
     crypto_init();
@@ -515,7 +797,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_resize_fails),    cmocka_unit_test(test_resize_groups),
         cmocka_unit_test(test_snapshot_random), cmocka_unit_test(test_snapshot_first),
         cmocka_unit_test(test_snapshot_crash),  cmocka_unit_test(test_snapshot_full),
-        cmocka_unit_test(test_snapshot_many),
+        cmocka_unit_test(test_snapshot_many),   cmocka_unit_test(test_replica_random),
+        cmocka_unit_test(test_receive_crash),   cmocka_unit_test(test_receive_fails),
+        cmocka_unit_test(test_receive_refused),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
