@@ -4,6 +4,7 @@
 #include "host/anchor_line.h"
 #include "host/error.h"
 #include "host/runtime.h"
+#include "host/volume_fill.h"
 #include "host/volume_path.h"
 
 #include <errno.h>
@@ -41,6 +42,7 @@ struct volume {
     atomic_bool complained;
     struct volume_counts counts; /* one operation at a time */
     struct anchor_line *line; /* to its counter; NULL: it has none */
+    struct volume_fill fill;     /* unless read_only */
 };
 
 static struct volume volumes[VOLUME_MAX];
@@ -81,32 +83,14 @@ static int make_folders(char *path)
     return 0;
 }
 
-/*
- * All of the file is written once: a block that the file system has but never wrote costs its journal a commit at its
- * first write, which doubles the time of an fsync.
- */
-static int fill(int fd, uint64_t size)
-{
-    static char zeros[1 << 20];
-
-    for (uint64_t at = 0; at < size;) {
-        ssize_t n = pwrite(fd, zeros, size - at < sizeof(zeros) ? size - at : sizeof(zeros), (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        at += (uint64_t)n;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
-#define FILL_MAX (4ULL << 30)
+#define FILL_FIRST (8ULL << 20)
 
 /* Made under another name, so that what exists is whole. The kernel makes a volume of it. */
 static int make_file(const char *path, uint64_t size, char **ret_error)
 {
     char *part = NULL;
     int fd = -1, ret = 0;
+    bool written;
 
     if (asprintf(&part, "%s.part", path) < 0)
         return -ENOMEM;
@@ -116,7 +100,9 @@ static int make_file(const char *path, uint64_t size, char **ret_error)
         ret = fd < 0 ? -errno : -posix_fallocate(fd, 0, (off_t)size);
     }
     if (ret == 0)
-        ret = fill(fd, size < FILL_MAX ? size : FILL_MAX);
+        (void)volume_fill_holes(fd, 0, size < FILL_FIRST ? size : FILL_FIRST, &written);
+    if (ret == 0 && fsync(fd) < 0)
+        ret = -errno;
     if (ret == 0 && rename(part, path) < 0)
         ret = -errno;
     if (fd >= 0)
@@ -241,7 +227,9 @@ static int open_volume(struct runtime *runtime, const struct volume_option *opti
     boot->block_count = (uint64_t)size / VOLUME_IO_BLOCK;
     boot->flags = v->read_only ? BOOT_VOLUME_READ_ONLY : 0;
     snprintf(boot->path, sizeof(boot->path), "%s", option->path);
-    ret = pthread_create(&v->thread, NULL, thread_main, v);
+    ret = v->read_only ? 0 : volume_fill_start(&v->fill, v->fd, (uint64_t)size);
+    if (ret == 0)
+        ret = pthread_create(&v->thread, NULL, thread_main, v);
     if (ret != 0)
         return fail(ret_error, ret, "opening the volume %s failed: %s", option->name, strerror(ret));
     volume_count++;
@@ -294,6 +282,18 @@ static int64_t transfer(const struct volume *v, const struct request *r)
     return 0;
 }
 
+static int64_t write_blocks(struct volume *v, const struct request *r)
+{
+    int64_t ret;
+
+    if (v->read_only)
+        return -EROFS;
+    volume_fill_pause(&v->fill);
+    ret = transfer(v, r);
+    volume_fill_resume(&v->fill, (r->block + r->count) * VOLUME_IO_BLOCK);
+    return ret;
+}
+
 static void count(struct volume_counts *c, const struct request *r)
 {
     if (r->op == VOLUME_READ) {
@@ -327,7 +327,7 @@ static int64_t perform(struct volume *v, const struct request *r)
         ret = fdatasync(v->fd) < 0 ? -errno : 0;
     else if (r->op <= VOLUME_WRITE_DURABLE && r->count >= 1 && r->count <= VOLUME_IO_BLOCKS && r->block < 1ULL << 40 &&
              (!r->anchor || v->anchor_fd >= 0))
-        ret = transfer(v, r);
+        ret = r->op == VOLUME_READ || r->anchor ? transfer(v, r) : write_blocks(v, r);
     if (ret == 0) {
         count(&v->counts, r);
         write_early(v, r);
