@@ -25,7 +25,7 @@ struct super_ops {
     int (*revalidate)(struct dentry *dentry);
     /* The number of the root image's inode whose contents a file of an overlay still shows unchanged; 0 if it has others. */
     uint64_t (*unchanged)(struct inode *inode); /* may be NULL */
-    void (*close)(struct super_block *sb); /* after sync, when the container has ended. May be NULL */
+    int (*close)(struct super_block *sb); /* after sync, when the container has ended: is all of it kept? May be NULL */
 };
 
 struct super_block {
@@ -120,8 +120,8 @@ bool dir_emit_dots(struct file *file, struct dir_context *ctx);
 
 /* sync(2): of every file system; the first error. */
 int vfs_sync(void);
-/* The container has ended: what is mounted becomes durable and is closed. Sleeps. */
-void volumes_unmount(void);
+/* The container has ended: what is mounted becomes durable and is closed. False if not all of it was kept. Sleeps. */
+bool volumes_unmount(void);
 /* Attach sb's root over the directory at path (made in the tree at boot by fs_init). */
 int vfs_mount(const char *path, struct super_block *sb, unsigned flags);
 

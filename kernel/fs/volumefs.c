@@ -381,17 +381,20 @@ static int sb_sync(struct super_block *sb)
     return error < 0 ? error : result;
 }
 
-static void sb_close(struct super_block *sb)
+static int sb_close(struct super_block *sb)
 {
     struct volumefs *fs = volumefs(sb);
     volumefs_lock(fs); /* for ever: nothing comes after this */
     if (!(fs->sb.flags & MS_RDONLY) && !volume_failed(fs->volume))
         volumefs_store_atimes(fs);
-    (void)!volume_checkpoint(fs->volume);
-    if (!fs->remote)
-        (void)!volume_anchor(fs->volume);
-    else if (volumefs_anchor_all(fs) < 0) /* the next start will see that the disk knows more than the anchor */
+    int error = volume_checkpoint(fs->volume);
+    if (error == 0 && !fs->remote)
+        error = volume_anchor(fs->volume);
+    if (error < 0)
+        printk(LOG_ERROR, "cofre: volume %s: what was not synced is lost: error %d\n", fs->path, -error);
+    else if (fs->remote && volumefs_anchor_all(fs) < 0) /* the next start will see that the disk knows more than it */
         printk(LOG_WARNING, "cofre: volume %s: ends without its anchor\n", fs->path);
+    return error;
 }
 
 static uint64_t sb_unchanged(struct inode *inode)

@@ -313,12 +313,14 @@ void volumes_mount(void)
     }
 }
 
-void volumes_unmount(void)
+bool volumes_unmount(void)
 {
     struct mount *mount;
+    bool kept = true;
     (void)vfs_sync(); /* also what mappings hold */
     TAILQ_FOREACH (mount, &mounts, link) {
-        if (mount->sb->ops && mount->sb->ops->close)
-            mount->sb->ops->close(mount->sb);
+        if (mount->sb->ops && mount->sb->ops->close && mount->sb->ops->close(mount->sb) < 0)
+            kept = false;
     }
+    return kept;
 }

@@ -5,6 +5,7 @@
 #include <linux/signal.h>
 
 #include "kernel/arch/hostcall.h"
+#include "kernel/boot/refuse.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
@@ -153,11 +154,15 @@ uint64_t process_cpu_ns(const struct process *process, uint64_t *ret_user_ns, ui
 
 /* ---- ends ---- */
 
-/* Nothing outlives PID 1: the enclave goes, with all its threads. As docker reports it, by exit code or by signal. */
+/*
+ * Nothing outlives PID 1: the enclave goes, with all its threads. As docker reports it, by exit code or by signal; but
+ * it is no success if a volume has not kept what was written.
+ */
 static noreturn_fn void end_container(int wait_status)
 {
     int signal = wait_status & 0x7f;
-    volumes_unmount();
+    if (!volumes_unmount() && wait_status == 0)
+        hostcall_exit(STATUS_REFUSED);
     hostcall_exit(signal ? 256 + signal : (wait_status >> 8) & 0xff);
 }
 

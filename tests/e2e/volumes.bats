@@ -14,6 +14,9 @@ volumes:
   - {name: data, path: /data, key: file, create: true, size: 16M, optional: true}
   - {name: fresh, path: /fresh, key: mrsigner, freshness: local, create: true, size: 16M, optional: true}
 " >&2
+    e2e_image volume-large busybox "$OPEN_POLICY
+volumes: [{name: data, path: /data, create: true, size: 1G}]
+" >&2
 }
 
 setup() {
@@ -79,6 +82,39 @@ with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" 
 
 @test "volumes: SQLite and Redis, killed with their container, lose nothing that they acknowledged" {
     "$TOP/tests/volumes/kill" both 2
+}
+
+@test "volumes: a host whose disk fails: EIO and no success, and what was synced is there" {
+    mkfifo go
+    timeout -k 5 60 "$COFRE" run --softsgx -i -v v:/data:key=key "$E2E/volume-file" -- sh -c 'cd /data; echo kept >kept; sync; echo ready; read x
+        echo lost | dd of=lost conv=fsync && echo wrong; echo more | dd of=more conv=fsync && echo wrong; cat kept; exit 0' <go >out 2>err &
+    pid=$!
+    exec 7>go
+    wait_until 20 grep -q ready out
+    prlimit --pid "$(pgrep -P $pid | head -n 1)" --fsize=8192:unlimited
+    echo go >&7
+    exec 7>&-
+    status=0
+    wait $pid || status=$?
+    [ "$(sed -n 2p out)" = kept ]
+    [ "$(wc -l <out)" = 2 ]
+    [ "$status" = 125 ]
+    grep -q 'cofre: volume v: writing failed: File too large (what was made durable is there)' err
+    "$COFRE" volume check --key-file key volumes/v/volume
+    run -0 --separate-stderr with_file v:/data:key=key 'cat /data/kept; ls /data'
+    [ "$output" = "kept
+kept" ]
+}
+
+@test "volumes: a large one is there at once, and is filled ahead of what is written" {
+    "$COFRE" run --softsgx -v large:/data "$E2E/volume-large" -- sh -c 'dd if=/dev/zero of=/data/f bs=1M count=8 conv=fsync; echo up; sleep 60' >out 2>/dev/null &
+    pid=$!
+    wait_until 20 grep -q up out
+    hole() { python3 -c 'import os; print(os.lseek(os.open("volumes/large/volume", os.O_RDONLY), 0, os.SEEK_HOLE))'; }
+    filled() { [ "$(hole)" -ge $((64 << 20)) ]; }
+    wait_until 60 filled
+    kill -KILL $pid
+    wait $pid || true
 }
 
 @test "volumes: ls and rm" {

@@ -598,8 +598,9 @@ void exec_free(struct exec *exec)
     kfree(exec->argv.text);
 }
 
-void volumes_unmount(void)
+bool volumes_unmount(void)
 {
+    return true;
 }
 
 noreturn_fn void hostcall_exit(int status)

@@ -249,8 +249,9 @@ noreturn_fn void task_exit(void)
     __builtin_unreachable();
 }
 
-void volumes_unmount(void)
+bool volumes_unmount(void)
 {
+    return true;
 }
 
 noreturn_fn void hostcall_exit(int status)
