@@ -9,7 +9,7 @@ help:
 	@echo 'make run      convert a Debian image with Redis, run it in an enclave, use it, measure it against native'
 	@echo 'make test     everything that CI checks (TEST=unit|conformance|e2e|fuzz for one part)'
 	@echo 'make test-applications   runtimes and servers from Debian, on both sides (ROUNDS=5 for figures); not part of `make test`'
-	@echo 'make soak     the simulated disk of volumes for longer, programs on volumes killed (SOAK=times as long, default 20; SEED=first seed)'
+	@echo 'make soak     volumes: the simulated disk for longer, the engine with faults put in, programs killed 1000 times (SOAK=times as long, default 20; SEED=first seed)'
 	@echo 'make bench    figures against native, interleaved; build/bench.json (ONLY=name for one)'
 	@echo 'make fuzz     fuzz every parser (TIME=seconds for each, default 60; ONLY=name for one)'
 	@echo 'make fresh    prove `make run` and `make test` in a minimal Debian made by mmdebstrap'
@@ -48,7 +48,10 @@ test-applications: build
 soak: build
 	@COFRE_SOAK=$(or $(SOAK),20) COFRE_SEED=$(or $(SEED),1000) $(BUILD)/tests/unit/test-volume
 	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_hostile
-	@tests/volumes/kill both $(or $(SOAK),20)
+	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_steps
+	@tests/volumes/mutations
+	@tests/volumes/sqlite-full
+	@tests/volumes/kill both $$((17 * $(or $(SOAK),20)))
 	@tests/volumes/root $$((5 * $(or $(SOAK),20)))
 
 bench: build

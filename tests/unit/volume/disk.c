@@ -62,8 +62,9 @@ static int disk_read(void *arg, uint64_t block, uint64_t count, void *buf)
     struct disk *d = arg;
     if (block >= d->block_count || count > d->block_count - block)
         return -EIO;
+    if (++d->read_events == d->fail_read_at)
+        return -EIO;
     memcpy(buf, d->data + block * BLOCK, count * BLOCK);
-    d->read_events++;
     return 0;
 }
 

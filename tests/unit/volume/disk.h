@@ -21,6 +21,7 @@ struct disk {
     uint64_t events, write_events, flushes, blocks_written, read_events; /* since disk_new */
     uint64_t fail_at; /* the event with this number (1 = the first) and all after it fail; 0 = none */
     int fail_error;
+    uint64_t fail_read_at;        /* the read with this number fails, once; 0 = none */
     bool lose_flushes;            /* a flush says yes and does nothing */
     void (*hook)(struct disk *d); /* after each write and flush */
     void *hook_arg;

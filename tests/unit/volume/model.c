@@ -178,10 +178,15 @@ char *volume_text(struct volume *v)
     return t.data;
 }
 
-/* Choosing. */
+/* Choosing: at random, or as a script says. */
+static const unsigned *script;
+static unsigned script_left;
+
 static unsigned pick(unsigned n)
 {
-    return (unsigned)(disk_random() % n);
+    if (!script)
+        return (unsigned)(disk_random() % n);
+    return script_left > 0 ? script_left--, *script++ % n : 0;
 }
 
 static int pick_dir(const struct model *m)
@@ -248,7 +253,7 @@ static struct volume_node *get(struct model *m, struct volume *v, int at)
 {
     struct volume_node *node = NULL;
     int err = volume_node_get(v, m->nodes[at].ino, &node);
-    if (err == -ENOMEM) /* which the test made it say, once */
+    if (err == -ENOMEM || err == -EIO) /* which the test made it say, once */
         err = volume_node_get(v, m->nodes[at].ino, &node);
     if (err < 0) {
         fprintf(stderr, "inode %lu gives %d\n", (unsigned long)m->nodes[at].ino, err);
@@ -533,4 +538,17 @@ void model_change(struct model *m, struct volume *v)
         step_write,  step_write,  step_write, step_cut,    step_attr,
     };
     steps[pick(ARRAY_COUNT(steps))](m, v);
+}
+
+void model_do(struct model *m, struct volume *v, const struct model_step *step)
+{
+    static void (*const steps[])(struct model *, struct volume *) = {
+        [MODEL_CREATE] = step_create, [MODEL_LINK] = step_link,   [MODEL_UNLINK] = step_unlink,
+        [MODEL_RENAME] = step_rename, [MODEL_WRITE] = step_write, [MODEL_CUT] = step_cut,
+        [MODEL_ATTR] = step_attr,
+    };
+    script = step->picks;
+    script_left = ARRAY_COUNT(step->picks);
+    steps[step->kind](m, v);
+    script = NULL;
 }

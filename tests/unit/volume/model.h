@@ -41,6 +41,14 @@ void model_commit(struct model *m, int node);
 
 /* One random operation on both, which must agree on the result. model_trace says what it was. */
 void model_change(struct model *m, struct volume *v);
+/* One that is given: what its choices come out as, in the order that model.c makes them. */
+enum model_kind { MODEL_CREATE, MODEL_LINK, MODEL_UNLINK, MODEL_RENAME, MODEL_WRITE, MODEL_CUT, MODEL_ATTR };
+struct model_step {
+    const char *name;
+    enum model_kind kind;
+    unsigned picks[8];
+};
+void model_do(struct model *m, struct volume *v, const struct model_step *step);
 /* What to sync: a node, or -1 for everything. Then that; false if it failed. The model is not told. */
 int model_pick_sync(const struct model *m);
 bool model_sync(struct model *m, struct volume *v, int node);

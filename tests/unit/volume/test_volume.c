@@ -9,27 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "disk.h"
+#include "crash.h"
 #include "kernel/crypto/crypto.h"
-#include "model.h"
 
 #include <cmocka.h>
 
 static unsigned soak = 1; /* how many times as long as for each commit: COFRE_SOAK */
 static uint64_t seed_first = 1;
-
-static void print_problem(void *arg, const char *text)
-{
-    (void)arg;
-    fprintf(stderr, "check: %s\n", text);
-}
-
-static void assert_clean(struct volume *v)
-{
-    struct volume_check_result result;
-    assert_int_equal(volume_check(v, print_problem, NULL, &result), 0);
-    assert_int_equal(result.problem_count, 0);
-}
 
 static void assert_text(const char *got, const char *expected, const char *what)
 {
@@ -47,23 +33,13 @@ static void assert_live(struct model *m, struct volume *v, const char *what)
     free(expected);
 }
 
-static struct volume *mount_good(struct disk *d, const struct volume_options *options)
-{
-    int err;
-    struct volume *v = disk_mount(d, options, &err);
-    if (err != 0)
-        fprintf(stderr, "mount gives %d after \"%s\"\n", err, model_trace);
-    assert_int_equal(err, 0);
-    return v;
-}
-
 static void test_empty(void **state)
 {
     (void)state;
     struct disk *d = disk_formatted(1024);
     long live = disk_alloc_live();
-    struct volume *v = mount_good(d, NULL);
-    assert_clean(v);
+    struct volume *v = crash_mount(d, NULL);
+    crash_assert_clean(v);
     assert_int_equal(volume_unmount(v), 0);
     assert_int_equal(disk_alloc_live(), live);
     disk_free(d);
@@ -76,7 +52,7 @@ static void test_random(void **state)
         struct model m;
         struct disk *d = disk_formatted(2048);
         struct volume_options options = {.cache_size = seed % 2 ? 256 << 10 : 8 << 20, .log_blocks = 200};
-        struct volume *v = mount_good(d, &options);
+        struct volume *v = crash_mount(d, &options);
         model_init(&m);
         disk_seed(seed);
         for (unsigned i = 0; i < 600; i++) {
@@ -86,13 +62,13 @@ static void test_random(void **state)
                 model_change(&m, v);
             if (i % 100 == 99) {
                 assert_live(&m, v, "live");
-                assert_clean(v);
+                crash_assert_clean(v);
             }
             if (i % 200 == 199) {
                 assert_int_equal(volume_unmount(v), 0);
-                v = mount_good(d, &options);
+                v = crash_mount(d, &options);
                 assert_live(&m, v, "remounted");
-                assert_clean(v);
+                crash_assert_clean(v);
             }
         }
         assert_int_equal(volume_unmount(v), 0);
@@ -101,156 +77,35 @@ static void test_random(void **state)
     }
 }
 
-/* What a crash now may leave: texts of states. */
-struct crash {
-    char *allowed[8];
-    unsigned allowed_count;
-    unsigned every, seen; /* only each so many-th event */
-    uint64_t images;
-};
-
-static void crash_check(struct crash *c, const struct disk *d, enum disk_crash how)
+static uint64_t crash_run(uint64_t seed, unsigned steps, const struct volume_options *options, uint64_t *ret_recoveries)
 {
-    static const struct volume_options options = {.cache_size = 512 << 10};
-    struct disk *image = disk_crash(d, how);
-    struct volume *v = mount_good(image, &options);
-    char *got = volume_text(v);
-    bool good = false;
-    for (unsigned i = 0; i < c->allowed_count; i++)
-        good = good || strcmp(got, c->allowed[i]) == 0;
-    if (!good) {
-        fprintf(stderr, "crash %d at event %lu: \"%s\"\n--- got\n%s", how, (unsigned long)d->events, model_trace, got);
-        for (unsigned i = 0; i < c->allowed_count; i++)
-            fprintf(stderr, "--- allowed\n%s", c->allowed[i]);
-        fail();
-    }
-    assert_clean(v);
-    free(got);
-    assert_int_equal(volume_unmount(v), 0);
-    c->images++;
-    disk_free(image);
-}
-
-static void crash_hook(struct disk *d)
-{
-    struct crash *c = d->hook_arg;
-    if (c->allowed_count == 0 || c->seen++ % c->every != 0)
-        return;
-    if (d->write_count == 0) {
-        crash_check(c, d, CRASH_ALL);
-        return;
-    }
-    for (unsigned how = CRASH_NONE; how < CRASH_COUNT; how++)
-        crash_check(c, d, (enum disk_crash)how);
-}
-
-static void allow(struct crash *c, char *text)
-{
-    c->allowed[c->allowed_count++] = text;
-}
-
-static void allow_clear(struct crash *c)
-{
-    while (c->allowed_count > 0)
-        free(c->allowed[--c->allowed_count]);
-}
-
-/* The model after this commit, without changing it. */
-static char *text_after(const struct model *m, int node)
-{
-    struct model copy = *m;
-    for (int i = 0; i < MODEL_NODES; i++) {
-        struct model_bytes *b = &copy.nodes[i].durable;
-        if (copy.nodes[i].used && (node == -1 || i == node || copy.nodes[i].along))
-            *b = copy.nodes[i].live;
-    }
-    return model_text(&copy, true);
-}
-
-struct crash_run {
-    struct model m;
-    struct crash crash;
-    struct disk *disk;
-    struct volume *v;
-    char *durable;
-};
-
-static void now_durable(struct crash_run *r, int node)
-{
-    model_commit(&r->m, node);
-    free(r->durable);
-    r->durable = model_text(&r->m, true);
-}
-
-static uint64_t generation(struct volume *v)
-{
-    struct volume_info info;
-    volume_get_info(v, &info);
-    return info.generation;
-}
-
-/* A crash in it leaves what was durable, or that and what it commits; or all, if it makes a checkpoint. */
-static void sync_step(struct crash_run *r, int node)
-{
-    uint64_t before = generation(r->v);
-    allow(&r->crash, strdup(r->durable));
-    allow(&r->crash, text_after(&r->m, -1));
-    allow(&r->crash, text_after(&r->m, node));
-    assert_true(model_sync(&r->m, r->v, node));
-    allow_clear(&r->crash);
-    now_durable(r, generation(r->v) != before ? -1 : node);
-}
-
-/* One that syncs nothing may make a checkpoint, but only before it changes anything. */
-static void change_step(struct crash_run *r)
-{
-    uint64_t before = generation(r->v);
-    char *all = text_after(&r->m, -1);
-    allow(&r->crash, strdup(r->durable));
-    allow(&r->crash, strdup(all));
-    model_change(&r->m, r->v);
-    allow_clear(&r->crash);
-    if (generation(r->v) != before) {
-        free(r->durable);
-        r->durable = strdup(all);
-        sync_step(r, -1); /* so that the model knows again what is durable */
-    }
-    free(all);
-}
-
-static uint64_t crash_run(uint64_t seed, unsigned steps, unsigned every, const struct volume_options *options)
-{
-    struct crash_run r = {.crash = {.every = every},
-                          .disk = disk_formatted(seed % 4 < 2 ? 800 : 1536)}; /* small: full soon */
-    r.v = mount_good(r.disk, options);
-    model_init(&r.m);
+    struct crash_run r;
+    crash_run_start(&r, disk_formatted(seed % 4 < 2 ? 800 : 1536), options); /* small: full soon */
     disk_seed(seed);
-    r.durable = model_text(&r.m, true);
-    r.disk->hook = crash_hook;
-    r.disk->hook_arg = &r.crash;
+    r.crash.recovery_every = 37;
+    crash_run_watch(&r);
     for (unsigned i = 0; i < steps; i++) {
         if (disk_random() % 4 == 0)
-            sync_step(&r, model_pick_sync(&r.m));
+            crash_run_sync(&r, model_pick_sync(&r.m));
         else
-            change_step(&r);
+            crash_run_change(&r, NULL);
     }
-    r.disk->hook = NULL;
-    volume_abandon(r.v);
-    free(r.durable);
-    model_deinit(&r.m);
-    disk_free(r.disk);
+    crash_run_end(&r);
+    *ret_recoveries += r.crash.recoveries;
     return r.crash.images;
 }
 
 static void test_crash(void **state)
 {
     (void)state;
-    uint64_t images = 0;
+    uint64_t images = 0, recoveries = 0;
     for (uint64_t seed = seed_first; seed < seed_first + 4 * soak; seed++) {
         struct volume_options options = {.cache_size = seed % 2 ? 256 << 10 : 4 << 20, .log_blocks = 60};
-        images += crash_run(seed, 200, 1, &options);
+        images += crash_run(seed, 200, &options, &recoveries);
     }
-    printf("%lu crash images, %lu seals, no nonce twice\n", (unsigned long)images, (unsigned long)disk_seal_count());
+    printf("%lu crash images, %lu of crashes in recovery, %lu seals, no nonce twice\n", (unsigned long)images,
+           (unsigned long)recoveries, (unsigned long)disk_seal_count());
+    assert_true(images > 1000 && recoveries > 100);
 }
 
 /* What changed under one hold is there as a whole or not at all, whenever the crash comes. */
@@ -258,7 +113,7 @@ static void pairs_hook(struct disk *d)
 {
     static const struct volume_options options = {.cache_size = 512 << 10};
     struct disk *image = disk_crash(d, d->events % 2 ? CRASH_ALL : CRASH_RANDOM);
-    struct volume *v = mount_good(image, &options);
+    struct volume *v = crash_mount(image, &options);
     struct volume_node *root, *node;
     unsigned *most = d->hook_arg, pairs = 0;
     assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
@@ -303,7 +158,7 @@ static void test_hold(void **state)
     (void)state;
     struct volume_options options = {.cache_size = 256 << 10, .log_blocks = 60};
     struct disk *d = disk_formatted(2048);
-    struct volume *v = mount_good(d, &options);
+    struct volume *v = crash_mount(d, &options);
     struct volume_node *root;
     unsigned pairs = 0;
     disk_seed(seed_first);
@@ -318,7 +173,7 @@ static void test_hold(void **state)
     d->hook = NULL;
     assert_true(pairs > 9);
     volume_node_put(root);
-    assert_clean(v);
+    crash_assert_clean(v);
     assert_int_equal(volume_unmount(v), 0);
     disk_free(d);
 }

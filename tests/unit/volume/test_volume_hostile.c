@@ -125,20 +125,153 @@ static void test_flip(void **state)
             continue;
         used++;
         uint64_t before = refused;
-        for (unsigned i = 0; i < 24 * soak; i++, flips++) {
-            unsigned at = (unsigned)(disk_random() % BLOCK);
+        unsigned count = soak > 1 ? BLOCK : 24; /* every byte, or some */
+        for (unsigned i = 0; i < count; i++, flips++) {
+            unsigned at = soak > 1 ? i : (unsigned)(disk_random() % BLOCK);
             uint8_t old = data[at];
             data[at] ^= (uint8_t)(1u << disk_random() % 8);
             assert_true_or_refused(d, &options, text, &refused);
             data[at] = old;
         }
-        if (refused != before && refused != before + 24 * soak)
+        if (refused != before && refused != before + count)
             assert_true(block >= VOLUME_KEY_BLOCK && block < VOLUME_FIRST_BLOCK); /* else a block counts whole */
     }
     printf("%lu flips in %lu blocks, %lu noticed\n", (unsigned long)flips, (unsigned long)used, (unsigned long)refused);
     assert_true(refused > 20);
     free(text);
     disk_free(d);
+}
+
+/* Whole blocks: zeroed, and put in each other's place. */
+static void test_misplaced(void **state)
+{
+    (void)state;
+    static uint8_t saved[BLOCK];
+    static const uint8_t zeros[BLOCK];
+    char *text;
+    uint64_t refused = 0, changes = 0;
+    struct counter a = {0};
+    struct volume_anchor anchor = counter_anchor(&a);
+    struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
+    disk_seed(13);
+    struct disk *d = sample(40, &options, &text);
+    options.read_only = true;
+    uint8_t *last = NULL;
+    for (uint64_t block = 0; block < d->block_count; block++) {
+        uint8_t *data = d->data + block * BLOCK;
+        if (memcmp(data, zeros, BLOCK) == 0)
+            continue;
+        memcpy(saved, data, BLOCK);
+        memset(data, 0, BLOCK);
+        assert_true_or_refused(d, &options, text, &refused);
+        memcpy(data, saved, BLOCK);
+        if (last) {
+            memcpy(data, last, BLOCK);
+            memcpy(last, saved, BLOCK);
+            assert_true_or_refused(d, &options, text, &refused);
+            memcpy(last, data, BLOCK);
+            memcpy(data, saved, BLOCK);
+        }
+        last = data;
+        changes += 2;
+    }
+    printf("%lu blocks zeroed or swapped, %lu noticed\n", (unsigned long)changes, (unsigned long)refused);
+    assert_true(refused > 20);
+    free(text);
+    disk_free(d);
+}
+
+/* A disk that says that it has flushed and has not, then loses power. */
+struct liar {
+    struct model m;
+    struct disk *d;
+    struct volume_options options;
+    char *texts[64]; /* every state that was synced, the last of them the newest */
+    unsigned count;
+    uint64_t older, refused;
+};
+
+static void liar_sync(struct liar *l, struct volume *v)
+{
+    for (int n = 0; n < MODEL_NODES; n++)
+        if (l->m.nodes[n].used && S_ISREG(l->m.nodes[n].mode))
+            assert_true(model_sync(&l->m, v, n));
+    struct volume_node *root = root_of(v);
+    assert_int_equal(volume_fsync(root), 0);
+    volume_node_put(root);
+    l->texts[l->count++] = model_text(&l->m, false);
+}
+
+/* Any state that there was, whole, or an error; with an anchor only the newest. */
+static void liar_crash(struct liar *l, enum disk_crash how)
+{
+    struct disk *image = disk_crash(l->d, how);
+    int err;
+    struct volume *v = disk_mount(image, &l->options, &err);
+    if (!v) {
+        assert_true(err == -ESTALE || err == -EUCLEAN || err == -EIO);
+        l->refused++;
+        disk_free(image);
+        return;
+    }
+    char *got = volume_text(v);
+    unsigned i = l->count;
+    while (i > 0 && strcmp(got, l->texts[i - 1]) != 0)
+        i--;
+    if (l->options.freshness != VOLUME_FRESH_NONE && i != l->count)
+        assert_true(strstr(got, "gives") != NULL);
+    assert_true(i > 0 || strstr(got, "gives") != NULL);
+    l->older += i > 0 && i < l->count;
+    l->refused += i == 0;
+    free(got);
+    volume_abandon(v);
+    disk_free(image);
+}
+
+static void liar_run(struct liar *l, struct counter *a, uint64_t seed)
+{
+    l->d = disk_formatted(640);
+    struct volume *v = mount_good(l->d, &l->options);
+    disk_seed(seed);
+    model_init(&l->m);
+    l->count = 0;
+    liar_sync(l, v);
+    for (unsigned i = 0; i < 30; i++) {
+        model_change(&l->m, v);
+        liar_sync(l, v);
+        l->d->lose_flushes = i >= 5;
+        if (i % 8 == 7)
+            assert_int_equal(volume_sync(v), 0);
+        for (unsigned how = CRASH_NONE; i % 3 == 2 && how < CRASH_COUNT; how++) {
+            struct counter saved = *a;
+            liar_crash(l, (enum disk_crash)how);
+            *a = saved;
+        }
+    }
+    volume_abandon(v);
+    model_deinit(&l->m);
+    while (l->count > 0)
+        free(l->texts[--l->count]);
+    disk_free(l->d);
+}
+
+static void test_lost_flush(void **state)
+{
+    (void)state;
+    struct counter a = {0};
+    struct volume_anchor anchor = counter_anchor(&a);
+    struct liar l = {0};
+    for (uint64_t seed = 1; seed <= 3 * soak; seed++) {
+        a = (struct counter){0};
+        l.options = (struct volume_options){.log_blocks = 60};
+        liar_run(&l, &a, seed);
+        l.options.freshness = VOLUME_FRESH_STRICT;
+        l.options.anchor = &anchor;
+        liar_run(&l, &a, seed);
+    }
+    printf("flushes lost: %lu older states without an anchor, %lu refused\n", (unsigned long)l.older,
+           (unsigned long)l.refused);
+    assert_true(l.older > 10 && l.refused > 10);
 }
 
 static void write_synced(struct volume_node *node, char byte)
@@ -675,7 +808,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_full),        cmocka_unit_test(test_large_file),
         cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_large_directory),
         cmocka_unit_test(test_flip),        cmocka_unit_test(test_mix),
-        cmocka_unit_test(test_anchor_down),
+        cmocka_unit_test(test_anchor_down), cmocka_unit_test(test_misplaced),
+        cmocka_unit_test(test_lost_flush),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
