@@ -30,10 +30,11 @@ print(sum(d.values()))'
         rg -u -c GLIBC_2.3 bin --sort path -a | sha256sum; rg nothing-like-this lib/python3.11; [ $? = 1 ]'
 }
 
-@test "Node.js: HTTP, workers, child processes, cluster, fs.watch" {
+@test "Node.js 20: HTTP, workers, child processes, cluster, fs.watch" {
     application_image node
     same "node -e 0" /dev/null node -e 'console.log(0)'
     same "node: programs" "$here/work.js" sh -c 'cat >/tmp/work.js && exec node /tmp/work.js'
+    same "node: npm" "$here/npm.sh" sh -c 'cat >/tmp/npm.sh && exec sh /tmp/npm.sh'
     same "node: computing" /dev/null node -e 'let s = 0; for (let i = 0; i < 3e8; i++) s = (s * 31 + i) | 0; console.log(s)'
 }
 
@@ -66,4 +67,21 @@ print(sum(d.values()))'
     application_image postgresql
     LIMIT=300 same "postgresql: SQL, pgbench, crash, recovery" "$here/postgresql.sh" bash -c 'cat >/tmp/s; install -d -o postgres /tmp/pg
         exec setpriv --reuid postgres --regid postgres --clear-groups env HOME=/tmp bash /tmp/s'
+}
+
+@test "numpy: OpenBLAS with 4 threads, processes" {
+    application_image numpy
+    same "numpy" "$here/numpy.py" sh -c 'export OPENBLAS_NUM_THREADS=4; cat >/tmp/n.py && exec python3 /tmp/n.py'
+}
+
+@test "Go: minify, Caddy under parallel clients" {
+    application_image go
+    same "go: minify, caddy" "$here/go.sh" bash -c 'cat >/tmp/go.sh && exec bash /tmp/go.sh'
+}
+
+@test "musl: dynamic, static, and a large program in Rust" {
+    application_image musl
+    same "musl: programs" /dev/null sh -c 'work && work.static'
+    same "musl: biome (Rust)" "$here/work.js" sh -c 'mkdir /tmp/b && cd /tmp/b && cat >work.js && for i in $(seq 40); do cp work.js $i.js; done &&
+        biome format --write . 2>/tmp/err | grep -v "^Formatted .* in" ; sha256sum work.js 40.js; echo "let  x=[1,2 ,3]" | biome format --stdin-file-path=a.js'
 }

@@ -139,3 +139,65 @@ rates() {
     wait_until 10 nc -z 127.0.0.1 "$PORT"
     python3 "$here/memcached.py" "$PORT"
 }
+
+@test "Node.js 20: HTTP under 64 clients" {
+    application_image node
+    local command='exec node -e "const big = Buffer.alloc(102400, 120)
+        require(\"http\").createServer((q, r) => r.end(q.url == \"/big\" ? big : \"hello\\n\")).listen(+process.env.LISTEN || 8000)"'
+    serve sh -c "$command" </dev/null
+    wait_until 20 curl -sf "127.0.0.1:$PORT/"
+    [ "$(curl -s "127.0.0.1:$PORT/")" = hello ]
+    [ "$(curl -s "127.0.0.1:$PORT/big" | wc -c)" = 102400 ]
+    python3 "$here/requests.py" "$PORT" 500 true
+    rates "node http, 64 clients" / 64 sh -c "$command" </dev/null
+    rates "node http, 100 KiB, 64 clients" /big 64 sh -c "$command" </dev/null
+}
+
+@test "Caddy (Go): HTTP under 64 clients" {
+    application_image go
+    local command='mkdir /tmp/site; echo hello >/tmp/site/index.html; head -c 102400 /dev/zero >/tmp/site/big; export HOME=/tmp
+        exec caddy file-server --root /tmp/site --listen :${LISTEN:-8000}'
+    serve sh -c "$command" </dev/null
+    wait_until 20 curl -sf "127.0.0.1:$PORT/"
+    [ "$(curl -s "127.0.0.1:$PORT/")" = hello ]
+    [ "$(curl -s "127.0.0.1:$PORT/big" | wc -c)" = 102400 ]
+    python3 "$here/requests.py" "$PORT" 500 true
+    rates "caddy, 6 bytes, 64 clients" / 64 sh -c "$command" </dev/null
+    rates "caddy, 100 KiB, 64 clients" /big 64 sh -c "$command" </dev/null
+    stop
+}
+
+# slap PORT: 32 clients, tables in memory; microseconds.
+slap() {
+    native mariadb --no-defaults -h 127.0.0.1 -P "$1" -u root -e 'drop database if exists mysqlslap'
+    native mariadb-slap --no-defaults -h 127.0.0.1 -P "$1" -u root --engine=memory --auto-generate-sql --auto-generate-sql-load-type=mixed \
+        --concurrency=32 --auto-generate-sql-execute-number=200 --no-drop |
+        awk '/Average number of seconds/ { print int($(NF - 1) * 1e6) }'
+}
+
+@test "MariaDB: tables in memory, 32 clients" {
+    APPLICATION_POLICY+='enclave_size: 16T
+'
+    application_image mariadb
+    local round side command='mkdir /tmp/d && mariadb-install-db --no-defaults --user=root --datadir=/tmp/d --skip-test-db >/tmp/log 2>&1 &&
+        exec mariadbd --no-defaults --user=root --datadir=/tmp/d --socket=/tmp/s --skip-grant-tables --port=${LISTEN:-8000} --max-heap-table-size=256M'
+    serve sh -c "$command" </dev/null
+    wait_until 60 native mariadb-admin --no-defaults -h 127.0.0.1 -P "$PORT" -u root ping
+    [ "$(slap "$PORT")" -gt 0 ]
+    run -0 native mariadb --no-defaults -h 127.0.0.1 -P "$PORT" -u root -N -e 'select count(*) > 3000 from mysqlslap.t1; check table mysqlslap.t1'
+    [[ "$output" == 1* ]]
+    if [ "${COFRE_ROUNDS:-1}" -gt 1 ]; then
+        port=$(free_port)
+        native env LISTEN="$port" sh -c "$command" </dev/null >native.out 2>native.err &
+        NATIVE=$!
+        wait_until 60 native mariadb-admin --no-defaults -h 127.0.0.1 -P "$port" -u root ping
+        for round in $(seq "$COFRE_ROUNDS"); do
+            for side in native enclave; do
+                printf 'mariadb, memory tables, mysqlslap 32 clients\t%s\t%s\n' $side "$(slap "$([ $side = native ] && echo "$port" || echo "$PORT")")" \
+                    >>"$BUILD/applications.tsv"
+            done
+        done
+        native_stop
+    fi
+    stop
+}

@@ -17,7 +17,7 @@ e2e_image() {
     local name=$1 source=$2 policy=${3-} target=$E2E/$1 key
     key=$(e2e_key)
     if [ -d "$target" ] && [ "$target.stamp" -nt "$COFRE" ] && [ "$target.stamp" -nt "$BUILD/kernel/cofre-kernel" ] &&
-        [ "$(cat "$target.yaml")" = "$policy" ]; then
+        printf '%s' "$policy" | cmp -s - "$target.yaml"; then
         echo "$target"
         return
     fi
