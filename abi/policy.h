@@ -83,18 +83,19 @@ enum policy_volume_flags {
     POLICY_VOLUME_CREATE = 1 << 0,    /* made in an empty file */
     POLICY_VOLUME_OPTIONAL = 1 << 1,  /* the container also runs without it */
     POLICY_VOLUME_READ_ONLY = 1 << 2, /* never written */
+    POLICY_VOLUME_NO_COPY = 1 << 4,   /* an empty one stays so: the image's folder there is not copied in */
     POLICY_VOLUME_KEEP = 1 << 3,      /* as the root's upper layer: also over another root image than it was made for */
 };
 
 struct policy_volume {    /* in the order to mount */
     uint32_t name_offset; /* part of the sealed key: a volume of another name does not open */
     uint32_t path_offset;
-    uint32_t key;       /* enum policy_volume_key */
-    uint32_t freshness; /* enum policy_volume_freshness */
-    uint32_t flags;     /* enum policy_volume_flags */
-    uint32_t reserved;
-    uint64_t size;       /* bytes of a new one; 0 unless POLICY_VOLUME_CREATE */
-    uint64_t cache_size; /* bytes of its blocks kept in memory; 0: by the kernel heap */
+    uint32_t key;             /* enum policy_volume_key */
+    uint32_t freshness;       /* enum policy_volume_freshness */
+    uint32_t flags;           /* enum policy_volume_flags */
+    uint32_t recovery_offset; /* X25519 public key, 64 hexadecimal digits, whose private half opens it, too; or 0 */
+    uint64_t size;            /* bytes of a new one; 0 unless POLICY_VOLUME_CREATE */
+    uint64_t cache_size;      /* bytes of its blocks kept in memory; 0: by the kernel heap */
 };
 
 enum policy_folder_flags {

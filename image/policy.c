@@ -131,6 +131,7 @@ void policy_source_clear_volumes(struct policy_source *source)
     for (size_t i = 0; i < source->volume_count; i++) {
         free(source->volumes[i].name);
         free(source->volumes[i].path);
+        free(source->volumes[i].recovery);
     }
     source->volume_count = 0;
 }

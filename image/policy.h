@@ -31,6 +31,7 @@ struct policy_source_volume {
     uint32_t key, freshness, flags; /* enum policy_volume_* */
     uint64_t size, cache_size;
     bool image_update_given;
+    char *recovery; /* public key, hexadecimal; NULL = none */
 };
 
 struct policy_source_folder {

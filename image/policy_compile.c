@@ -91,6 +91,7 @@ static struct policy_list append_volumes(struct writer *w, const struct policy_s
                                             .key = v->key,
                                             .freshness = v->freshness,
                                             .flags = v->flags,
+                                            .recovery_offset = v->recovery ? append_string(w, v->recovery) : 0,
                                             .size = v->size,
                                             .cache_size = v->cache_size};
     }
@@ -282,7 +283,8 @@ static int check_volumes(const struct policy *p)
     if (p->volumes.count > VOLUME_MAX || !check_array(p, p->volumes, sizeof(*v)))
         return 0;
     for (uint32_t i = 0; i < p->volumes.count; i++)
-        if (!check_string(p, v[i].name_offset) || !check_string(p, v[i].path_offset) || v[i].key > POLICY_VOLUME_FILE ||
+        if (!check_string(p, v[i].name_offset) || !check_string(p, v[i].path_offset) ||
+            !check_string(p, v[i].recovery_offset) || v[i].key > POLICY_VOLUME_FILE ||
             v[i].freshness > POLICY_FRESH_STRICT || (v[i].freshness >= POLICY_FRESH_LAG && !p->anchor.address_offset))
             return 0;
     return check_string(p, p->anchor.address_offset) && p->anchor.timeout_ms <= POLICY_ANCHOR_TIMEOUT_MAX;
@@ -443,7 +445,11 @@ static json_t *json_volumes(const struct policy *p)
             modes[v[i].freshness], "create", (v[i].flags & POLICY_VOLUME_CREATE) != 0, "optional",
             (v[i].flags & POLICY_VOLUME_OPTIONAL) != 0, "read_only", (v[i].flags & POLICY_VOLUME_READ_ONLY) != 0,
             "size", (json_int_t)v[i].size, "cache", (json_int_t)v[i].cache_size);
-        if (json && strcmp(policy_blob_string(p, v[i].path_offset), "/") == 0)
+        if (json && v[i].recovery_offset)
+            json_object_set_new(json, "recovery", json_text(policy_blob_string(p, v[i].recovery_offset)));
+        if (json && strcmp(policy_blob_string(p, v[i].path_offset), "/") != 0)
+            json_object_set_new(json, "copy", json_boolean(!(v[i].flags & POLICY_VOLUME_NO_COPY)));
+        else if (json)
             json_object_set_new(json, "image_update", json_string(v[i].flags & POLICY_VOLUME_KEEP ? "keep" : "refuse"));
         json_array_append_new(array, json);
     }

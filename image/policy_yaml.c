@@ -373,6 +373,19 @@ static int read_volume_key(struct parser *p, const char *name, yaml_node_t *valu
         return volume_flag(p, value, POLICY_VOLUME_OPTIONAL, &v->flags);
     if (strcmp(name, "read_only") == 0)
         return volume_flag(p, value, POLICY_VOLUME_READ_ONLY, &v->flags);
+    if (strcmp(name, "copy") == 0) {
+        int ret = volume_flag(p, value, POLICY_VOLUME_NO_COPY, &v->flags);
+        v->flags ^= POLICY_VOLUME_NO_COPY;
+        return ret;
+    }
+    if (strcmp(name, "recovery") == 0) {
+        const char *text = scalar(value);
+        if (!text || strlen(text) != 64 || strspn(text, "0123456789abcdefABCDEF") != 64 || v->recovery)
+            return bad(p, value,
+                       "a public key is wanted here: X25519, 64 hexadecimal digits (cofre volume keygen makes one)");
+        v->recovery = strdup(text);
+        return v->recovery ? 0 : error_set(p->error, "out of memory");
+    }
     if (strcmp(name, "image_update") == 0) {
         uint32_t keep = 0;
         int ret = volume_choice(p, value, updates, "image_update must be refuse or keep", &keep);
@@ -385,8 +398,8 @@ static int read_volume_key(struct parser *p, const char *name, yaml_node_t *valu
     if (strcmp(name, "cache") == 0)
         return volume_size(p, value, &v->cache_size);
     return bad(p, value,
-               "unknown key (name, path, key, freshness, create, size, cache, optional, read_only and image_update are "
-               "known)");
+               "unknown key (name, path, key, freshness, create, size, cache, copy, recovery, optional, read_only and "
+               "image_update are known)");
 }
 
 static int read_volume_item(struct parser *p, yaml_node_t *node, struct policy_source_volume *v)
@@ -433,6 +446,7 @@ static int read_volumes(struct parser *p, yaml_node_t *node, const struct key *k
         if (read_volume_item(p, yaml_document_get_node(&p->document, *item), &v) < 0) {
             free(v.name);
             free(v.path);
+            free(v.recovery);
             return -1;
         }
     }

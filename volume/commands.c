@@ -24,6 +24,25 @@ uint64_t tool_size(const char *text)
     return value > UINT64_MAX >> shift ? 0 : value << shift;
 }
 
+static int unlock_with(void *key, const struct volume_key_slot *slot, uint8_t ret_key[32])
+{
+    (void)slot;
+    memcpy(ret_key, key, 32);
+    return 0;
+}
+
+/* A second slot of a new volume. */
+static int add_recovery(struct volume_file *file, uint8_t key[32], const struct tool_options *options)
+{
+    struct volume_key_slot slot;
+    uint8_t recovery[32];
+    if (tool_recovery_slot(options, &slot, recovery) != 0)
+        return -EKEYREJECTED;
+    int err = volume_key_add(&file->io, unlock_with, key, &slot, recovery);
+    memory_wipe(recovery, sizeof(recovery));
+    return err;
+}
+
 int volume_cmd_create(struct tool_options *options, char **operands)
 {
     struct volume_file file;
@@ -37,6 +56,8 @@ int volume_cmd_create(struct tool_options *options, char **operands)
         code = volume_file_create(&file, operands[0], size * VOLUME_BLOCK_SIZE, options->force);
     if (code == 0) {
         int err = volume_format(&file.io, &slot, key);
+        if (err == 0 && options->recovery)
+            err = add_recovery(&file, key, options);
         volume_file_close(&file);
         if (err < 0)
             code = tool_failed(operands[0], err);
@@ -155,7 +176,7 @@ int volume_cmd_info(struct tool_options *options, char **operands)
         json_pack("{s:s, s:i, s:o}", "uuid", uuid, "version", (int)header.version, "keys", slots_json(&file.io));
     volume_file_close(&file);
     features_add(root, &header);
-    if (options->key_file || options->passphrase_file) {
+    if (options->key_file || options->passphrase_file || options->recovery_key) {
         struct volume *v;
         code = tool_mount(&file, operands[0], options, &v);
         if (code != 0) {
@@ -321,7 +342,9 @@ int volume_cmd_add_key(struct tool_options *options, char **operands)
     struct volume_key_slot slot;
     struct tool_options added = {.key_file = operands[1], .name = options->name};
     uint8_t key[32];
-    int code = tool_new_slot(&added, &slot, key);
+    if (!operands[1] == !options->recovery)
+        return command_usage("volume add-key", "either KEYFILE or --recovery is needed");
+    int code = options->recovery ? tool_recovery_slot(options, &slot, key) : tool_new_slot(&added, &slot, key);
     if (code == 0)
         code = volume_file_open(&file, operands[0], true);
     if (code != 0)

@@ -31,8 +31,9 @@ static const struct {
     {"mount", "FILE DIR", "as a folder of this machine, read-only (FUSE)", 2, 2, volume_cmd_mount},
     {"unmount", "DIR", "the end of that", 1, 1, volume_cmd_unmount},
     {"import", "FILE [ARCHIVE]", "what an archive (or standard input) holds, into the volume", 1, 2, volume_cmd_import},
-    {"add-key", "FILE KEYFILE", "one more key that opens it", 2, 2, volume_cmd_add_key},
+    {"add-key", "FILE [KEYFILE]", "one more key that opens it, of a file or --recovery", 1, 2, volume_cmd_add_key},
     {"remove-key", "FILE SLOT", "a key slot less (of info's list)", 2, 2, volume_cmd_remove_key},
+    {"keygen", "FILE", "a recovery key: the private half to FILE, the public one printed", 1, 1, volume_cmd_keygen},
 };
 
 static void help(FILE *out)
@@ -44,6 +45,8 @@ static void help(FILE *out)
         fprintf(out, "  %-10s %-16s %s\n", commands[i].name, commands[i].operands, commands[i].summary);
     fputs("\n  --key-file FILE         the 32 bytes that open it\n"
           "  --passphrase-file FILE  its first line is the passphrase (default: ask on the terminal)\n"
+          "  --recovery-key FILE     the private half of a recovery key, which opens it, too (PEM, X25519)\n"
+          "  --recovery KEY          create, add-key: a slot for the holder of this public key's private half\n"
           "  --size SIZE             create, resize, clone, receive: 512M, 10G ...\n"
           "  --name NAME             of the new key slot\n"
           "  --inode NUMBER          what to dump\n"
@@ -247,6 +250,8 @@ static bool parse(int argc, char **argv, struct tool_options *options)
     static const struct option longs[] = {
         {"key-file", required_argument, 0, 'k'},
         {"passphrase-file", required_argument, 0, 'p'},
+        {"recovery-key", required_argument, 0, 'r'},
+        {"recovery", required_argument, 0, 'R'},
         {"size", required_argument, 0, 's'},
         {"name", required_argument, 0, 'n'},
         {"inode", required_argument, 0, 'i'},
@@ -269,6 +274,12 @@ static bool parse(int argc, char **argv, struct tool_options *options)
             break;
         case 'p':
             options->passphrase_file = optarg;
+            break;
+        case 'r':
+            options->recovery_key = optarg;
+            break;
+        case 'R':
+            options->recovery = optarg;
             break;
         case 's':
             options->size = optarg;

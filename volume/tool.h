@@ -22,7 +22,8 @@ enum {
 /* Options that all commands have, and theirs; operands are left in argv from optind on. */
 struct tool_options {
     const char *command;
-    const char *key_file, *passphrase_file;
+    const char *key_file, *passphrase_file, *recovery_key;
+    const char *recovery; /* a public key, for a new slot */
     const char *name, *output, *size, *snapshot, *from, *stream_key_file, *new_key_file;
     bool force, foreground, json, quiet;
     uint64_t inode;
@@ -49,6 +50,8 @@ int tool_new_slot(const struct tool_options *options, struct volume_key_slot *re
 
 /* volume/send.c: what --stream-key-file has; 0 or an exit code after a message. */
 int tool_stream_key(const struct tool_options *options, uint8_t ret_key[32]);
+/* A slot for the holder of the private half of options->recovery. */
+int tool_recovery_slot(const struct tool_options *options, struct volume_key_slot *ret_slot, uint8_t ret_key[32]);
 
 /* A message for what the engine answered; the exit code. */
 int tool_failed(const char *path, int error);
@@ -91,6 +94,7 @@ int volume_cmd_extract(struct tool_options *options, char **operands);
 int volume_cmd_tar(struct tool_options *options, char **operands);
 int volume_cmd_import(struct tool_options *options, char **operands);
 int volume_cmd_add_key(struct tool_options *options, char **operands);
+int volume_cmd_keygen(struct tool_options *options, char **operands);
 int volume_cmd_ls(struct tool_options *options, char **operands);
 int volume_cmd_resize(struct tool_options *options, char **operands);
 int volume_cmd_snapshot(struct tool_options *options, char **operands);

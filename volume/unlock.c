@@ -1,7 +1,8 @@
-/* Wrapping keys of people: the 32 bytes of a file, or scrypt of a passphrase. */
+/* Wrapping keys of people: the 32 bytes of a file, scrypt of a passphrase, the private half of a recovery key. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "cli/command.h"
 #include "kernel/crypto/secret.h"
+#include "kernel/volume/recovery.h"
 #include "volume/tool.h"
 
 struct scrypt_params {
@@ -83,10 +85,31 @@ static int passphrase_key(const struct tool_options *options, const struct scryp
     return err;
 }
 
+static int recovery_key(const char *path, const struct volume_key_slot *slot, uint8_t ret_key[32])
+{
+    uint8_t private_key[RECOVERY_KEY_SIZE];
+    size_t size = sizeof(private_key);
+    FILE *in = fopen(path, "re");
+    EVP_PKEY *key = in ? PEM_read_PrivateKey(in, NULL, NULL, NULL) : NULL;
+    bool good = key && EVP_PKEY_get_id(key) == EVP_PKEY_X25519 &&
+                EVP_PKEY_get_raw_private_key(key, private_key, &size) == 1 && size == sizeof(private_key);
+    if (!good)
+        fprintf(stderr, "cofre: reading the recovery key %s failed: %s\n", path,
+                in ? "it is no private X25519 key in PEM (cofre volume keygen makes one)" : strerror(errno));
+    EVP_PKEY_free(key);
+    if (in)
+        fclose(in);
+    int err = good ? volume_recovery_open(private_key, slot, ret_key) : -EINVAL;
+    memory_wipe(private_key, sizeof(private_key));
+    return err;
+}
+
 int tool_unlock(void *arg, const struct volume_key_slot *slot, uint8_t ret_key[32])
 {
     const struct tool_options *options = arg;
     struct scrypt_params params;
+    if (options->recovery_key)
+        return slot->type == VOLUME_KEY_RECOVERY ? recovery_key(options->recovery_key, slot, ret_key) : -ENOKEY;
     if (slot->type == VOLUME_KEY_FILE && options->key_file)
         return key_file_read(options->key_file, ret_key);
     if (slot->type != VOLUME_KEY_PASSPHRASE || options->key_file || slot->params_size != sizeof(params))
@@ -113,4 +136,48 @@ int tool_new_slot(const struct tool_options *options, struct volume_key_slot *re
     ret_slot->params_size = sizeof(params);
     memcpy(ret_slot->params, &params, sizeof(params));
     return !good || passphrase_key(options, &params, ret_key) < 0 ? EXIT_KEY : 0;
+}
+
+int tool_recovery_slot(const struct tool_options *options, struct volume_key_slot *ret_slot, uint8_t ret_key[32])
+{
+    uint8_t recipient[RECOVERY_KEY_SIZE], fresh[RECOVERY_KEY_SIZE];
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && read(fd, fresh, sizeof(fresh)) == sizeof(fresh);
+    if (fd >= 0)
+        close(fd);
+    if (!good || volume_recovery_parse(options->recovery, recipient) < 0 ||
+        volume_recovery_new(recipient, fresh, ret_slot, ret_key) < 0) {
+        fprintf(stderr, "cofre: \"%s\" is no public key (X25519, 64 hexadecimal digits: cofre volume keygen)\n",
+                options->recovery);
+        return EXIT_KEY;
+    }
+    if (options->name)
+        string_copy(ret_slot->name, options->name, sizeof(ret_slot->name));
+    return 0;
+}
+
+int volume_cmd_keygen(struct tool_options *options, char **operands)
+{
+    uint8_t public_key[RECOVERY_KEY_SIZE];
+    size_t size = sizeof(public_key);
+    int fd = open(operands[0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    (void)options;
+    if (!out) {
+        fprintf(stderr, "cofre: making the key %s failed: %s\n", operands[0], strerror(errno));
+        return EXIT_COFRE;
+    }
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+    bool good = key && PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) == 1 &&
+                EVP_PKEY_get_raw_public_key(key, public_key, &size) == 1;
+    EVP_PKEY_free(key);
+    if (fclose(out) != 0 || !good) {
+        unlink(operands[0]);
+        fprintf(stderr, "cofre: making the key %s failed: it cannot be written\n", operands[0]);
+        return EXIT_DISK;
+    }
+    for (size_t i = 0; i < sizeof(public_key); i++)
+        printf("%02x", public_key[i]);
+    printf("\n");
+    return 0;
 }

@@ -12,10 +12,13 @@
 #include "kernel/fs/dentry.h"
 #include "kernel/fs/volume_anchor.h"
 #include "kernel/fs/volume_key.h"
+#include "kernel/fs/volume_populate.h"
 #include "kernel/fs/volumefs_upper.h"
 #include "kernel/lib/printk.h"
+#include "kernel/lib/random.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/volume/recovery.h"
 
 #define CACHE_MIN (4UL << 20)
 #define CACHE_MAX (64UL << 20)
@@ -189,6 +192,41 @@ static int check_image(struct opening *o)
     return error;
 }
 
+static bool has_recovery(const struct volume_io *io, const uint8_t recipient[RECOVERY_KEY_SIZE], int *ret_error)
+{
+    struct volume_key_slot *slots = kmalloc(VOLUME_KEY_COUNT * sizeof(*slots));
+    bool found = false;
+    *ret_error = slots ? volume_key_list(io, slots) : -ENOMEM;
+    for (unsigned i = 0; *ret_error == 0 && i < VOLUME_KEY_COUNT; i++)
+        found = found || volume_recovery_is_for(&slots[i], recipient);
+    kfree(slots);
+    return found;
+}
+
+/* The policy's recovery key has a slot, whatever became of the one that was made with the volume. */
+static int add_recovery(struct opening *o)
+{
+    const struct volume_io *io = &o->fs->disk.io;
+    uint8_t recipient[RECOVERY_KEY_SIZE], fresh[RECOVERY_KEY_SIZE], key[32];
+    int error = volume_recovery_parse(policy_string_at(o->policy->recovery_offset), recipient);
+    if (error < 0)
+        refuse(STATUS_REFUSED, "the policy's recovery key of the volume for %s is no X25519 public key", o->path);
+    if (has_recovery(io, recipient, &error) || error < 0)
+        return error;
+    struct volume_key_slot *slot = kmalloc(sizeof(*slot));
+    if (!slot)
+        return -ENOMEM;
+    random_bytes(fresh, sizeof(fresh));
+    error = volume_recovery_new(recipient, fresh, slot, key);
+    if (error == -EINVAL)
+        refuse(STATUS_REFUSED, "the policy's recovery key of the volume for %s is no X25519 public key", o->path);
+    if (error == 0)
+        error = volume_key_add(io, volume_key_unlock, &o->source, slot, key);
+    memory_wipe(key, sizeof(key));
+    kfree(slot);
+    return error;
+}
+
 static int open_engine(struct opening *o)
 {
     struct volume_options options = {
@@ -200,6 +238,8 @@ static int open_engine(struct opening *o)
         error = make_if_empty(o);
     if (error == 0 && o->lower && !o->is_new && !(o->policy->flags & POLICY_VOLUME_KEEP))
         error = check_image(o);
+    if (error == 0 && o->policy->recovery_offset && !options.read_only)
+        error = add_recovery(o);
     if (error == 0)
         error = volume_mount(&o->fs->disk.io, &options, volume_key_unlock, &o->source, &o->fs->volume);
     if (error < 0)
@@ -214,19 +254,18 @@ static int open_engine(struct opening *o)
     return error < 0 ? error : volumefs_start(o->fs);
 }
 
-/* A new volume's root is like the folder that it covers. */
-static int inherit_root(const struct opening *o)
+/* A volume that nothing was ever done to gets what the image has in the folder that it covers. */
+static int populate(const struct opening *o)
 {
     struct dentry *point;
+    if (o->lower || (o->fs->sb.flags & MS_RDONLY) || !(o->policy->flags & POLICY_VOLUME_CREATE))
+        return 0;
     int error = vfs_lookup(AT_FDCWD_, o->path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &point);
     if (error < 0)
         return error;
-    const struct inode *inode = point->inode;
-    struct inode_attr attr = {
-        .valid = ATTR_MODE | ATTR_UID | ATTR_GID, .mode = inode->mode & 07777, .uid = inode->uid, .gid = inode->gid};
-    error = volumefs_setattr(o->fs->sb.root, &attr);
+    error = volume_populate(o->fs, dentry_inode(point), !(o->policy->flags & POLICY_VOLUME_NO_COPY));
     dentry_put(point);
-    return error < 0 ? error : o->fs->sb.ops->sync(&o->fs->sb);
+    return error;
 }
 
 static void open_volume(struct opening *o)
@@ -242,8 +281,8 @@ static void open_volume(struct opening *o)
         refuse(STATUS_REFUSED, "the volume for %s has its key in a file (run -v NAME:%s:key=FILE)", o->path, o->path);
     int error = open_engine(o);
     memory_wipe(&o->boot.key, sizeof(o->boot.key));
-    if (error == 0 && o->is_new && !o->lower)
-        error = inherit_root(o);
+    if (error == 0)
+        error = populate(o);
     if (error < 0)
         refuse_volume(o, error);
     if (o->lower)

@@ -156,7 +156,7 @@ kept" ]
 root_image() {
     local oci=$PWD/$1.oci
     cp -r "$("$TOP/tools/make-image" busybox 2>/dev/null)" "$oci"
-    tar --sort=name --mtime=@0 --owner=0 --group=0 -cf "$1.tar" -C "$2" .
+    tar --sort=name --mtime=@1000 --owner=0 --group=0 -cf "$1.tar" -C "$2" .
     umoci raw add-layer --image "$oci:$(jq -r '.manifests[0].annotations["org.opencontainers.image.ref.name"]' "$oci/index.json")" "$1.tar"
     printf '%s\nvolumes: [{name: root, path: /, key: mrsigner, create: true, size: 32M, image_update: %s}]\n' "$OPEN_POLICY" "$3" >"$1.yaml"
     "$COFRE" convert --quiet --policy "$1.yaml" --key "$(e2e_key)" "$oci" "$1"
@@ -208,4 +208,47 @@ in_root() { timeout -k 5 30 "$COFRE" run --softsgx -v root:/ "$1" -- sh -c "$2";
     printf 'volumes: [{name: a, path: /a, image_update: keep}]\n' >bad.yaml
     run -125 "$COFRE" convert --quiet --policy bad.yaml --key "$(e2e_key)" one.oci bad
     [[ "$output" == *"image_update is for the root"* ]]
+}
+
+@test "volumes: what the image has where a new volume is mounted is copied into it, once" {
+    mkdir -p files/data/sub && echo 1 >files/data/one && ln files/data/one files/data/sub/link && ln -s sub/link files/data/soft
+    head -c 100000 /dev/urandom >files/data/sub/big && chmod 750 files/data
+    root_image image files refuse
+    printf '%s\nvolumes:\n - {name: a, path: /data, create: true, size: 8M, optional: true}\n - {name: b, path: /data/sub, create: true, size: 8M, copy: false, optional: true}\n' "$OPEN_POLICY" >copy.yaml
+    "$COFRE" convert --quiet --policy copy.yaml --key "$(e2e_key)" image.oci copy
+    in_copy() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" copy -- sh -c "$2"; }
+    run -0 --separate-stderr in_copy a:/data 'cd /data; cat soft; stat -c "%a %h %Y" . one sub/big | cut -d" " -f1,2; sha256sum <sub/big; echo more >two; rm one'
+    [ "${lines[*]}" = "1 750 3 644 2 644 1 $(sha256sum <files/data/sub/big)" ]
+    run -0 --separate-stderr in_copy a:/data 'cd /data; cat two sub/link; stat -c "%h %Y" sub/link sub/big; ls; rm -r two sub soft'
+    [[ "${lines[*]}" == "more 1 1 1000 1 1000 soft sub two" ]]
+    run -0 --separate-stderr in_copy a:/data 'ls /data; echo none'
+    [ "$output" = none ]
+    run -0 --separate-stderr in_copy b:/data/sub 'ls /data/sub; stat -c %a /data/sub'
+    [ "$output" = 755 ]
+}
+
+@test "volumes: the recovery key opens a container's volume without the container" {
+    public=$("$COFRE" volume keygen recovery.pem)
+    "$COFRE" volume keygen other.pem
+    run -125 "$COFRE" volume keygen recovery.pem # never over what exists
+    for name in with without; do
+        printf '%s\nvolumes: [{name: a, path: /data, key: mrsigner, create: true, size: 8M%s}]\n' "$OPEN_POLICY" \
+            "$([ $name = without ] || echo ", recovery: $public")" >$name.yaml
+        "$COFRE" convert --quiet --policy $name.yaml --key "$(e2e_key)" "$("$TOP/tools/make-image" busybox 2>/dev/null)" $name
+    done
+    [ "$("$COFRE" inspect --json with | jq -r '.policy.volumes[0].recovery')" = "$public" ]
+    run -0 timeout -k 5 30 "$COFRE" run --softsgx -v v:/data without -- sh -c 'echo precious >/data/f'
+    run -4 "$COFRE" volume extract --recovery-key recovery.pem volumes/v/volume /f # there is no slot yet
+    for round in 1 2; do
+        run -0 timeout -k 5 30 "$COFRE" run --softsgx -v v:/data with -- true
+    done
+    [ "$("$COFRE" volume info --json volumes/v/volume | jq -c '[.keys[].type]')" = '["sealed","recovery key"]' ]
+    run -4 "$COFRE" volume extract --recovery-key other.pem volumes/v/volume /f
+    [ "$("$COFRE" volume extract --recovery-key recovery.pem volumes/v/volume /f)" = precious ]
+    # one key leads to others
+    "$COFRE" volume add-key --recovery-key recovery.pem volumes/v/volume key
+    "$COFRE" volume check --key-file key volumes/v/volume
+    "$COFRE" volume create --size 4M --key-file key --recovery "$public" mine
+    "$COFRE" volume check --recovery-key recovery.pem mine
+    run -4 "$COFRE" volume create --size 4M --key-file key --recovery 00 bad
 }
