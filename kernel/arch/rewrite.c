@@ -214,14 +214,15 @@ static bool patch(uaddr_t start, uint8_t *text, const struct match *m)
     return true;
 }
 
-/* Is any of eight bytes 0x05? */
-static bool any_is_5(const uint8_t *bytes)
+/* Does any `0f 05` begin in these eight bytes? Text is full of single 05s: they are in every RIP-relative operand. */
+static bool any_site(const uint8_t *bytes)
 {
     const uint64_t ones = 0x0101010101010101;
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
-    word ^= 5 * ones;
-    return ((word - ones) & ~word & ones << 7) != 0;
+    uint64_t first, second;
+    memcpy(&first, bytes, sizeof(first));
+    memcpy(&second, bytes + 1, sizeof(second));
+    uint64_t differs = (first ^ 0x0f * ones) | (second ^ 0x05 * ones);
+    return ((differs - ones) & ~differs & ones << 7) != 0;
 }
 
 /* The offset of the first `0f 05` from offset i on, or the size. Most of text is passed over in eights. */
@@ -229,7 +230,7 @@ static size_t next_site(const struct text *t, size_t i)
 {
     for (size_t end; i + 1 < t->size; i = end) {
         end = MIN(i + 8, t->size - 1);
-        if (end == i + 8 && likely(!any_is_5(t->bytes + i + 1)))
+        if (end == i + 8 && likely(!any_site(t->bytes + i)))
             continue;
         for (; i < end; i++)
             if (t->bytes[i] == 0x0f && t->bytes[i + 1] == 0x05)

@@ -103,6 +103,31 @@ static int erofs_read_page(struct inode *inode, uint64_t index, void *page)
     return error;
 }
 
+/* How many pages from index on are whole blocks that lie one after the other, at *ret_offset. */
+static size_t blocks_in_order(struct inode *inode, uint64_t index, size_t count, uint64_t *ret_offset)
+{
+    size_t n = 0, size;
+    uint64_t offset;
+    bool hole;
+    for (; n < count && erofs_map(inode, index + n, &offset, &size, &hole) == 0; n++) {
+        if (n == 0)
+            *ret_offset = offset;
+        if (hole || size != ROOT_BLOCK_SIZE || offset % ROOT_BLOCK_SIZE || offset != *ret_offset + n * ROOT_BLOCK_SIZE)
+            break;
+    }
+    return n;
+}
+
+static ssize_t erofs_read_pages(struct inode *inode, uint64_t index, size_t count, void *pages)
+{
+    uint64_t offset = 0;
+    size_t n = blocks_in_order(inode, index, count, &offset);
+    if (n > 1)
+        return verity_read_many(erofs_of(inode)->device, offset / ROOT_BLOCK_SIZE, n, pages);
+    int error = erofs_read_page(inode, index, pages);
+    return error ? error : 1;
+}
+
 static ssize_t read_block(struct inode *inode, struct iov_iter *to, file_off_t pos)
 {
     struct erofs *fs = erofs_of(inode);
@@ -171,7 +196,8 @@ void erofs_getattr(struct inode *inode, struct statx *stat)
 #define EROFS_COMMON_OPS                                                                                               \
     .getattr = erofs_getattr, .getxattr = erofs_getxattr, .listxattr = erofs_listxattr, .evict = erofs_evict
 
-static const struct inode_ops erofs_regular_ops = {EROFS_COMMON_OPS, .read_page = erofs_read_page};
+static const struct inode_ops erofs_regular_ops = {EROFS_COMMON_OPS, .read_page = erofs_read_page,
+                                                   .read_pages = erofs_read_pages};
 static const struct inode_ops erofs_link_ops = {EROFS_COMMON_OPS, .readlink = erofs_readlink};
 static const struct inode_ops erofs_special_ops = {EROFS_COMMON_OPS};
 static const struct file_ops erofs_regular_file_ops = {.read = erofs_read, .llseek = file_llseek_size};

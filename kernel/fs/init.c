@@ -19,12 +19,12 @@
 
 /* Verified blocks kept for reading again: enough for the metadata and hot files of a big image. */
 #define CACHE_BYTES (4UL << 20)
-/* A member only maps files: what it reads lies in the process's own memory then. */
+/* A member only maps files: what it reads lies in the process's own memory then. So these are for metadata. */
 #define CACHE_BYTES_MEMBER (256UL << 10)
 
 struct verity *root_device;
 
-static struct super_block *root_image(uint64_t cache_bytes)
+static struct super_block *root_image(uint64_t cache_bytes, bool keep_read)
 {
     const struct policy *p = policy();
     const struct boot_params *boot = boot_params();
@@ -35,6 +35,7 @@ static struct super_block *root_image(uint64_t cache_bytes)
         .hash_offset = p->root_hash_offset,
         .key = image_key(),
         .cache_blocks = cache_bytes / ROOT_BLOCK_SIZE,
+        .keep_read = keep_read,
     };
     struct super_block *sb;
     memcpy(params.root_hash, p->root_hash, sizeof(params.root_hash));
@@ -90,7 +91,7 @@ static struct super_block *lower;
 
 void fs_init_member(void)
 {
-    lower = root_image(CACHE_BYTES_MEMBER);
+    lower = root_image(CACHE_BYTES_MEMBER, false);
 }
 
 int fs_root_inode(uint64_t number, struct inode **ret_inode)
@@ -100,7 +101,7 @@ int fs_root_inode(uint64_t number, struct inode **ret_inode)
 
 void fs_init(void)
 {
-    lower = root_image(CACHE_BYTES);
+    lower = root_image(CACHE_BYTES, true);
     struct super_block *root = volumes_root(lower);
     if (!root)
         root = overlay_new(lower);

@@ -91,6 +91,9 @@ struct inode_ops {
     int (*removexattr)(struct inode *inode, const char *name);
     /* Fill one page (zeroed past the end of the file) for mmap and caches: 0, -EIO. */
     int (*read_page)(struct inode *inode, uint64_t page_index, void *page);
+    /* The same for count pages in order, all within the file: how many were, at least one, or -EIO. NULL: one by one.
+     */
+    ssize_t (*read_pages)(struct inode *inode, uint64_t page_index, size_t count, void *pages);
     /* The page that shared mappings share: the file's own storage; made if absent. NULL op: MAP_SHARED writes
      * impossible. */
     int (*write_page)(struct inode *inode, uint64_t page_index, const void *page);

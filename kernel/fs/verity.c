@@ -319,23 +319,75 @@ void verity_put(const struct verity_block *block)
     e->pins--;
 }
 
-int verity_read(struct verity *v, uint64_t block, void *dst)
+/* As many blocks as there are lanes, at most, straight to their place. How many are good, or -errno. */
+static ssize_t read_straight(struct verity *v, uint64_t first, size_t count, uint8_t *dst)
+{
+    void *pages[SHA256_LANES];
+    const uint8_t *expected[SHA256_LANES];
+    uint8_t digests[SHA256_LANES][HASH_SIZE];
+    size_t planned = 0, good = 0;
+    int error = -EIO;
+    count = MIN(count, (size_t)SHA256_LANES);
+    count = first < v->block_count ? MIN((uint64_t)count, v->block_count - first) : 0;
+    while (planned < count && (error = expected_hash(v, first + planned, &expected[planned])) == 0)
+        planned++;
+    if (planned == 0)
+        return error;
+    for (size_t i = 0; i < planned; i++) {
+        pages[i] = dst + i * ROOT_BLOCK_SIZE;
+        untrusted_copy_in(pages[i], host_ptr_add(v->params.image, (first + i) * ROOT_BLOCK_SIZE), ROOT_BLOCK_SIZE);
+    }
+    sha256_salted_many(v->params.salt, (const void *const *)pages, planned, ROOT_BLOCK_SIZE, digests);
+    v->verified += planned;
+    while (good < planned && likely(memcmp(digests[good], expected[good], HASH_SIZE) == 0))
+        good++;
+    decrypt(v, first, pages, good);
+    /* Of what lies behind the first wrong one somebody is told when he wants it. */
+    memset(dst + good * ROOT_BLOCK_SIZE, 0, (planned - good) * ROOT_BLOCK_SIZE);
+    return good > 0 ? (ssize_t)good : mismatch(v, first, dst);
+}
+
+/* One block by way of the cache, or from there. */
+static int read_cached(struct verity *v, uint64_t block, void *dst)
 {
     int error;
     const struct verity_block *b = verity_get(v, block, &error);
-    if (b) {
-        memcpy(dst, b->data, ROOT_BLOCK_SIZE);
-        verity_put(b);
-        return 0;
-    }
-    if (error != -ENOMEM)
+    if (!b)
         return error;
-    /* No room in the cache: straight to its place. */
-    const uint8_t *expected;
-    error = expected_hash(v, block, &expected);
-    if (!error)
-        error = read_verified(v, block, expected, dst);
-    if (!error)
-        decrypt(v, block, &dst, 1);
-    return error;
+    memcpy(dst, b->data, ROOT_BLOCK_SIZE);
+    verity_put(b);
+    return 0;
+}
+
+/* The next blocks from `block` on, one of them at least. */
+static ssize_t read_some(struct verity *v, uint64_t block, size_t count, void *dst)
+{
+    size_t absent = 0;
+    if (v->params.keep_read || cache_find(v, block)) {
+        int error = read_cached(v, block, dst);
+        if (error != -ENOMEM)
+            return error ? error : 1;
+        count = 1; /* no room in the cache */
+    }
+    while (absent < count && absent < SHA256_LANES && !cache_find(v, block + absent))
+        absent++;
+    return read_straight(v, block, absent, dst);
+}
+
+ssize_t verity_read_many(struct verity *v, uint64_t block, size_t count, void *dst)
+{
+    size_t done = 0;
+    ssize_t n;
+    for (; done < count; done += (size_t)n) {
+        n = read_some(v, block + done, count - done, (uint8_t *)dst + done * ROOT_BLOCK_SIZE);
+        if (n < 0)
+            return done > 0 ? (ssize_t)done : n;
+    }
+    return (ssize_t)done;
+}
+
+int verity_read(struct verity *v, uint64_t block, void *dst)
+{
+    ssize_t n = verity_read_many(v, block, 1, dst);
+    return n < 0 ? (int)n : 0;
 }

@@ -21,6 +21,7 @@ struct verity_params {
     uint8_t salt[32];
     const struct aes_xts_key *key; /* data blocks are decrypted once verified; NULL: they are not encrypted */
     size_t cache_blocks;           /* at most so many data blocks are kept; at least 1 */
+    bool keep_read;                /* what verity_read() copies is kept as well: it will be read again */
 };
 
 struct verity;
@@ -32,6 +33,8 @@ uint64_t verity_block_count(const struct verity *verity);
 
 /* Copy block number `block` to dst (ROOT_BLOCK_SIZE bytes), verified: 0, or -EIO with a message in the log. */
 must_check int verity_read(struct verity *verity, uint64_t block, void *dst);
+/* The same for count blocks in order: how many of them were good, at least one, or -errno. */
+must_check ssize_t verity_read_many(struct verity *verity, uint64_t block, size_t count, void *dst);
 /*
  * The verified block in the cache, where it stays until verity_put(): copying to user memory may fault and read other
  * blocks meanwhile. NULL on an error, then *ret_error is -EIO or -ENOMEM.

@@ -49,25 +49,40 @@ static int commit_anonymous(const struct vma *vma, uaddr_t start, size_t count)
     return r;
 }
 
+/* The next pages of count, one at least, which are all within the file. */
+static ssize_t read_some(struct inode *inode, uint64_t index, size_t count, uint8_t *buf)
+{
+    int r;
+
+    if (inode->ops->read_pages)
+        return inode->ops->read_pages(inode, index, count, buf);
+    if (!shared_readable(inode, index))
+        return -EIO;
+    if (shared_page_pull(inode, index, buf))
+        return 1;
+    r = inode->ops->read_page(inode, index, buf);
+    return r < 0 ? r : 1;
+}
+
 /* Read count pages of vma's file from page `start` on into buf. Pages read, or -errno if not even one. */
 static ssize_t read_pages(const struct vma *vma, uaddr_t start, size_t count, uint8_t *buf)
 {
     struct inode *inode = vma->file->inode;
     uint64_t index = vma_page_index(vma, start);
     uint64_t file_pages = ((uint64_t)inode->size + PAGE_SIZE - 1) / PAGE_SIZE;
-    size_t i;
+    size_t done = 0;
 
-    for (i = 0; i < count; i++) {
-        if (index + i >= file_pages)
-            return i ? (ssize_t)i : -EIO;
-        if (!shared_readable(inode, index + i))
-            return i ? (ssize_t)i : -EIO;
-        if (shared_page_pull(inode, index + i, buf + i * PAGE_SIZE))
-            continue;
-        if (inode->ops->read_page(inode, index + i, buf + i * PAGE_SIZE) < 0)
-            return i ? (ssize_t)i : -EIO;
+    while (done < count) {
+        ssize_t n = -EIO;
+
+        if (index + done < file_pages)
+            n = read_some(inode, index + done, MIN((uint64_t)(count - done), file_pages - index - done),
+                          buf + done * PAGE_SIZE);
+        if (n < 0)
+            return done ? (ssize_t)done : -EIO;
+        done += (size_t)n;
     }
-    return (ssize_t)i;
+    return (ssize_t)done;
 }
 
 static int commit_file_chunk(struct vma *vma, uaddr_t start, size_t count, uint8_t *buf)
@@ -185,6 +200,15 @@ static int populate(struct vma *vma, uaddr_t start, uaddr_t end, uaddr_t must)
             return commit_run(vma, must, 1, must);
     }
     return must ? 0 : result;
+}
+
+void mm_read_ahead(uaddr_t start, uaddr_t end)
+{
+    struct vma *vma;
+
+    for (uaddr_t at = start; at < end && (vma = mm_find_vma_above(at)) != NULL && vma->start < end; at = vma->end)
+        if (vma->file && vma->file->inode->ops && vma->file->inode->ops->read_pages && vma_rights(vma->prot))
+            (void)!vma_populate(vma, MAX(at, vma->start), MIN(end, vma->end), 0);
 }
 
 void vma_rewrite(struct vma *vma, uaddr_t start, uaddr_t end)

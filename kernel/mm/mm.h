@@ -71,6 +71,11 @@ int64_t mm_map(uaddr_t addr, size_t size, int prot, int flags, struct file *file
 int mm_unmap(uaddr_t addr, size_t size);
 int mm_protect(uaddr_t addr, size_t size, int prot);
 /*
+ * Pages of files in [start, end) that will all be used soon come now, as far as that is cheaper than by faults: where a
+ * file's pages are read many at a time. Failures show when the pages are touched.
+ */
+void mm_read_ahead(uaddr_t start, uaddr_t end);
+/*
  * For exec: drop every mapping and committed page; afterwards brk, arguments and vdso are unset, and stack_top (where
  * the main stack should end) and mmap_top are chosen anew.
  */

@@ -33,6 +33,7 @@
 #define BRK_RANDOM_PAGES (1UL << 13) /* 32 MiB, as Linux */
 #define STACK_SIZE_MAX (64UL << 20)
 #define STACK_SIZE_MIN (128UL << 10)
+#define READ_AHEAD_MAX (256UL << 10) /* a libc's loader is smaller */
 #define RFLAGS_START 0x202
 
 /* One segment: file pages, then zeroes. The page where the file's part ends is shared by both. */
@@ -144,6 +145,13 @@ static int map_vdso(uaddr_t *ret_vdso)
     return 0;
 }
 
+/* Of a loader and a small program hardly a page stays untouched. */
+static void read_ahead(const struct elf_image *image, uaddr_t bias)
+{
+    if (image->high - image->low <= READ_AHEAD_MAX)
+        mm_read_ahead(ALIGN_DOWN(image->low + bias, PAGE_SIZE), ALIGN_UP(image->high + bias, PAGE_SIZE));
+}
+
 static int map_program(struct exec *exec, struct exec_layout *layout, uaddr_t *ret_entry)
 {
     const struct elf_image *image = exec->image;
@@ -161,7 +169,11 @@ static int map_program(struct exec *exec, struct exec_layout *layout, uaddr_t *r
         r = map_image(exec->interp_file, exec->interp, 0, &bias);
         layout->interp_base = bias + (exec->interp->dynamic ? exec->interp->low : 0);
         *ret_entry = exec->interp->entry + bias;
+        if (r == 0)
+            read_ahead(exec->interp, bias);
     }
+    if (r == 0)
+        read_ahead(image, layout->load_bias);
     if (r == 0)
         r = map_vdso(&layout->vdso);
     return r;

@@ -83,6 +83,15 @@ static int remote_read_page(struct inode *inode, uint64_t index, void *page)
     return i->root ? i->root->ops->read_page(i->root, index, page) : read_handle(i, index, page);
 }
 
+static ssize_t remote_read_pages(struct inode *inode, uint64_t index, size_t count, void *pages)
+{
+    struct remote_inode *i = remote_inode(inode);
+    if (i->root && i->root->ops->read_pages)
+        return i->root->ops->read_pages(i->root, index, count, pages);
+    int r = remote_read_page(inode, index, pages);
+    return r < 0 ? r : 1;
+}
+
 /* Pages of shared files go back by kernel/mm/shared.c. */
 static int no_write_page(struct inode *inode, uint64_t index, const void *page)
 {
@@ -113,7 +122,8 @@ static void release(struct file *file)
     kfree(f);
 }
 
-static const struct inode_ops plain_ops = {.read_page = remote_read_page, .evict = remote_evict};
+static const struct inode_ops plain_ops = {
+    .read_page = remote_read_page, .read_pages = remote_read_pages, .evict = remote_evict};
 static const struct inode_ops shared_inode_ops = {
     .read_page = remote_read_page, .write_page = no_write_page, .evict = remote_evict};
 static const struct file_ops file_ops = {.release = release};

@@ -61,6 +61,7 @@ static struct verity_params params_of(const struct hosted_image *im, size_t cach
         .hash_offset = im->hash_offset,
         .key = encrypted ? &key : NULL,
         .cache_blocks = cache_blocks,
+        .keep_read = true,
     };
     memcpy(params.root_hash, im->root_hash, 32);
     memcpy(params.salt, im->salt, 32);
@@ -268,6 +269,39 @@ static void merged_directories_list_each_name_once(void **state)
     assert_int_equal(count_entries("/many"), 402);
 }
 
+/* Many blocks at once, some of them in the cache: the same bytes, and of what lies behind a wrong block nothing. */
+static void many_blocks_are_read_as_one_by_one(void **state)
+{
+    struct hosted_image *im = make_image("seq 1 100000 > numbers", "");
+    struct verity_params params = params_of(im, 8);
+    uint64_t blocks = im->data_size / ROOT_BLOCK_SIZE;
+    static uint8_t one[1 << 20], many[1 << 20];
+    const struct verity_block *cached;
+    struct verity *v;
+    int error;
+    params.keep_read = false;
+    assert_int_equal(verity_open(&params, &v), 0);
+    assert_true(blocks > 24 && im->data_size <= sizeof(one));
+    for (uint64_t b = 0; b < blocks; b++)
+        assert_int_equal(verity_read(v, b, one + b * ROOT_BLOCK_SIZE), 0);
+    assert_true(verity_blocks_verified(v) >= blocks);
+    assert_non_null(cached = verity_get(v, 5, &error));
+    verity_put(cached);
+    assert_int_equal(verity_read_many(v, 0, blocks, many), blocks);
+    assert_memory_equal(one, many, im->data_size);
+    im->data[19 * ROOT_BLOCK_SIZE + 7] ^= 1;
+    memset(many, 1, im->data_size);
+    assert_int_equal(verity_read_many(v, 17, 6, many), 2);
+    assert_memory_equal(one + 17 * ROOT_BLOCK_SIZE, many, 2 * ROOT_BLOCK_SIZE);
+    for (size_t i = 2 * ROOT_BLOCK_SIZE; i < 6 * ROOT_BLOCK_SIZE; i++)
+        assert_int_equal(many[i], 0);
+    assert_int_equal(verity_read_many(v, 19, 2, many), -EIO);
+    assert_int_equal(verity_read_many(v, blocks - 1, 2, many), 1);
+    assert_int_equal(verity_read_many(v, blocks, 2, many), -EIO);
+    verity_close(v);
+    hosted_image_free(im);
+}
+
 static void a_changed_byte_is_never_served(void **state)
 {
     struct hosted_image *bad = make_image("seq 1 100000 > numbers; seq 5 > other", "");
@@ -327,6 +361,16 @@ static void other_layouts_read_the_same(void **state)
         assert_int_equal(inode->size, 108894);
         assert_int_equal(inode->ops->read_page(inode, 26, page), 0);
         assert_memory_equal(page + 2392, "20000\n\0\0", 8);
+        for (uint64_t at = 0, n; at < 27; at += n) {
+            static char pages[27 * 4096];
+            ssize_t got = inode->ops->read_pages(inode, at, 27 - at, pages);
+            assert_true(got > 0 && got <= (ssize_t)(27 - at));
+            n = (uint64_t)got;
+            for (uint64_t p = 0; p < n; p++) {
+                assert_int_equal(inode->ops->read_page(inode, at + p, page), 0);
+                assert_memory_equal(pages + p * 4096, page, 4096);
+            }
+        }
         inode_put(inode);
         assert_int_equal(sb->root->ops->lookup(sb->root, "small", &inode), 0);
         assert_int_equal(inode->ops->read_page(inode, 0, page), 0);
@@ -442,12 +486,19 @@ int main(int argc, char **argv)
 {
     encrypted = argc > 1 && strcmp(argv[1], "encrypted") == 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_mkfs_wrote),          cmocka_unit_test(blocks_are_what_the_key_makes_of_them),
-        cmocka_unit_test(large_files_read_whole),         cmocka_unit_test(extended_attributes_are_there),
-        cmocka_unit_test(changes_cover_the_image),        cmocka_unit_test(pages_are_copied_one_by_one),
-        cmocka_unit_test(directories_of_the_image_move),  cmocka_unit_test(merged_directories_list_each_name_once),
-        cmocka_unit_test(a_changed_byte_is_never_served), cmocka_unit_test(other_layouts_read_the_same),
-        cmocka_unit_test(inode_numbers_survive_eviction), cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(reads_what_mkfs_wrote),
+        cmocka_unit_test(blocks_are_what_the_key_makes_of_them),
+        cmocka_unit_test(large_files_read_whole),
+        cmocka_unit_test(extended_attributes_are_there),
+        cmocka_unit_test(changes_cover_the_image),
+        cmocka_unit_test(pages_are_copied_one_by_one),
+        cmocka_unit_test(directories_of_the_image_move),
+        cmocka_unit_test(merged_directories_list_each_name_once),
+        cmocka_unit_test(a_changed_byte_is_never_served),
+        cmocka_unit_test(other_layouts_read_the_same),
+        cmocka_unit_test(inode_numbers_survive_eviction),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(many_blocks_are_read_as_one_by_one),
         cmocka_unit_test(every_block_may_be_spoiled),
     };
     return cmocka_run_group_tests_name("root", tests, setup, teardown);
