@@ -44,18 +44,21 @@ static host_ptr tail_of(const struct link *link, unsigned side)
                            offsetof(struct link_ring, tail));
 }
 
-static int die(struct link *link, const char *why)
+void link_kill(struct link *link, const char *why)
 {
+    if (link->state == LINK_DEAD)
+        return;
     link->state = LINK_DEAD;
     link->failure = why;
     wake_up_all(&link->room_wait, 0);
-    return -EBADMSG;
 }
 
-void link_kill(struct link *link, const char *why)
+/* Whoever looks after links must hear of it, though it may be a sender who found out, and nothing may come any more. */
+static int die(struct link *link, const char *why)
 {
-    if (link->state != LINK_DEAD)
-        (void)die(link, why);
+    link_kill(link, why);
+    doorbell_ring(link_area_self());
+    return -EBADMSG;
 }
 
 void link_reset(uint32_t number)

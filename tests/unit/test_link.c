@@ -198,6 +198,19 @@ static void test_doorbell(void **unused)
     assert_int_equal(world_kicks, 2);
 }
 
+/* A sender finds out that the link is dead: whoever looks after links must look, as nothing may come any more. */
+static void test_a_dead_link_rings(void **unused)
+{
+    connect_both();
+    parent.peer = 2; /* not this process, so that nothing else rings here */
+    doorbell_take();
+    world_link_shared(NUMBER)->ring[0].tail += 1U << 31;
+    fill(100, 1);
+    assert_int_equal(link_send(&parent, message, 100), -EPIPE);
+    assert_int_equal(parent.state, LINK_DEAD);
+    assert_true(doorbell_rung());
+}
+
 static void test_another_key_opens_nothing(void **unused)
 {
     static const uint8_t other[LINK_KEY_SIZE] = "another";
@@ -407,6 +420,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_ring_queues_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_ring_is_heard_of_in_another_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_doorbell, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_dead_link_rings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_key_opens_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_replayed_life_opens_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_own_records_reflected_open_nothing, setup, teardown),
