@@ -209,11 +209,13 @@ static int begin(struct process *process, enum adopt_how how, uint32_t from, str
 
 /*
  * Who has been killed makes no child and goes nowhere any more: else kill(-1, SIGKILL) would never be done with those
- * that make others all the time.
+ * that make others all the time. Nor does one whose enclave is gone: nobody would send what the child waits for.
  */
 static bool is_killed(const struct process *process)
 {
-    return process->remote ? process->remote->killed : signal_fatal_pending(task_current());
+    if (!process->remote)
+        return signal_fatal_pending(task_current());
+    return process->remote->killed || process->ended || process->end_reported;
 }
 
 int remote_fork(struct process *parent, int tid, uint32_t parent_member, uint64_t flags, int exit_signal,
