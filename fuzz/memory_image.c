@@ -4,7 +4,7 @@
  *
  * fuzz-sources: tests/unit/mm_machine.c tests/unit/mm_memory.c kernel/mm/brk.c kernel/mm/commit.c kernel/mm/fault.c
  * fuzz-sources: kernel/mm/image.c kernel/mm/madvise.c kernel/mm/map.c kernel/mm/mremap.c kernel/mm/page_state.c
- * fuzz-sources: kernel/mm/shared.c kernel/mm/vma.c kernel/mm/debugger.c
+ * fuzz-sources: kernel/mm/shared.c kernel/mm/vma.c kernel/mm/debugger.c kernel/mm/expected.c kernel/mm/touched.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include <linux/errno.h>

@@ -11,7 +11,7 @@
  * fuzz-sources: kernel/remote/agent_memory.c kernel/remote/area.c kernel/remote/calls.c kernel/remote/check.c
  * fuzz-sources: kernel/remote/exec_link.c kernel/remote/handle.c kernel/remote/link.c kernel/remote/process_link.c
  * fuzz-sources: kernel/remote/server.c kernel/remote/spawn.c kernel/remote/stream.c kernel/remote/work.c
- * fuzz-sources: kernel/remote/pending.c kernel/remote/show.c
+ * fuzz-sources: kernel/remote/pending.c kernel/remote/show.c kernel/remote/programs.c kernel/mm/touched.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include "tests/unit/members_world.h"

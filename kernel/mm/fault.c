@@ -16,9 +16,11 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
+#include "kernel/mm/expected.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/shared.h"
+#include "kernel/mm/touched.h"
 #include "kernel/mm/vma.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
@@ -369,6 +371,10 @@ static int fault_once(uaddr_t page, uint64_t error, int *ret_code)
         else
             pages_set_rights(page, page + PAGE_SIZE, rights);
         return 0;
+    }
+    if (vma->file && !vma->ops) {
+        touched_note(page);
+        expected_note(vma, page);
     }
     choose_window(vma, page, &start, &end);
     r = vma_populate(vma, start, end, page);

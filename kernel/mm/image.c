@@ -12,6 +12,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/shared.h"
+#include "kernel/mm/touched.h"
 #include "kernel/mm/vma.h"
 
 #define RUN_MAX 512    /* pages of one record, which does not cross a multiple: the host may have large pages */
@@ -136,7 +137,7 @@ static bool page_is_zero(uaddr_t page)
 static bool skip_page(const struct vma *vma, uaddr_t page, bool own)
 {
     if (vma->file)
-        return own && (page_state(page) & PAGE_CLEAN) && pages_edmm();
+        return own && (page_state(page) & PAGE_CLEAN) && pages_edmm() && !touched_wanted(page);
     return (page_state(page) & PAGE_R) && page_is_zero(page);
 }
 
@@ -158,7 +159,7 @@ static int send_pages(struct saver *s, uaddr_t start, uaddr_t end, uint8_t state
     return r;
 }
 
-#define SENT_STATE (PAGE_COMMITTED | PAGE_RIGHTS | PAGE_REWRITTEN)
+#define SENT_STATE (PAGE_COMMITTED | PAGE_RIGHTS | PAGE_REWRITTEN | PAGE_CLEAN)
 
 static int save_pages(struct saver *s, const struct vma *vma, uaddr_t start, uaddr_t end, bool own)
 {
@@ -247,6 +248,7 @@ int image_save(struct stream *stream, struct image_files *files)
     if (r == 0)
         r = rewrite_save(stream, s.rewritten);
     mm_thaw();
+    touched_age();
     kfree(s.known);
     if (s.buf)
         page_free_many(s.buf, CHUNK_PAGES);
@@ -343,6 +345,7 @@ static int load_pages(struct loader *l, const struct record *record)
 {
     uaddr_t start = record->pages.start, end = start + (uint64_t)record->size * PAGE_SIZE;
     unsigned rights = record->pages.state & PAGE_RIGHTS;
+    uint8_t flags = record->pages.state & (rights & PAGE_W ? PAGE_REWRITTEN : PAGE_REWRITTEN | PAGE_CLEAN);
     const struct vma *vma;
     int r = 0;
 
@@ -355,8 +358,8 @@ static int load_pages(struct loader *l, const struct record *record)
         size_t count = MIN((end - start) / PAGE_SIZE, (size_t)(rights & PAGE_W ? RUN_MAX : CHUNK_PAGES));
 
         r = load_chunk(l, start, count, rights);
-        for (size_t i = 0; r == 0 && (record->pages.state & PAGE_REWRITTEN) && i < count; i++)
-            page_state_set(start + i * PAGE_SIZE, PAGE_REWRITTEN);
+        for (size_t i = 0; r == 0 && flags && i < count; i++)
+            page_state_set(start + i * PAGE_SIZE, flags);
         start += count * PAGE_SIZE;
     }
     return r;

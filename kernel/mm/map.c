@@ -13,8 +13,10 @@
 #include "kernel/lib/random.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/debugger.h"
+#include "kernel/mm/expected.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/shared.h"
+#include "kernel/mm/touched.h"
 #include "kernel/mm/vma.h"
 #include "kernel/process/process.h"
 
@@ -253,6 +255,8 @@ int64_t mm_map(uaddr_t addr, size_t size, int prot, int flags, struct file *file
             return r;
         }
     }
+    if (file)
+        expected_bring_in(mm_find_vma(template.start));
     if (prot & PROT_EXEC)
         debugger_map(mm_find_vma(template.start));
     vma_merge_range(template.start, template.end);
@@ -363,6 +367,9 @@ void mm_reset(void)
     the_mm.vdso = 0;
     the_mm.arg_start = the_mm.arg_end = the_mm.env_start = the_mm.env_end = 0;
     the_mm.locked_pages = 0;
+    touched_stop();
+    touched_forget();
+    expected_start();
     choose_layout();
 }
 

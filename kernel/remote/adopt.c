@@ -7,6 +7,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/image.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/touched.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/exec.h"
 #include "kernel/process/remote_ops.h"
@@ -88,6 +89,7 @@ static int receive_fork(struct process *process, struct stream *stream, struct t
     if (r == 0)
         r = image_load(stream, &files);
     if (r == 0) {
+        touched_start();
         *ret_task = make_thread(process, &image, vector);
         r = *ret_task ? 0 : -ENOMEM;
     }
@@ -124,6 +126,8 @@ static int read_program(struct stream *stream, struct exec *exec, struct exec_im
     int r = stream_read(stream, image, sizeof(*image));
     if (r == 0 && !exec_image_ok(image))
         r = -EPROTO;
+    if (r == 0)
+        expected_set(&image->expected);
     if (r == 0)
         r = read_strings(stream, &exec->argv, image->argv_size, image->argv_count);
     if (r == 0)

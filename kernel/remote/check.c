@@ -99,6 +99,11 @@ bool adopt_message_ok(const struct adopt_message *m)
            m->credentials.group_count <= NGROUPS_MAX_COFRE && BOOL_OK(m->credentials.keep_capabilities);
 }
 
+bool touched_message_ok(const struct touched_message *m, size_t size)
+{
+    return size >= sizeof(*m) && m->count <= (size - sizeof(*m)) / sizeof(m->pages[0]);
+}
+
 bool fork_message_ok(const struct fork_message *m)
 {
     return m->exit_signal >= 0 && m->exit_signal <= SIGNAL_MAX && !(m->flags & (CLONE_THREAD | CLONE_SIGHAND));

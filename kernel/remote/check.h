@@ -23,6 +23,7 @@ bool elf_image_ok(const struct elf_image *image);
 /* `count` NUL-terminated strings, and no more. */
 bool strings_ok(const char *text, size_t size, size_t count);
 bool adopt_message_ok(const struct adopt_message *message);
+bool touched_message_ok(const struct touched_message *m, size_t size);
 bool fork_message_ok(const struct fork_message *message);
 bool exec_open_message_ok(const struct exec_open_message *message);
 bool exec_image_ok(const struct exec_image *image);

@@ -9,6 +9,7 @@
 #include "kernel/process/exec.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/member.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/sched/task.h"
 
@@ -77,6 +78,11 @@ static int take_answer(struct exec *exec, const struct exec_answer *answer)
                              &answer->interp, &rights);
     if (r == 0 && answer->argument_count)
         r = replace_first(exec, answer);
+    if (r == 0) {
+        if (process_self() == process_first())
+            member_tell_expected(process_self());
+        expected_set(&answer->expected);
+    }
     return r;
 }
 
@@ -109,6 +115,8 @@ int remote_exec_open(struct exec *exec, int dfd, const char *path, unsigned look
 int remote_execed(const struct exec *exec)
 {
     size_t size = MIN(exec->argv.size, (size_t)COMMAND_LINE_MAX);
+    if (process_self() == process_first())
+        member_tell_touched(process_self());
     struct execed_message *m = kzalloc(sizeof(*m) + size);
     struct record *record;
     if (!m)

@@ -14,6 +14,7 @@
 #include "kernel/remote/check.h"
 #include "kernel/remote/exec_message.h"
 #include "kernel/remote/process_link.h"
+#include "kernel/remote/programs.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/work.h"
 
@@ -46,6 +47,7 @@ static int describe(struct process *process, const struct exec *exec, struct exe
     answer->set_uid = exec->set_uid;
     answer->set_gid = exec->set_gid;
     answer->unreadable = exec->unreadable;
+    programs_recall(exec->file->inode, &answer->expected);
     memcpy(&answer->image, exec->image, sizeof(answer->image));
     if (exec->interp)
         memcpy(&answer->interp, exec->interp, sizeof(answer->interp));

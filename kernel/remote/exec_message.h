@@ -2,6 +2,7 @@
 #ifndef COFRE_KERNEL_REMOTE_EXEC_MESSAGE_H
 #define COFRE_KERNEL_REMOTE_EXEC_MESSAGE_H
 
+#include "kernel/mm/expected.h"
 #include "kernel/process/elf.h"
 #include "kernel/remote/process_message.h"
 
@@ -23,6 +24,7 @@ struct exec_answer {
     uint32_t has_interp;
     uint32_t set_mode, set_uid, set_gid;
     uint32_t unreadable;
+    struct expected expected;               /* of the program */
     uint32_t argument_count, argument_size; /* what stands for the first argument now; 0: itself */
     char arguments[4 * EXEC_PATH_MAX];
 };
@@ -33,6 +35,7 @@ struct exec_image {
     uint64_t argv_size, argv_count, envp_size, envp_count, name_size;
     struct file_info file, interp_file;
     struct elf_image image, interp;
+    struct expected expected;
     uint32_t has_interp;
     uint32_t set_mode, set_uid, set_gid;
     uint32_t unreadable;

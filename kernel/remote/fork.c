@@ -21,6 +21,7 @@
 #include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/process_link.h"
+#include "kernel/remote/programs.h"
 #include "kernel/remote/remote.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/remote/spawn.h"
@@ -223,6 +224,10 @@ static int send_program(struct stream *stream, const struct exec *exec, struct e
     image->timer_slack_ns = task->timer_slack_ns;
     image->affinity_mask = task->affinity_mask;
     string_copy(image->comm, exec_comm(exec), sizeof(image->comm));
+    if (remote_is_member())
+        expected_get(&image->expected);
+    else
+        programs_recall(exec->file->inode, &image->expected);
     memcpy(&image->image, exec->image, sizeof(image->image));
     if (exec->interp)
         memcpy(&image->interp, exec->interp, sizeof(image->interp));

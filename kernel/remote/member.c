@@ -13,6 +13,7 @@
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/touched.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/check.h"
@@ -173,6 +174,39 @@ static void end_thread(void *arg)
         hostcall_exit(0);
 }
 
+/* A guess that got lost does no harm. */
+void member_tell_touched(const struct process *process)
+{
+    struct touched_message *m = kmalloc(sizeof(*m) + TOUCHED_MAX * sizeof(m->pages[0]));
+    if (!m)
+        return;
+    m->message = message_of(MESSAGE_TOUCHED, process);
+    m->count = (uint32_t)touched_take(m->pages);
+    if (m->count > 0)
+        (void)!client_post(&m->message, sizeof(*m) + m->count * sizeof(m->pages[0]));
+    kfree(m);
+}
+
+void member_tell_expected(const struct process *process)
+{
+    struct expected_message *m = kzalloc(sizeof(*m));
+    if (!m)
+        return;
+    m->message = message_of(MESSAGE_EXPECTED, process);
+    expected_take(&m->expected);
+    if (m->expected.count > 0)
+        (void)!client_post(&m->message, sizeof(*m));
+    kfree(m);
+}
+
+static void receive_touched(struct record *record)
+{
+    const struct touched_message *m = (const struct touched_message *)record->data;
+    if (touched_message_ok(m, record->size) && process_find(m->message.pid))
+        touched_want(m->pages, m->count);
+    kfree(record);
+}
+
 static void exited(struct process *process, int wait_status, const struct process_usage *usage)
 {
     struct exited_message m = {message_of(MESSAGE_EXITED, process), wait_status, *usage};
@@ -182,6 +216,10 @@ static void exited(struct process *process, int wait_status, const struct proces
             continue;
         TAILQ_REMOVE(&spare_tids, spare, entry);
         kfree(spare);
+    }
+    if (process == process_first()) {
+        member_tell_touched(process);
+        member_tell_expected(process);
     }
     post(&m.message, sizeof(m));
     if (process_count() == 1 && !kernel_thread_start("end", end_thread, NULL))
@@ -248,6 +286,7 @@ void member_init(void)
     client_on_message(MESSAGE_SIGNAL_TAKE, receive_signal_take);
     client_on_message(MESSAGE_CUT, receive_cut);
     client_on_message(MESSAGE_SHOW, receive_show);
+    client_on_message(MESSAGE_TOUCHED, receive_touched);
     shared_member_init();
     if (client_send(&hello, sizeof(hello)) < 0)
         member_end("the init enclave is not there");

@@ -13,12 +13,14 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/shared.h"
+#include "kernel/mm/touched.h"
 #include "kernel/process/limits.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/pending.h"
+#include "kernel/remote/programs.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/shared_home.h"
 #include "kernel/remote/show.h"
@@ -378,6 +380,35 @@ HANDLER(handle_put)
         handle_drop(&process->remote->handles, m->handle, m->count);
 }
 
+/* To the enclave of its parent, for the next fork. */
+HANDLER(touched)
+{
+    const struct touched_message *m = (const struct touched_message *)message;
+    const struct process *parent = process->parent;
+    (void)member;
+    if (!touched_message_ok(m, size) || !parent || parent->ended)
+        return;
+    if (!parent->remote) {
+        touched_want(m->pages, m->count);
+        return;
+    }
+    struct touched_message *copy = kmalloc(size);
+    if (!copy)
+        return;
+    memcpy(copy, m, size);
+    copy->message = (struct message){MESSAGE_TOUCHED, 0, parent->pid, parent->pid};
+    (void)!link_send(remote_member_link(parent->remote->member), copy, size); /* a guess that got lost does no harm */
+    kfree(copy);
+}
+
+HANDLER(expected)
+{
+    const struct expected_message *m = (const struct expected_message *)message;
+    (void)member;
+    if (size >= sizeof(*m) && process->exe)
+        programs_learn(process->exe->inode, &m->expected);
+}
+
 #define TIDS_MAX 32768 /* threads of a process, as Linux's default threads-max is about */
 
 HANDLER(tids_get)
@@ -471,6 +502,8 @@ RECEIVER(stopped)
 RECEIVER(continued)
 RECEIVER(tid_put)
 RECEIVER(handle_put)
+RECEIVER(touched)
+RECEIVER(expected)
 RECEIVER(tids_get)
 RECEIVER(group_orphaned)
 RECEIVER(handle_get)
@@ -612,6 +645,8 @@ void process_link_init(void)
         {MESSAGE_CONTINUED, receive_continued},
         {MESSAGE_TID_PUT, receive_tid_put},
         {MESSAGE_HANDLE_PUT, receive_handle_put},
+        {MESSAGE_TOUCHED, receive_touched},
+        {MESSAGE_EXPECTED, receive_expected},
         {MESSAGE_TIDS_GET, receive_tids_get},
         {MESSAGE_GROUP_ORPHANED, receive_group_orphaned},
         {MESSAGE_HANDLE_GET, receive_handle_get},

@@ -6,6 +6,7 @@
 #ifndef COFRE_KERNEL_REMOTE_PROCESS_MESSAGE_H
 #define COFRE_KERNEL_REMOTE_PROCESS_MESSAGE_H
 
+#include "kernel/mm/expected.h"
 #include "kernel/process/process.h"
 #include "kernel/process/siginfo.h"
 #include "kernel/process/signal.h"
@@ -53,6 +54,9 @@ enum process_message_type {
     MESSAGE_SHARED_GRANT,
     MESSAGE_SHARED_TAKE,
     MESSAGE_FUTEX_WOKEN,
+    /* guesses, to init; the first also to a member, of a child of a process there */
+    MESSAGE_TOUCHED,  /* struct touched_message */
+    MESSAGE_EXPECTED, /* struct expected_message */
 };
 
 /* Answers that carry a result alone, and messages that carry a number. */
@@ -65,6 +69,19 @@ struct exited_message {
     struct message message;
     int64_t wait_status;
     struct process_usage usage;
+};
+
+/* Pages that a forked process touched and was not sent (kernel/mm/touched.h), by number. */
+struct touched_message {
+    struct message message;
+    uint32_t count;
+    uint32_t pages[];
+};
+
+/* What the process's program touched. */
+struct expected_message {
+    struct message message;
+    struct expected expected;
 };
 
 struct signal_message {

@@ -62,6 +62,6 @@ usage() { # usage N
     m=$members d=$descriptors z=$zygote_descriptors k=$memory s=$shared y=$zygote_memory
     eval "$after"
     [ "$members $descriptors $zygote_descriptors" = "$m $d $z" ]
-    # KiB: an enclave or a link's ring that stays would be hundreds
-    [ $((memory - k)) -le 256 ] && [ $((shared - s)) -le 256 ] && [ $((zygote_memory - y)) -le 256 ]
+    # KiB: an enclave that stays would be hundreds. The rings of as many streams as were in use at once stay, up to 256 each.
+    [ $((memory - k)) -le 256 ] && [ $((shared - s)) -le 2048 ] && [ $((zygote_memory - y)) -le 256 ]
 }

@@ -15,7 +15,9 @@
 #include "kernel/mm/image.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
+#include "kernel/mm/pages.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/mm/vma.h"
 #include "kernel/process/exec.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
@@ -37,6 +39,33 @@
 #define LINKS 12U
 
 struct member_world_counts member_world_counts;
+
+/* ---- memory, in which nothing is mapped ---- */
+
+bool pages_edmm(void)
+{
+    return true;
+}
+
+unsigned vma_rights(int prot)
+{
+    return (unsigned)prot;
+}
+
+uint64_t vma_page_index(const struct vma *vma, uaddr_t page)
+{
+    return (page - vma->start) / PAGE_SIZE;
+}
+
+int vma_populate(struct vma *vma, uaddr_t start, uaddr_t end, uaddr_t must)
+{
+    (void)vma;
+    (void)start;
+    (void)end;
+    (void)must;
+    FAIL("a mapping");
+    return -1;
+}
 
 /* ---- the input ---- */
 

@@ -15,9 +15,12 @@
 #include "kernel/lib/printk.h"
 #include "kernel/lib/stream.h"
 #include "kernel/lib/string.h"
+#include "kernel/mm/expected.h"
 #include "kernel/mm/image.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/touched.h"
 #include "kernel/mm/vma.h"
+#include "kernel/remote/programs.h"
 #include "kernel/syscalls/syscall.h"
 #include "mm_machine.h"
 
@@ -81,6 +84,17 @@ static int read_page(struct inode *inode, uint64_t index, void *page)
 }
 
 static const struct inode_ops inode_ops = {.read_page = read_page};
+
+/* One that has its pages many at a time, though not always as many as are wanted. */
+static ssize_t read_pages(struct inode *inode, uint64_t index, size_t count, void *pages)
+{
+    count = MIN(count, (size_t)5);
+    for (size_t i = 0; i < count; i++)
+        read_page(inode, index + i, (char *)pages + i * PAGE_SIZE);
+    return (ssize_t)count;
+}
+
+static const struct inode_ops many_ops = {.read_page = read_page, .read_pages = read_pages};
 static struct inode inodes[3];
 static struct file disk_files[3];
 
@@ -301,6 +315,145 @@ static void test_clean_pages_stay(void **state)
     drop_all();
 }
 
+/* What earlier children touched is sent all the same, and a page between two; what a child misses it can tell. */
+static void test_touched_pages_come_along(void **state)
+{
+    const uint32_t wanted[] = {(uint32_t)(page_at(20) / PAGE_SIZE), (uint32_t)(page_at(5) / PAGE_SIZE),
+                               (uint32_t)(page_at(7) / PAGE_SIZE), (uint32_t)(page_at(200) / PAGE_SIZE)};
+    uint32_t noted[TOUCHED_MAX];
+    uint8_t value = 0;
+
+    memset(model, 0, sizeof model);
+    drop_all();
+    touched_forget();
+    assert_int_equal(mm_map(page_at(0), 64 * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, &disk_files[0], 0),
+                     page_at(0));
+    for (unsigned i = 0; i < 64; i++) {
+        assert_int_equal(machine_touch(page_at(i), false, &value), 0);
+        model[i] = (typeof(model[0])){true, false, PROT_READ, 0, (uint8_t)(i % 16)};
+    }
+    touched_want(wanted, 4);
+    touched_want(wanted, 4);
+    save();
+    if (edmm)
+        assert_int_equal(memory.size / PAGE_SIZE, 4);
+    drop_all();
+    assert_int_equal(image_load(&memory.stream, &files), 0);
+    for (unsigned i = 0; edmm && i < 64; i++)
+        assert_int_equal(page_state(page_at(i)),
+                         i == 20 || (i >= 5 && i <= 7) ? PAGE_COMMITTED | PAGE_R | PAGE_CLEAN : 0);
+    touched_start();
+    for (unsigned i = 0; i < 64; i++)
+        check_page(i);
+    size_t count = touched_take(noted);
+    assert_int_equal(count > 0, edmm);
+    for (size_t i = 0; i < count; i++)
+        assert_true(noted[i] - page_at(0) / PAGE_SIZE < 64 && noted[i] != wanted[0] && noted[i] != wanted[1]);
+    assert_int_equal(touched_take(noted), 0);
+    drop_all();
+}
+
+/* Much that is said to be wanted, and the day that all of it is forgotten. */
+static void test_wanted_is_bounded(void **state)
+{
+    uint32_t page;
+
+    touched_forget();
+    for (page = 3 * TOUCHED_MAX; page > 0; page -= 3)
+        touched_want(&page, 1);
+    for (page = 2 * TOUCHED_MAX; page > 0; page--)
+        touched_want(&page, 1);
+    assert_true(touched_wanted(3 * PAGE_SIZE));
+    assert_false(touched_wanted(4 * PAGE_SIZE));
+    for (unsigned i = 0; i < 100; i++)
+        touched_age();
+    assert_false(touched_wanted(3 * PAGE_SIZE));
+}
+
+static void map_file(unsigned first, unsigned count, int prot, int flags, unsigned file, unsigned index)
+{
+    assert_int_equal(mm_map(page_at(first), count * PAGE_SIZE, prot, flags | MAP_FIXED, &disk_files[file],
+                            (file_off_t)(index * PAGE_SIZE)),
+                     page_at(first));
+}
+
+static void check_committed(unsigned first, unsigned count, const char *expected)
+{
+    for (unsigned i = 0; edmm && i < count; i++)
+        assert_int_equal((page_state(page_at(first + i)) & PAGE_COMMITTED) != 0, expected[i] == 'x');
+}
+
+/* A program's faults are noted, and the next one has those pages when it has mapped the file: there, and so, only. */
+static void test_expected_pages_come_first(void **state)
+{
+    static struct expected noted, none;
+    uint8_t value = 0;
+
+    drop_all();
+    map_file(0, 24, PROT_READ, MAP_PRIVATE, 0, 4);
+    map_file(32, 16, PROT_READ, MAP_PRIVATE, 1, 0);
+    assert_int_equal(machine_touch(page_at(22), false, &value), 0);
+    assert_int_equal(machine_touch(page_at(3), false, &value), 0);
+    assert_int_equal(machine_touch(page_at(9), false, &value), 0);
+    assert_int_equal(machine_touch(page_at(33), false, &value), 0);
+    expected_take(&noted);
+    assert_int_equal(noted.count, edmm ? 3 : 0);
+    programs_learn(&inodes[2], &noted);
+    programs_recall(&inodes[2], &noted);
+    assert_int_equal(noted.count, edmm ? 3 : 0);
+    expected_set(&noted);
+    drop_all();
+    map_file(0, 24, PROT_READ, MAP_PRIVATE, 0, 4);
+    check_committed(0, 24, "...x.....x............x.");
+    map_file(32, 24, PROT_READ, MAP_PRIVATE, 1, 4);
+    check_committed(32, 24, "........................");
+    map_file(64, 24, PROT_READ, MAP_PRIVATE, 0, 3);
+    check_committed(64, 24, "........................");
+    map_file(96, 24, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0, 4);
+    check_committed(96, 24, "........................");
+    map_file(128, 8, PROT_READ, MAP_PRIVATE, 0, 4);
+    check_committed(128, 8, "...x....");
+    for (unsigned i = 0; i < 24; i++) {
+        assert_int_equal(machine_touch(page_at(i), false, &value), 0);
+        assert_int_equal(value, (i + 4) % 16);
+    }
+    expected_set(&none);
+    drop_all();
+    expected_take(&noted);
+}
+
+/* What was learnt of a program is in order, bounded, and one day forgotten, as are those that have not run for long. */
+static void test_programs_are_remembered(void **state)
+{
+    static struct expected some, got;
+    struct inode program = {.ino = 1000};
+
+    for (uint32_t round = 0; round < 40; round++) {
+        some.count = 100;
+        for (uint32_t i = 0; i < some.count; i++)
+            some.places[i] = (struct file_place){.file = round % 3, .page = (i * 7919 + round) % 1000, .rights = 1};
+        programs_learn(&program, &some);
+    }
+    programs_recall(&program, &got);
+    assert_int_equal(got.count, EXPECTED_MAX);
+    for (uint32_t i = 1; i < got.count; i++) {
+        const struct file_place *a = &got.places[i - 1], *b = a + 1;
+
+        assert_true(a->file < b->file || (a->file == b->file && a->page < b->page));
+    }
+    for (unsigned i = 0; i < 100 && got.count > 0; i++)
+        programs_recall(&program, &got);
+    assert_int_equal(got.count, 0);
+    some.count = UINT32_MAX; /* a lie */
+    programs_learn(&program, &some);
+    for (uint64_t other = 2000; other < 2100; other++)
+        programs_learn(&(struct inode){.ino = other}, &some);
+    programs_recall(&program, &got);
+    assert_int_equal(got.count, 0);
+    programs_recall(&(struct inode){.ino = 2099}, &got);
+    assert_true(got.count >= 100);
+}
+
 /* Cut anywhere: an error, and no more. */
 static void test_cut(void **state)
 {
@@ -368,6 +521,10 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_clean_pages_stay),
+        cmocka_unit_test(test_touched_pages_come_along),
+        cmocka_unit_test(test_wanted_is_bounded),
+        cmocka_unit_test(test_expected_pages_come_first),
+        cmocka_unit_test(test_programs_are_remembered),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_changed),
     };
@@ -377,7 +534,7 @@ int main(int argc, char **argv)
         sscanf(argv[2], "%u", &seed);
     printf("seed %u\n", seed);
     for (unsigned i = 0; i < ARRAY_COUNT(disk_files); i++) {
-        inodes[i] = (struct inode){.ops = &inode_ops, .ino = i, .size = 1 << 22, .mode = 0100644};
+        inodes[i] = (struct inode){.ops = i == 0 ? &many_ops : &inode_ops, .ino = i, .size = 1 << 22, .mode = 0100644};
         disk_files[i] = (struct file){.inode = &inodes[i], .flags = 2, .refcount = 1000000};
     }
     machine_init(edmm, LIMIT);
