@@ -69,6 +69,7 @@ enum policy_volume_freshness {
     POLICY_FRESH_LOCAL = 1,  /* a sealed file beside the volume */
     POLICY_FRESH_LAG = 2,    /* a counter elsewhere, which is a little behind */
     POLICY_FRESH_STRICT = 3, /* ... for which syncs wait */
+    POLICY_FRESH_OUTPUT = 4, /* ... for which only what leaves the container after a sync waits */
 };
 
 #define POLICY_ANCHOR_TIMEOUT_MAX 600000U

@@ -7,7 +7,7 @@
  * fuzz-sources: kernel/process/child.c kernel/process/end.c kernel/process/ids.c kernel/process/inspect.c
  * fuzz-sources: kernel/process/kill.c kernel/process/limits.c kernel/process/process.c kernel/process/siginfo.c
  * fuzz-sources: kernel/process/signal.c kernel/process/table.c kernel/process/wait_child.c kernel/process/exec_args.c
- * fuzz-sources: kernel/fs/tty_session.c kernel/sched/wait.c kernel/arch/untrusted.c
+ * fuzz-sources: kernel/fs/tty_session.c kernel/sched/wait.c kernel/sched/output.c kernel/arch/untrusted.c
  * fuzz-sources: kernel/remote/agent_memory.c kernel/remote/area.c kernel/remote/calls.c kernel/remote/check.c
  * fuzz-sources: kernel/remote/exec_link.c kernel/remote/handle.c kernel/remote/link.c kernel/remote/process_link.c
  * fuzz-sources: kernel/remote/server.c kernel/remote/spawn.c kernel/remote/stream.c kernel/remote/work.c

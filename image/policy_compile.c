@@ -285,7 +285,7 @@ static int check_volumes(const struct policy *p)
     for (uint32_t i = 0; i < p->volumes.count; i++)
         if (!check_string(p, v[i].name_offset) || !check_string(p, v[i].path_offset) ||
             !check_string(p, v[i].recovery_offset) || v[i].key > POLICY_VOLUME_FILE ||
-            v[i].freshness > POLICY_FRESH_STRICT || (v[i].freshness >= POLICY_FRESH_LAG && !p->anchor.address_offset))
+            v[i].freshness > POLICY_FRESH_OUTPUT || (v[i].freshness >= POLICY_FRESH_LAG && !p->anchor.address_offset))
             return 0;
     return check_string(p, p->anchor.address_offset) && p->anchor.timeout_ms <= POLICY_ANCHOR_TIMEOUT_MAX;
 }
@@ -435,7 +435,7 @@ static json_t *json_root(const struct policy *p)
 static json_t *json_volumes(const struct policy *p)
 {
     static const char *const keys[] = {"mrenclave", "mrsigner", "file"}, *const modes[] = {"none", "local", "lag",
-                                                                                           "strict"};
+                                                                                           "strict", "output"};
     json_t *array = json_array();
     const struct policy_volume *v = (const struct policy_volume *)((const char *)p + p->volumes.offset);
     for (uint32_t i = 0; i < p->volumes.count; i++) {

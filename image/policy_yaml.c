@@ -352,8 +352,8 @@ static int volume_size(struct parser *p, yaml_node_t *node, uint64_t *ret_size)
 
 static int read_volume_key(struct parser *p, const char *name, yaml_node_t *value, struct policy_source_volume *v)
 {
-    static const char *const keys[] = {"mrenclave", "mrsigner", "file", NULL}, *const modes[] = {"none", "local", "lag",
-                                                                                                 "strict", NULL};
+    static const char *const keys[] = {"mrenclave", "mrsigner", "file", NULL};
+    static const char *const modes[] = {"none", "local", "lag", "strict", "output", NULL};
     static const char *const updates[] = {"refuse", "keep", NULL};
     if (strcmp(name, "name") == 0 || strcmp(name, "path") == 0) {
         char **slot = name[0] == 'n' ? &v->name : &v->path;
@@ -366,7 +366,7 @@ static int read_volume_key(struct parser *p, const char *name, yaml_node_t *valu
     if (strcmp(name, "key") == 0)
         return volume_choice(p, value, keys, "key must be mrenclave, mrsigner or file", &v->key);
     if (strcmp(name, "freshness") == 0)
-        return volume_choice(p, value, modes, "freshness must be none, local, lag or strict", &v->freshness);
+        return volume_choice(p, value, modes, "freshness must be none, local, lag, strict or output", &v->freshness);
     if (strcmp(name, "create") == 0)
         return volume_flag(p, value, POLICY_VOLUME_CREATE, &v->flags);
     if (strcmp(name, "optional") == 0)

@@ -31,6 +31,8 @@ static const struct {
     {"mount", "FILE DIR", "as a folder of this machine, read-only (FUSE)", 2, 2, volume_cmd_mount},
     {"unmount", "DIR", "the end of that", 1, 1, volume_cmd_unmount},
     {"import", "FILE [ARCHIVE]", "what an archive (or standard input) holds, into the volume", 1, 2, volume_cmd_import},
+    {"accept-rollback", "FILE", "a volume older than its anchor knows is the newest again", 1, 1,
+     volume_cmd_accept_rollback},
     {"add-key", "FILE [KEYFILE]", "one more key that opens it, of a file or --recovery", 1, 2, volume_cmd_add_key},
     {"remove-key", "FILE SLOT", "a key slot less (of info's list)", 2, 2, volume_cmd_remove_key},
     {"keygen", "FILE", "a recovery key: the private half to FILE, the public one printed", 1, 1, volume_cmd_keygen},
@@ -42,7 +44,7 @@ static void help(FILE *out)
           "Encrypted volumes, without an enclave: made, looked into, checked, changed.\n\n",
           out);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        fprintf(out, "  %-10s %-16s %s\n", commands[i].name, commands[i].operands, commands[i].summary);
+        fprintf(out, "  %-15s %-16s %s\n", commands[i].name, commands[i].operands, commands[i].summary);
     fputs("\n  --key-file FILE         the 32 bytes that open it\n"
           "  --passphrase-file FILE  its first line is the passphrase (default: ask on the terminal)\n"
           "  --recovery-key FILE     the private half of a recovery key, which opens it, too (PEM, X25519)\n"
@@ -58,6 +60,8 @@ static void help(FILE *out)
           "  --stream-key-file FILE  send, receive: the 32 bytes that protect the stream\n"
           "  --from SNAPSHOT         send: only what is different from this older one\n"
           "  --new-key-file FILE     clone: the new volume's key (default: the same)\n"
+          "  --anchor HOST:PORT, --anchor-key KEY, --local-anchor FILE, --confirm\n"
+          "                          accept-rollback: the volume's anchor; that this is meant\n"
           "  --json                  info, check, ls, resize, snapshot list, receive, clone: for programs\n"
           "  --quiet                 say nothing but errors\n",
           out);
@@ -264,6 +268,10 @@ static bool parse(int argc, char **argv, struct tool_options *options)
         {"foreground", no_argument, 0, 'F'},
         {"json", no_argument, 0, 'j'},
         {"quiet", no_argument, 0, 'q'},
+        {"anchor", required_argument, 0, 'A'},
+        {"anchor-key", required_argument, 0, 'P'},
+        {"local-anchor", required_argument, 0, 'L'},
+        {"confirm", no_argument, 0, 'C'},
         {"help", no_argument, 0, 'h'},
         {0, 0, 0, 0},
     };
@@ -316,6 +324,18 @@ static bool parse(int argc, char **argv, struct tool_options *options)
             break;
         case 'q':
             options->quiet = true;
+            break;
+        case 'A':
+            options->anchor = optarg;
+            break;
+        case 'P':
+            options->anchor_key = optarg;
+            break;
+        case 'L':
+            options->local_anchor = optarg;
+            break;
+        case 'C':
+            options->confirm = true;
             break;
         case 'h':
             help(stdout);

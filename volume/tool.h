@@ -27,6 +27,8 @@ struct tool_options {
     const char *name, *output, *size, *snapshot, *from, *stream_key_file, *new_key_file;
     bool force, foreground, json, quiet;
     uint64_t inode;
+    const char *anchor, *anchor_key, *local_anchor;
+    bool confirm;
 };
 
 /* volume/file.c: a host file as what lies below a volume. */
@@ -86,6 +88,7 @@ int tool_lookup(struct volume *v, const char *path, struct volume_node **ret_nod
 typedef int (*tool_entry_fn)(void *arg, const char *name, uint64_t ino);
 int tool_entries(struct volume_node *dir, tool_entry_fn fn, void *arg);
 
+int volume_cmd_accept_rollback(struct tool_options *options, char **operands);
 int volume_cmd_create(struct tool_options *options, char **operands);
 int volume_cmd_info(struct tool_options *options, char **operands);
 int volume_cmd_check(struct tool_options *options, char **operands);

@@ -11,6 +11,7 @@
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 
@@ -53,7 +54,9 @@ static int await(void *answer, size_t max)
 /* The size of the answer, which fits max. */
 static int ask(enum quote_op op, const void *report, size_t report_size, uint8_t *answer, size_t max)
 {
-    int r = hostcall_quote_begin(op, report, report_size);
+    int r = output_settle();
+    if (r == 0)
+        r = hostcall_quote_begin(op, report, report_size);
     if (r < 0)
         return r;
     int size = await(answer, max);

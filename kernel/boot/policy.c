@@ -69,7 +69,7 @@ static bool volumes_ok(const struct policy *p)
         return false;
     for (uint32_t i = 0; i < p->volumes.count; i++)
         if (!string_ok(p, v[i].name_offset) || !string_ok(p, v[i].path_offset) || !string_ok(p, v[i].recovery_offset) ||
-            v[i].key > POLICY_VOLUME_FILE || v[i].freshness > POLICY_FRESH_STRICT ||
+            v[i].key > POLICY_VOLUME_FILE || v[i].freshness > POLICY_FRESH_OUTPUT ||
             (v[i].freshness >= POLICY_FRESH_LAG && p->anchor.address_offset == 0))
             return false;
     return string_ok(p, p->anchor.address_offset) && p->anchor.timeout_ms <= POLICY_ANCHOR_TIMEOUT_MAX;

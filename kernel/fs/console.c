@@ -20,6 +20,7 @@
 #include "kernel/lib/printk.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/net/net.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/task.h"
 
 #define CHUNK 1024
@@ -71,6 +72,9 @@ static ssize_t send_all(unsigned channel, const uint8_t *bytes, size_t size, boo
     int r;
 
     while (sent < size) {
+        r = output_settle();
+        if (r < 0)
+            return sent ? (ssize_t)sent : r;
         ssize_t put = channel_write(channel, bytes + sent, size - sent);
 
         if (put == -EAGAIN) {

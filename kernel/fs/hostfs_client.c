@@ -10,6 +10,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/sched/lock.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/run_queue.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
@@ -175,7 +176,9 @@ static int slot_find_or_reclaim(unsigned reserve)
 int hostfs_slot_get(bool nested, unsigned *ret_slot)
 {
     struct wait_entry entry;
-    int slot, error = 0;
+    int slot, error = output_settle();
+    if (error < 0)
+        return error;
     wait_entry_init(&entry, NULL);
     wait_queue_add(&host.free_wait, &entry);
     for (;;) {

@@ -12,6 +12,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/time.h"
 
 static const struct termios2 default_termios = {
@@ -270,6 +271,8 @@ static ssize_t tty_write(struct file *file, struct iov_iter *from, file_off_t *p
         size_t got;
 
         r = wait_writable(tty, file);
+        if (r == 0)
+            r = output_settle();
         if (r < 0)
             break;
         got = copy_from_iter(from, chunk, MIN(sizeof chunk, tty->driver->room(tty) / OUTPUT_EXPANSION));

@@ -10,6 +10,7 @@
 #include "kernel/boot/refuse.h"
 #include "kernel/fs/volumefs.h"
 #include "kernel/lib/printk.h"
+#include "kernel/remote/spawn.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 
@@ -18,14 +19,15 @@
 
 static bool behind(const struct volumefs *fs)
 {
-    return volume_anchored(fs->volume) < volume_durable(fs->volume) && !volume_failed(fs->volume);
+    return volume_anchored(fs->volume) < volume_durable(fs->volume) && volume_failed(fs->volume) != -ESTALE;
 }
 
 /* Up to where it must be anchored before a sync of what is durable now may return. */
 static uint64_t needed(const struct volumefs *fs)
 {
     uint64_t durable = volume_durable(fs->volume);
-    if (fs->freshness != POLICY_FRESH_LAG)
+    /* `output`: another kernel of this container does not know what has to be held. */
+    if (fs->freshness == POLICY_FRESH_STRICT || (fs->freshness == POLICY_FRESH_OUTPUT && spawn_any_taken()))
         return durable;
     return durable > LAG_RECORDS ? durable - LAG_RECORDS : 0;
 }
@@ -50,7 +52,7 @@ static int wait_anchored(struct volumefs *fs, uint64_t sequence, uint64_t deadli
     wait_queue_add(&fs->anchor_moved, &entry);
     for (;;) {
         task_prepare_sleep(false);
-        if (error < 0 || volume_anchored(fs->volume) >= sequence || volume_failed(fs->volume))
+        if (error < 0 || volume_anchored(fs->volume) >= sequence || volume_failed(fs->volume) == -ESTALE)
             break;
         error = task_sleep(deadline_ns);
     }
@@ -58,7 +60,7 @@ static int wait_anchored(struct volumefs *fs, uint64_t sequence, uint64_t deadli
     wait_queue_remove(&entry);
     if (volume_anchored(fs->volume) >= sequence)
         return 0;
-    return volume_failed(fs->volume) ? volume_failed(fs->volume) : -EIO;
+    return -EIO;
 }
 
 int volumefs_anchor_wait(struct volumefs *fs)
@@ -67,6 +69,8 @@ int volumefs_anchor_wait(struct volumefs *fs)
         return 0;
     uint64_t sequence = needed(fs);
     fs->anchor_needed = MAX(fs->anchor_needed, sequence);
+    if (fs->freshness == POLICY_FRESH_OUTPUT)
+        output_acknowledged(&fs->hold, volume_durable(fs->volume));
     volumefs_anchor_kick(fs);
     if (volume_anchored(fs->volume) >= sequence)
         return 0;
@@ -111,6 +115,7 @@ static void anchor_main(void *arg)
         int error = tell_anchor(fs);
         if (error == -ESTALE)
             taken_over(fs);
+        output_safe(&fs->hold, volume_anchored(fs->volume));
         wake_up_all(&fs->anchor_moved, 0);
         (void)!wait_event_deadline(&fs->anchor_work, urgent(fs) && behind(fs), next_ns);
         (void)!wait_event(&fs->anchor_work, behind(fs));
@@ -121,5 +126,6 @@ int volumefs_anchor_start(struct volumefs *fs)
 {
     if (!fs->remote || (fs->sb.flags & MS_RDONLY))
         return 0;
+    output_hold_add(&fs->hold);
     return kernel_thread_start("anchor", anchor_main, fs) ? 0 : -ENOMEM;
 }

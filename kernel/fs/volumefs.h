@@ -21,6 +21,7 @@
 #include "kernel/fs/volume_counter.h"
 #include "kernel/fs/volume_disk.h"
 #include "kernel/sched/mutex.h"
+#include "kernel/sched/output.h"
 #include "kernel/volume/volume.h"
 
 #define VOLUMEFS_BUCKETS 256
@@ -48,6 +49,7 @@ struct volumefs {
     uint32_t freshness;                  /* enum policy_volume_freshness */
     struct volume_remote_anchor *remote; /* NULL: the anchor, if there is one, is the engine's own business */
     struct wait_queue anchor_work, anchor_moved;
+    struct output_hold hold;
     uint64_t anchor_needed; /* somebody waits until so many records are anchored */
     const char *path;
     char options[64];

@@ -7,6 +7,7 @@
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/net/inet.h"
+#include "kernel/sched/output.h"
 
 bool inet_port_allowed(int type, uint16_t port)
 {
@@ -90,7 +91,9 @@ int inet_host_connect(struct inet_socket *in, const struct endpoint *to)
     struct hostcall_socket op = {.op = SOCKET_CONNECT, .channel = in->chan->number};
     struct endpoint answer;
     op_address(&op, in, to);
-    int r = run(&op);
+    int r = output_settle();
+    if (r == 0)
+        r = run(&op);
     if (r < 0 && r != -EINPROGRESS)
         return r;
     if (endpoint_from_host(op.addr, op.addr_size, &answer) && answer.port) {

@@ -9,6 +9,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/net/net.h"
 #include "kernel/net/tcp.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/wait.h"
 
 uint32_t tcp_look(struct tcp_socket *t)
@@ -268,7 +269,7 @@ static ssize_t send_plain(struct tcp_socket *t, struct message *msg)
     struct socket *sock = &t->in.sock;
     struct chan *c = t->in.chan;
     size_t size = msg->iter.count;
-    if (!c || t->state != TCP_S_CONNECTED || sock->tx_turn || sock->error || t->tx_closed ||
+    if (!c || t->state != TCP_S_CONNECTED || sock->tx_turn || sock->error || t->tx_closed || output_held ||
         (sock->shutdown & SOCKET_SHUT_SEND) || (msg->flags & (MSG_OOB | MSG_FASTOPEN)) || size == 0 ||
         chan_has_events(c, CHAN_EV_ERROR | CHAN_EV_TX_CLOSED) || size > chan_ring_size() ||
         chan_tx_room(c, (uint32_t)size) < size)
@@ -297,6 +298,9 @@ ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock)
         return -EPIPE;
     socket_turn_take(sock, &sock->tx_turn);
     do {
+        r = t->in.chan ? output_settle() : 0;
+        if (r < 0)
+            break;
         tcp_look(t);
         if (tx_over(t)) {
             r = tx_outcome(t);

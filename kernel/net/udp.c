@@ -12,6 +12,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/net/inet.h"
 #include "kernel/net/net.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/wait.h"
 
 #define UDP_SIZE_MAX 65507
@@ -232,6 +233,8 @@ static ssize_t send_outside(struct udp_socket *u, struct message *msg, const str
         header.addr_size = (uint32_t)endpoint_write(u->in.chan_family, to, header.addr);
     socket_turn_take(sock, &sock->tx_turn);
     ssize_t result = wait_tx_room(u, RECORD_SIZE(size), nonblock);
+    if (result == 0)
+        result = output_settle();
     if (result == 0) {
         chan_tx_copy_kernel(u->in.chan, &header, 0, HEADER_SIZE);
         if (chan_tx_copy(u->in.chan, &msg->iter, HEADER_SIZE, size) < size) {

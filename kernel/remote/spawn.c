@@ -22,6 +22,7 @@
 #include "kernel/remote/server.h"
 #include "kernel/remote/shared_home.h"
 #include "kernel/remote/stream.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/task.h"
 
 #define WARM_WANTED 2
@@ -146,9 +147,20 @@ int spawn_take(struct remote_member **ret_member)
     if (!e)
         return r;
     e->state = TAKEN;
+    r = output_settle(); /* from now on there is a kernel that sends what this one does not see */
+    if (r < 0) {
+        e->state = WARM;
+        wake_up(&change, 0);
+        return r;
+    }
     *ret_member = remote_member_get(e->member);
     keep_warm();
     return 0;
+}
+
+bool spawn_any_taken(void)
+{
+    return enclave_in(TAKEN) || enclave_in(ENDING);
 }
 
 void spawn_give_back(struct remote_member *member)

@@ -14,6 +14,8 @@ bool spawn_possible(void);
 /* An enclave that is up and nobody yet; the reference is the caller's. Sleeps. 0, -EAGAIN (none to be had, or the host
  * could not start it) or -EINTR if the current task is to end. */
 must_check int spawn_take(struct remote_member **ret_member);
+/* Is any of them somebody? */
+bool spawn_any_taken(void);
 /* It is still nobody: for somebody else. Takes the reference. */
 void spawn_give_back(struct remote_member *member);
 /* It is of no use: its processes are killed and its host process ends. */

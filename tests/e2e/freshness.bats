@@ -2,7 +2,7 @@
 # Volumes whose newest state a counter elsewhere knows: put back, forked, and with a counter that hangs, lies or is gone.
 load helpers
 
-MODES="lag strict"
+MODES="lag strict output"
 
 # counter_start [PORT]: the service, with its state in this test's folder; sets COFRE_ANCHOR and COUNTER_KEY.
 counter_start() {
@@ -43,7 +43,7 @@ setup_file() {
     e2e_image volume-fresh busybox "$OPEN_POLICY
 anchor: {address: '127.0.0.1:9', key: $key, timeout: 2}
 volumes:
-$(for mode in $MODES; do echo "  - {name: $mode, path: /$mode, key: file, freshness: $mode, create: true, size: 8M, optional: true}"; done)
+$(for mode in local $MODES; do echo "  - {name: $mode, path: /$mode, key: file, freshness: $mode, create: true, size: 8M, optional: true}"; done)
 " >&2
 }
 
@@ -171,5 +171,86 @@ container() {
     sleep 1
     [ "$(counter stats)" = "$before" ]
     echo >&$to
+    wait $container_pid
+}
+
+# accept MODE ARGUMENTS...
+accept() {
+    local anchor=(--anchor "$COFRE_ANCHOR" --anchor-key "$COUNTER_KEY")
+    [ "$1" != local ] || anchor=(--local-anchor volumes/local/anchor)
+    "$COFRE" volume accept-rollback --key-file key "${anchor[@]}" "volumes/$1/volume" "${@:2}"
+}
+
+@test "freshness: an older volume is accepted by who has its key and says so, and the newer one no more" {
+    for mode in local $MODES; do
+        run -0 with $mode "echo 1 >/$mode/a; sync /$mode/a"
+        cp volumes/$mode/volume old
+        run -0 with $mode "echo 2 >/$mode/a; sync /$mode/a"
+        cp volumes/$mode/volume new
+        [ $mode = local ] || [[ "$(accept $mode --confirm)" == *"nothing to accept"* ]]
+        cp old volumes/$mode/volume
+        run -125 with $mode true
+        run -6 accept $mode
+        [[ "$output" == *"--confirm"* ]]
+        cmp old volumes/$mode/volume
+        run -0 accept $mode --confirm
+        run -0 --separate-stderr with $mode "cat /$mode/a; echo 3 >/$mode/a"
+        [ "$output" = 1 ]
+        cp new volumes/$mode/volume
+        run -125 with $mode true
+        [[ "$output" == *"rolled back"* ]]
+    done
+    head -c 32 /dev/urandom >other
+    run -4 "$COFRE" volume accept-rollback --key-file other --local-anchor x volumes/local/volume --confirm
+    COUNTER_KEY=$(printf '%064d' 9)
+    run -125 accept strict --confirm
+    counter_kill
+    run -125 accept strict --confirm
+    [[ "$output" == *"does not answer"* ]]
+    run -2 "$COFRE" volume accept-rollback --key-file key volumes/strict/volume
+}
+
+# One process, which writes, syncs and answers, on a connection or on its output.
+SERVER='
+import os, socket, sys, time
+f = os.open("/output/a", os.O_CREAT | os.O_RDWR)
+def work(byte):
+    os.pwrite(f, byte, 0)
+    start = time.monotonic()
+    os.fsync(f)
+    return b"%s synced in time: %s\n" % (byte, b"yes" if time.monotonic() - start < 3 else b"no")
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("0.0.0.0", int(sys.argv[1]))); s.listen()
+os.write(1, work(b"1"))
+c = s.accept()[0]
+while True:
+    byte = c.recv(1)
+    if byte == b"": break
+    reply = work(byte)
+    if byte == b"3": os.write(1, reply)
+    else: c.sendall(reply)
+'
+
+@test "freshness: output, one process: syncs do not wait, what leaves after them does" {
+    e2e_image volume-fresh-python python "$(cat "$E2E/volume-fresh.yaml")" >&2
+    local port reply=
+    port=$(free_port)
+    timeout -k 5 60 "$COFRE" run --softsgx -p "127.0.0.1:$port:$port" -v output:/output:key=key "$E2E/volume-fresh-python" -- \
+        -c "$SERVER" "$port" >out 2>err 3>&- &
+    container_pid=$!
+    wait_until 30 grep -q "1 synced" out
+    exec {to}<>"/dev/tcp/127.0.0.1/$port"
+    counter hang
+    printf 2 >&$to
+    run ! read -r -t 4 reply <&$to
+    counter run
+    read -r -t 20 reply <&$to
+    [ "$reply" = "2 synced in time: yes" ]
+    counter hang
+    printf 3 >&$to
+    sleep 1
+    run ! grep "3 synced" out
+    counter run
+    wait_until 20 grep -q "3 synced" out
+    exec {to}>&-
     wait $container_pid
 }

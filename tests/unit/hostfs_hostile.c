@@ -19,8 +19,16 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/shared.h"
 #include "kernel/process/table.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/run_queue.h"
 #include "kernel/sched/time.h"
+
+/* Nothing is held back here. */
+bool output_held;
+int output_wait(void)
+{
+    return 0;
+}
 
 #define FILE_SIZE 300000U
 
