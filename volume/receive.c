@@ -124,6 +124,8 @@ static int file_fill(struct tool_options *options, const char *path, const struc
     struct volume *v = NULL;
     uint8_t key[32];
     uint64_t blocks;
+    if (options->recovery_key)
+        return command_usage("volume", "a recovery key opens volumes; a new one is made with another (--new-key-file)");
     int code = size_choose(options, b, &blocks);
     if (code == 0)
         code = hidden_create(&h, path, blocks * VOLUME_BLOCK_SIZE, options->force);
@@ -245,13 +247,12 @@ int volume_cmd_clone(struct tool_options *options, char **operands)
     struct cloning c = {.snapshot = options->snapshot, .receiving = calloc(1, sizeof(struct receiving))};
     struct volume_file file;
     struct volume_info info;
-    struct tool_options from = {.key_file = options->key_file, .passphrase_file = options->passphrase_file};
-    struct tool_options to = *options;
+    struct tool_options from = *options, to = *options;
     if (!c.receiving)
         return EXIT_COFRE;
     if (options->new_key_file) {
         to.key_file = options->new_key_file;
-        to.passphrase_file = NULL;
+        to.passphrase_file = to.recovery_key = NULL;
     }
     int code = tool_mount_overlay(&file, operands[0], &from, &c.from);
     if (code == 0) {

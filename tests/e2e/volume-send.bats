@@ -51,6 +51,11 @@ files() { : >now && : >bad-stream && ls -A >before; }
     [ "$(stat -c %s x)" = 8388608 ]
     "$COFRE" volume clone --quiet --key-file key v y
     [ "$("$COFRE" volume extract --key-file key y new)" = new ]
+    recipient=$("$COFRE" volume keygen pem) # what is lost but for the recovery key is saved into a volume of a key
+    "$COFRE" volume add-key --key-file key --recovery "$recipient" v
+    run -2 "$COFRE" volume clone --recovery-key pem v z
+    "$COFRE" volume clone --quiet --recovery-key pem --new-key-file other v z
+    [ "$("$COFRE" volume extract --key-file other z new)" = new ]
     put sum # and the first goes its own way
     [ "$(digest key x)" = "$before" ]
 }

@@ -54,6 +54,22 @@ with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" 
     done
 }
 
+@test "volumes: a snapshot stays as it was, whatever containers write" {
+    run -0 --separate-stderr with_file v:/data:key=key 'echo one >/data/f; dd if=/dev/urandom of=/data/big bs=64k count=40'
+    "$COFRE" volume snapshot create --key-file key volumes/v/volume first
+    first=$("$COFRE" volume tar --key-file key --snapshot first volumes/v/volume | sha256sum)
+    run -0 --separate-stderr with_file v:/data:key=key \
+        'cd /data; echo two >f; rm big; for i in 1 2 3; do dd if=/dev/urandom of=more bs=64k count=40 conv=fsync; done'
+    "$COFRE" volume check --key-file key volumes/v/volume
+    [ "$("$COFRE" volume extract --key-file key volumes/v/volume f)" = two ]
+    [ "$("$COFRE" volume extract --key-file key --snapshot first volumes/v/volume f)" = one ]
+    [ "$("$COFRE" volume tar --key-file key --snapshot first volumes/v/volume | sha256sum)" = "$first" ]
+    "$COFRE" volume snapshot remove --key-file key volumes/v/volume first
+    "$COFRE" volume check --key-file key volumes/v/volume
+    run -0 --separate-stderr with_file v:/data:key=key 'cat /data/f'
+    [ "$output" = two ]
+}
+
 @test "volumes: refused with the reason, and left as they were" {
     run -125 timeout -k 5 30 "$COFRE" run --softsgx "$E2E/volume" -- true
     [[ "$output" == *"wants a volume at /data"* ]]
