@@ -130,6 +130,12 @@ static const struct call calls[STATS_SYSCALL_MAX] = {
     THERE(msgsnd, IN_N(1, 2, 1)),
     THERE(msgrcv, OUT_N(1, 2, 1)),
     THERE(msgctl, INOUT(2, 120)),
+    THERE(mq_open, STRING(0), IN(3, 64)),
+    THERE(mq_unlink, STRING(0)),
+    THERE(mq_timedsend, IN_N(1, 2, 1), IN(4, 16)),
+    THERE(mq_timedreceive, OUT_N(1, 2, 1), OUT(3, 4), IN(4, 16)),
+    THERE(mq_notify, IN(1, 64)),
+    THERE(mq_getsetattr, IN(1, 64), OUT(2, 64)),
 
     /* ids, rights, limits */
     HERE(getuid),
