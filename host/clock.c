@@ -18,6 +18,7 @@
 
 static uint64_t tsc_hz;
 static bool cached; /* a rate over a long base is in the file */
+static pid_t owner; /* who writes that: members, forked later, would do so one by one */
 static struct hostcall_clock first;
 
 static uint64_t clock_ns(clockid_t id)
@@ -131,6 +132,7 @@ void clock_calibrate(void)
 {
     struct hostcall_clock now;
 
+    owner = getpid();
     sample(&first);
     tsc_hz = rate_from_cpuid();
     if (!tsc_hz)
@@ -152,7 +154,7 @@ void clock_read(struct hostcall_clock *c)
     pthread_mutex_lock(&lock);
     if (c->monotonic_ns - first.monotonic_ns > REFINE_NS) {
         tsc_hz = rate(&first, c);
-        if (!cached) {
+        if (!cached && getpid() == owner) {
             cache_rate(tsc_hz);
             cached = true;
         }
