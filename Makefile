@@ -48,6 +48,7 @@ test-applications: build
 soak: build
 	@COFRE_SOAK=$(or $(SOAK),20) COFRE_SEED=$(or $(SEED),1000) $(BUILD)/tests/unit/test-volume
 	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_hostile
+	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_anchor
 	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_steps
 	@tests/volumes/mutations
 	@tests/volumes/sqlite-full
