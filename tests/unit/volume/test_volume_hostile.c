@@ -142,6 +142,12 @@ static void test_flip(void **state)
     disk_free(d);
 }
 
+static void write_synced(struct volume_node *node, char byte)
+{
+    assert_int_equal(volume_write(node, 0, &byte, 1), 1);
+    assert_int_equal(volume_fsync(node), 0);
+}
+
 /* Whole blocks: zeroed, and put in each other's place. */
 static void test_misplaced(void **state)
 {
@@ -179,6 +185,56 @@ static void test_misplaced(void **state)
     assert_true(refused > 20);
     free(text);
     disk_free(d);
+}
+
+/* The last block that this write and its sync changed: contents, behind the head of their record. */
+static uint64_t write_block_synced(struct disk *d, struct volume_node *node, char byte)
+{
+    uint8_t page[BLOCK];
+    struct disk *before = disk_clone(d);
+    memset(page, byte, sizeof(page));
+    assert_int_equal(volume_write(node, 0, page, sizeof(page)), sizeof(page));
+    assert_int_equal(volume_fsync(node), 0);
+    uint64_t last = 0;
+    for (uint64_t block = 0; block < d->block_count; block++)
+        if (memcmp(before->data + block * BLOCK, d->data + block * BLOCK, BLOCK) != 0)
+            last = block;
+    disk_free(before);
+    return last;
+}
+
+/* Contents that the log refers to are damaged: at its end that is a write that never was, in its middle it is damage.
+ */
+static void test_damaged_log(void **state)
+{
+    (void)state;
+    for (unsigned damaged = 0; damaged < 2; damaged++) {
+        struct disk *d = disk_formatted(640);
+        struct volume *v = mount_good(d, NULL);
+        struct volume_node *node = make(v, "f");
+        uint64_t blocks[2];
+        char got;
+        int err;
+        write_synced(node, 'a');
+        blocks[0] = write_block_synced(d, node, 'b');
+        blocks[1] = write_block_synced(d, node, 'c');
+        assert_int_not_equal(blocks[0], blocks[1]);
+        volume_node_put(node);
+        volume_abandon(v);
+        d->data[blocks[damaged] * BLOCK + 100] ^= 1;
+        v = disk_mount(d, NULL, &err);
+        assert_int_equal(err, damaged == 0 ? -EUCLEAN : 0);
+        if (v) {
+            struct volume_node *root = root_of(v);
+            assert_int_equal(volume_lookup(root, "f", 1, &node), 0);
+            assert_int_equal(volume_read(node, 0, &got, 1), 1);
+            assert_int_equal(got, 'b');
+            volume_node_put(node);
+            volume_node_put(root);
+        }
+        volume_abandon(v);
+        disk_free(d);
+    }
 }
 
 /* A disk that says that it has flushed and has not, then loses power. */
@@ -272,12 +328,6 @@ static void test_lost_flush(void **state)
     printf("flushes lost: %lu older states without an anchor, %lu refused\n", (unsigned long)l.older,
            (unsigned long)l.refused);
     assert_true(l.older > 10 && l.refused > 10);
-}
-
-static void write_synced(struct volume_node *node, char byte)
-{
-    assert_int_equal(volume_write(node, 0, &byte, 1), 1);
-    assert_int_equal(volume_fsync(node), 0);
 }
 
 /* Every block of every older disk put back into the newest, one by one and in random mixes. */
@@ -809,7 +859,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_large_directory),
         cmocka_unit_test(test_flip),        cmocka_unit_test(test_mix),
         cmocka_unit_test(test_anchor_down), cmocka_unit_test(test_misplaced),
-        cmocka_unit_test(test_lost_flush),
+        cmocka_unit_test(test_damaged_log), cmocka_unit_test(test_lost_flush),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
