@@ -41,7 +41,7 @@ struct volume {
     struct request request;
     atomic_bool complained;
     struct volume_counts counts; /* one operation at a time */
-    struct anchor_line *line; /* to its counter; NULL: it has none */
+    struct anchor_line *line;    /* to its counter; NULL: it has none */
     struct volume_fill fill;     /* unless read_only */
 };
 

@@ -101,7 +101,8 @@ int vol_anchor_acquire(struct volume *v, uint64_t held)
 
 bool volume_anchor_next(struct volume *v, struct volume_anchor_step *ret_step)
 {
-    if (!anchored(v) || v->failed == -ESTALE || v->anchored == v->durable || v->durable >= GAP_MIN || v->options.read_only)
+    if (!anchored(v) || v->failed == -ESTALE || v->anchored == v->durable || v->durable >= GAP_MIN ||
+        v->options.read_only)
         return false;
     *ret_step =
         (struct volume_anchor_step){.key = anchor_key(v), .value = v->anchor_base + v->durable, .sequence = v->durable};

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,16 @@ static void mistakes_are_named(void **state)
     expect_error("root:\n  key: attested\n", "p.yaml:2: root.key: only \"file\"");
     expect_error("root: {key: [file]}\n", "p.yaml:1: root.key: only \"file\"");
     expect_error("memory: [1\n", "p.yaml:");
+    for (const char *const *bad = (const char *const[]){"counter:1", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:70000", ":1",
+                                                        "[::1]", "1.2.3.4:1x", NULL};
+         *bad; bad++) {
+        char text[64];
+        snprintf(text, sizeof(text), "anchor: {address: '%s'}\n", *bad);
+        expect_error(text, "p.yaml:1: anchor.address: an address");
+    }
+    expect_error("anchor: {key: abcd}\n", "p.yaml:1: anchor.key: the counter's public key");
+    expect_error("anchor: {timeout: 0}\n", "p.yaml:1: anchor.timeout: a number from 1 to 600");
+    expect_error("volumes: [{name: a, path: /a, freshness: fresh}]\n", "freshness must be");
     expect_error("memory: 99999999999999999999\n", "a size");
     expect_error("memory: 18014398509481984K\n", "a size");
 }
@@ -135,6 +146,44 @@ static void encryption_is_said(void **state)
     free(p);
 }
 
+static int compile_error(const char *text, const char *want)
+{
+    struct policy_source source;
+    struct policy *policy = NULL;
+    size_t size;
+    char *error = NULL;
+    policy_source_init(&source);
+    assert_int_equal(policy_source_parse(&source, "p.yaml", text, strlen(text), &error), 0);
+    int result = policy_compile(&source, &root, &policy, &size, &error);
+    if (result < 0 && (!want || !strstr(error, want)))
+        fail_msg("\"%s\" is not what was expected", error);
+    policy_source_free(&source);
+    free(policy);
+    free(error);
+    return result;
+}
+
+#define KEY "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
+static void anchor_is_whole(void **state)
+{
+    static const char command[] = "command: {entrypoint: [/bin/true]}\n";
+    char text[512];
+    const char *const bad[][2] = {
+        {"anchor: {address: '10.0.0.1:4455'}\n", "needs an address and a key"},
+        {"anchor: {key: " KEY "}\n", "needs an address and a key"},
+        {"volumes: [{name: a, path: /a, freshness: strict}]\n", "the volume a needs an anchor"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "%s%s", command, bad[i][0]);
+        assert_int_equal(compile_error(text, bad[i][1]), -1);
+    }
+    snprintf(text, sizeof(text),
+             "%sanchor: {address: '[fd00::1]:4455', key: " KEY ", timeout: 7}\n"
+             "volumes: [{name: a, path: /a, freshness: output}]\n",
+             command);
+    assert_int_equal(compile_error(text, NULL), 0);
+}
+
 static void is_canonical(void **state)
 {
     size_t a_size, b_size;
@@ -179,7 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_are_named),         cmocka_unit_test(compiles_what_it_says),
         cmocka_unit_test(encryption_is_said),         cmocka_unit_test(is_canonical),
-        cmocka_unit_test(changed_bytes_are_survived),
+        cmocka_unit_test(changed_bytes_are_survived), cmocka_unit_test(anchor_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

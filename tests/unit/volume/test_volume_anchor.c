@@ -198,7 +198,7 @@ static void test_instances(void **state)
 {
     (void)state;
     unsigned mounts = 0, refusals = 0, stops = 0, acknowledged = 0;
-    for (uint64_t seed = 1; seed <= 200 * soak; seed++) {
+    for (uint64_t seed = 1; seed <= 100 * soak; seed++) {
         struct world w = {.counter = {0}};
         w.anchor = counter_anchor(&w.counter);
         w.options =
