@@ -35,6 +35,8 @@ static const struct {
      volume_cmd_accept_rollback},
     {"add-key", "FILE [KEYFILE]", "one more key that opens it, of a file or --recovery", 1, 2, volume_cmd_add_key},
     {"remove-key", "FILE SLOT", "a key slot less (of info's list)", 2, 2, volume_cmd_remove_key},
+    {"derive", "FILE OUT", "the 32 bytes that its passphrase makes, for run -v NAME:PATH:key=OUT", 2, 2,
+     volume_cmd_derive},
     {"keygen", "FILE", "a recovery key: the private half to FILE, the public one printed", 1, 1, volume_cmd_keygen},
 };
 

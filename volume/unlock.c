@@ -181,3 +181,45 @@ int volume_cmd_keygen(struct tool_options *options, char **operands)
     printf("\n");
     return 0;
 }
+
+struct derived {
+    struct tool_options *options;
+    uint8_t key[32];
+};
+
+static int derive_passphrase(void *arg, const struct volume_key_slot *slot, uint8_t ret_key[32])
+{
+    struct derived *d = arg;
+    int err = slot->type == VOLUME_KEY_PASSPHRASE ? tool_unlock(d->options, slot, ret_key) : -ENOKEY;
+    if (err == 0)
+        memcpy(d->key, ret_key, sizeof(d->key));
+    return err;
+}
+
+/* Opening it shows that the passphrase is right: what came last is what opened. */
+int volume_cmd_derive(struct tool_options *options, char **operands)
+{
+    static const struct volume_options read_only = {.read_only = true};
+    struct tool_options with_passphrase = *options;
+    struct derived d = {.options = &with_passphrase};
+    struct volume_file file;
+    struct volume *v;
+    with_passphrase.key_file = with_passphrase.recovery_key = NULL;
+    int code = volume_file_open(&file, operands[0], false);
+    if (code != 0)
+        return code;
+    int err = volume_mount(&file.io, &read_only, derive_passphrase, &d, &v);
+    volume_file_close(&file);
+    if (err < 0)
+        return tool_failed(operands[0], err);
+    volume_abandon(v);
+    int fd = open(operands[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool good = fd >= 0 && write(fd, d.key, sizeof(d.key)) == sizeof(d.key);
+    int saved = errno;
+    if (fd >= 0)
+        close(fd);
+    memory_wipe(&d, sizeof(d));
+    if (!good)
+        fprintf(stderr, "cofre: writing the key %s failed: %s\n", operands[1], strerror(saved));
+    return good ? 0 : EXIT_DISK;
+}

@@ -43,8 +43,9 @@ int volume_key_unlock(void *arg, const struct volume_key_slot *slot, uint8_t ret
 {
     const struct volume_key_source *source = arg;
     struct sealed_params params;
-    if (source->key == POLICY_VOLUME_FILE)
-        return slot->type == VOLUME_KEY_FILE ? file_key(source, ret_key) : -ENOKEY;
+    if (source->key == POLICY_VOLUME_FILE) /* what a passphrase makes is stretched outside: cofre volume derive */
+        return slot->type == VOLUME_KEY_FILE || slot->type == VOLUME_KEY_PASSPHRASE ? file_key(source, ret_key)
+                                                                                    : -ENOKEY;
     if (slot->type != VOLUME_KEY_SEALED || slot->params_size != sizeof(params))
         return -ENOKEY;
     memcpy(&params, slot->params, sizeof(params));

@@ -268,3 +268,16 @@ in_root() { timeout -k 5 30 "$COFRE" run --softsgx -v root:/ "$1" -- sh -c "$2";
     "$COFRE" volume check --recovery-key recovery.pem mine
     run -4 "$COFRE" volume create --size 4M --key-file key --recovery 00 bad
 }
+
+@test "volumes: a passphrase opens a volume in a container, too" {
+    echo 'correct horse' >passphrase && echo wrong >other && mkdir -p volumes/v
+    "$COFRE" volume create --size 8M --passphrase-file passphrase volumes/v/volume
+    run -4 "$COFRE" volume derive --passphrase-file other volumes/v/volume derived
+    [ ! -e derived ]
+    "$COFRE" volume derive --passphrase-file passphrase volumes/v/volume derived
+    [ "$(stat -c '%a %s' derived)" = "600 32" ]
+    run -0 with_file v:/data:key=derived 'echo kept >/data/f'
+    [ "$("$COFRE" volume extract --passphrase-file passphrase volumes/v/volume /f)" = kept ]
+    run -125 with_file v:/data:key=key true
+    [[ "$output" == *"no key slot opens"* ]]
+}
