@@ -49,6 +49,7 @@ struct volume_shared {
 
 enum boot_volume_flags {
     BOOT_VOLUME_READ_ONLY = 1 << 0, /* run -v NAME:PATH:ro */
+    BOOT_VOLUME_REKEY = 1 << 1,     /* run -v NAME:PATH:rekey */
 };
 
 struct boot_volume {

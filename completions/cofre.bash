@@ -17,7 +17,7 @@ _cofre() {
     keygen) options='--help' ;;
     quote) options='--report-data --output --sgx --softsgx --help' ;;
     simulation) options='provision export --help' ;;
-    volume) options='ls rm create info check dump extract tar resize snapshot clone send receive mount unmount import accept-rollback add-key remove-key keygen derive --anchor --anchor-key --local-anchor --confirm --key-file --recovery-key --recovery --passphrase-file --size --name --inode --output
+    volume) options='ls rm create info check dump extract tar resize snapshot clone send receive mount unmount import accept-rollback add-key remove-key rekey keygen derive --anchor --anchor-key --local-anchor --confirm --key-file --recovery-key --recovery --passphrase-file --size --name --inode --output
         --snapshot --from
         --stream-key-file --new-key-file --force --foreground --json --quiet --help' ;;
     collateral) options='fetch bundle show check --quote --root --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early

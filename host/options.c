@@ -153,6 +153,8 @@ static int volume_flags_parse(struct volume_option *option, char *flags)
     for (char *flag = strtok(flags, ","); flag; flag = strtok(NULL, ",")) {
         if (strcmp(flag, "ro") == 0)
             option->read_only = true;
+        else if (strcmp(flag, "rekey") == 0 && !option->is_folder)
+            option->rekey = true;
         else if (strncmp(flag, "key=", 4) == 0 && flag[4])
             option->key_path = flag + 4;
         else if (strcmp(flag, "rw") != 0)
@@ -181,7 +183,8 @@ int volume_option_parse(struct volume_option *option, const char *text, char **r
     if (!option->is_folder && !volume_name_valid(copy))
         return fail(ret_error, EINVAL, "\"%s\" is no name for a volume (letters, digits, _ . -)", copy);
     if (flags && volume_flags_parse(option, flags) < 0)
-        return fail(ret_error, EINVAL, "the volume \"%s\" has an unknown option (ro, rw and key=FILE are known)", text);
+        return fail(ret_error, EINVAL, "the volume \"%s\" has an unknown option (ro, rw, rekey and key=FILE are known)",
+                    text);
     if (option->is_folder && option->key_path)
         return fail(ret_error, EINVAL, "%s is a folder of this machine, in the clear: it has no key", copy);
     return 0;
@@ -363,7 +366,8 @@ static const struct option option_table[] = {
     {'w', "workdir", "DIR", "working directory, if the policy allows", opt_workdir},
     {'u', "user", "USER[:GROUP]", "user, if the policy allows", opt_user},
     {'p', "publish", "[IP:]HOSTPORT:PORT[/udp]", "bind HOSTPORT where the application binds PORT", opt_publish},
-    {'v', "volume", "NAME:PATH[:ro][,key=FILE]", "the volume NAME is what the policy wants at PATH", opt_volume},
+    {'v', "volume", "NAME:PATH[:ro][,key=FILE][,rekey]", "the volume NAME is what the policy wants at PATH",
+     opt_volume},
     {0, "hostname", "NAME", "host name, if the policy allows", opt_hostname},
     {0, "image-key", "FILE", "key of an encrypted image, if the policy takes it from a file", opt_image_key},
     {'i', "interactive", NULL, "connect standard input", opt_interactive},

@@ -24,6 +24,7 @@ struct volume_option {
     bool is_folder;       /* name has a slash */
     const char *key_path; /* NULL: none given */
     bool read_only;
+    bool rekey; /* it gets a new master key */
 };
 
 #define VOLUME_OPTIONS_MAX 16

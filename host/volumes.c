@@ -225,7 +225,7 @@ static int open_volume(struct runtime *runtime, const struct volume_option *opti
         return -EINVAL;
     boot->buffer = (uint64_t)(uintptr_t)v->buffer;
     boot->block_count = (uint64_t)size / VOLUME_IO_BLOCK;
-    boot->flags = v->read_only ? BOOT_VOLUME_READ_ONLY : 0;
+    boot->flags = (v->read_only ? BOOT_VOLUME_READ_ONLY : 0) | (option->rekey ? BOOT_VOLUME_REKEY : 0);
     snprintf(boot->path, sizeof(boot->path), "%s", option->path);
     ret = v->read_only ? 0 : volume_fill_start(&v->fill, v->fd, (uint64_t)size);
     if (ret == 0)

@@ -100,11 +100,12 @@ static json_t *state_json(struct volume *v)
 {
     struct volume_info info;
     volume_get_info(v, &info);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "size", (json_int_t)info.block_count * 4096,
-                     "used", (json_int_t)info.used_count * 4096, "free", (json_int_t)info.free_count * 4096, "inodes",
-                     (json_int_t)info.inode_count, "checkpoint", (json_int_t)info.generation, "mounts",
-                     (json_int_t)info.epoch, "log_records", (json_int_t)info.replayed_records, "log_blocks",
-                     (json_int_t)info.log_block_count, "snapshots", (json_int_t)info.snapshot_count);
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rekeying", info.rekeying, "size",
+                     (json_int_t)info.block_count * 4096, "used", (json_int_t)info.used_count * 4096, "free",
+                     (json_int_t)info.free_count * 4096, "inodes", (json_int_t)info.inode_count, "checkpoint",
+                     (json_int_t)info.generation, "mounts", (json_int_t)info.epoch, "log_records",
+                     (json_int_t)info.replayed_records, "log_blocks", (json_int_t)info.log_block_count, "snapshots",
+                     (json_int_t)info.snapshot_count);
 }
 
 static void print_text(const json_t *root, unsigned depth)

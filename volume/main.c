@@ -35,6 +35,7 @@ static const struct {
      volume_cmd_accept_rollback},
     {"add-key", "FILE [KEYFILE]", "one more key that opens it, of a file or --recovery", 1, 2, volume_cmd_add_key},
     {"remove-key", "FILE SLOT", "a key slot less (of info's list)", 2, 2, volume_cmd_remove_key},
+    {"rekey", "FILE", "a new master key, and everything encrypted under it", 1, 1, volume_cmd_rekey},
     {"derive", "FILE OUT", "the 32 bytes that its passphrase makes, for run -v NAME:PATH:key=OUT", 2, 2,
      volume_cmd_derive},
     {"keygen", "FILE", "a recovery key: the private half to FILE, the public one printed", 1, 1, volume_cmd_keygen},
@@ -55,7 +56,8 @@ static void help(FILE *out)
           "  --name NAME             of the new key slot\n"
           "  --inode NUMBER          what to dump\n"
           "  --output FILE           where to write the archive\n"
-          "  --force                 create, clone, receive: over a file that exists; unmount: although something in "
+          "  --force                 rekey: key slots that cannot be kept are lost; create, clone, receive: over a "
+          "file that exists; unmount: although something in "
           "it is open\n"
           "  --foreground            mount: stay, until unmounted or interrupted\n"
           "  --snapshot NAME         dump, extract, tar, mount, clone: of this snapshot\n"
@@ -86,6 +88,9 @@ int tool_failed_doing(const char *doing, const char *path, int error)
         {-EIO, EXIT_DISK, "the disk cannot be read or written, or what it holds does not verify"},
         {-ENOSPC, EXIT_DISK, "no room"},
         {-EPERM, EXIT_USAGE, "the last key slot stays"},
+        {-EACCES, EXIT_KEY,
+         "a key slot's own key is not known here, so it would not open the volume any more (--force: so be it)"},
+        {-EADDRINUSE, EXIT_COFRE, "it has snapshots, whose blocks stay under the old key (remove them first)"},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (known[i].error == error) {

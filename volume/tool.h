@@ -98,6 +98,7 @@ int volume_cmd_tar(struct tool_options *options, char **operands);
 int volume_cmd_import(struct tool_options *options, char **operands);
 int volume_cmd_add_key(struct tool_options *options, char **operands);
 int volume_cmd_derive(struct tool_options *options, char **operands);
+int volume_cmd_rekey(struct tool_options *options, char **operands);
 int volume_cmd_keygen(struct tool_options *options, char **operands);
 int volume_cmd_ls(struct tool_options *options, char **operands);
 int volume_cmd_resize(struct tool_options *options, char **operands);

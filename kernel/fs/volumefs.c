@@ -457,5 +457,7 @@ int volumefs_open_root(struct volumefs *fs)
 int volumefs_start(struct volumefs *fs)
 {
     int error = volumefs_anchor_start(fs);
+    if (error == 0)
+        error = volumefs_rekey_start(fs);
     return error < 0 ? error : volumefs_thread_start(fs);
 }

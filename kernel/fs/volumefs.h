@@ -136,6 +136,7 @@ bool volumefs_batch_add(struct volumefs_batch *b, const char *name, size_t size,
 bool volumefs_batch_give(const struct volumefs_batch *b, struct dir_context *ctx);
 
 /* kernel/fs/volumefs_thread.c */
+must_check int volumefs_rekey_start(struct volumefs *fs); /* if the volume has something under an old master key */
 must_check int volumefs_thread_start(struct volumefs *fs);
 void volumefs_thread_wake(struct volumefs *fs);
 /* Under the lock: times of access that so far only the VFS knows. */

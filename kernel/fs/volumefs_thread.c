@@ -9,6 +9,7 @@
 #include "kernel/sched/time.h"
 
 #define SYNC_INTERVAL_NS 5000000000ULL
+#define REKEY_BLOCKS 64 /* in one go: others wait as long */
 
 void volumefs_thread_wake(struct volumefs *fs)
 {
@@ -128,4 +129,29 @@ static void thread_main(void *arg)
 int volumefs_thread_start(struct volumefs *fs)
 {
     return kernel_thread_start("volume", thread_main, fs) ? 0 : -ENOMEM;
+}
+
+/* Everything still under the old master key is encrypted anew, a little at a time. */
+static void rekey_main(void *arg)
+{
+    struct volumefs *fs = arg;
+    int more = 1;
+    task_current()->no_input = true; /* as above */
+    while (more == 1) {
+        volumefs_lock(fs);
+        more = volume_rekey_step(fs->volume, REKEY_BLOCKS);
+        volumefs_unlock(fs);
+    }
+    if (more < 0)
+        printk(LOG_ERROR, "cofre: volume %s: what is under its old key stays so until the next start: error %d\n",
+               fs->path, -more);
+}
+
+int volumefs_rekey_start(struct volumefs *fs)
+{
+    struct volume_info info;
+    volume_get_info(fs->volume, &info);
+    if (!info.rekeying || (fs->sb.flags & MS_RDONLY))
+        return 0;
+    return kernel_thread_start("rekey", rekey_main, fs) ? 0 : -ENOMEM;
 }

@@ -56,6 +56,10 @@ static noreturn_fn void refuse_volume(const struct opening *o, int error)
         {-EIO, "the disk cannot be read or written, or what it holds does not verify"},
         {-ENOSPC, "no room"},
         {-ENOMEM, "no memory (policy: kernel_heap)"},
+        {-EACCES,
+         "a new master key would not be sealed for one of its key slots, whose key is not known here (cofre volume "
+         "remove-key, or add it anew later)"},
+        {-EADDRINUSE, "it has snapshots: it cannot get a new master key"},
         {-EMEDIUMTYPE,
          "it is the upper layer of another root image (policy: image_update: keep takes it over; or give a "
          "new volume)"},
@@ -233,6 +237,9 @@ static int open_engine(struct opening *o)
         .read_only = (o->boot.flags & BOOT_VOLUME_READ_ONLY) || (o->policy->flags & POLICY_VOLUME_READ_ONLY),
         .cache_size = cache_size(o->policy),
     };
+    const struct volume_rekey rekey = {.unlock = volume_key_unlock, .arg = &o->source};
+    if (o->boot.flags & BOOT_VOLUME_REKEY)
+        options.rekey = &rekey;
     int error = anchor_open(o, &options);
     if (error == 0 && !options.read_only)
         error = make_if_empty(o);

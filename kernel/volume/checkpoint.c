@@ -87,6 +87,8 @@ static void checkpoint_fill(const struct volume *v, struct volume_checkpoint *c)
     memcpy(c->epoch_salt, v->salts[v->epoch], sizeof(c->epoch_salt));
     memcpy(c->anchor_secret, v->anchor_secret, sizeof(c->anchor_secret));
     memcpy(c->hash_key, v->hash_key, sizeof(c->hash_key));
+    c->old_master = v->old_master;
+    c->rekey_epoch = v->rekey_epoch;
     for (unsigned i = 0; i < VOLUME_OBJECT_COUNT; i++)
         c->roots[i] = (struct volume_root){v->objects[i].inode.root, v->objects[i].inode.height};
 }

@@ -31,7 +31,8 @@ enum {
 #define VOLUME_COMPAT_KNOWN 0ULL
 #define VOLUME_RO_COMPAT_KNOWN 0ULL
 #define VOLUME_INCOMPAT_SNAPSHOTS 1ULL /* blocks that only a snapshot refers to are in use */
-#define VOLUME_INCOMPAT_KNOWN VOLUME_INCOMPAT_SNAPSHOTS
+#define VOLUME_INCOMPAT_REKEYED 2ULL   /* key slots are of generations; a checkpoint may have the key before */
+#define VOLUME_INCOMPAT_KNOWN (VOLUME_INCOMPAT_SNAPSHOTS | VOLUME_INCOMPAT_REKEYED)
 
 struct volume_features {
     uint64_t compat, ro_compat, incompat;
@@ -75,7 +76,8 @@ struct volume_key_slot {
     char name[64]; /* for people; NUL-padded */
     uint8_t salt[32];
     uint8_t params[VOLUME_KEY_PARAMS_SIZE];
-    uint8_t reserved[848];
+    uint32_t master_generation; /* of the key in it; 0: 1 */
+    uint8_t reserved[844];
     uint8_t tag[16];                              /* additional data: all before */
     uint8_t master[sizeof(struct volume_master)]; /* sealed */
 };
@@ -237,8 +239,10 @@ struct volume_checkpoint {
     uint64_t inode_next, inode_free, inode_orphan, inode_count;
     uint8_t hash_key[16]; /* of directories */
     struct volume_root roots[VOLUME_OBJECT_COUNT];
-    uint8_t anchor_secret[32]; /* whoever has it may raise the volume's counter; zeros: none was drawn yet */
-    uint8_t reserved[3624];
+    uint8_t anchor_secret[32];       /* whoever has it may raise the volume's counter; zeros: none was drawn yet */
+    struct volume_master old_master; /* of epochs before rekey_epoch, as long as there are blocks of them */
+    uint32_t rekey_epoch;            /* 0: none */
+    uint8_t reserved[3580];
 };
 #define VOLUME_CHECKPOINT_MAGIC 0x54504b43 /* "CKPT" */
 

@@ -22,16 +22,6 @@ static int copies_repair(struct volume *v)
     return err;
 }
 
-static void name_add(struct volume_header *header, const char *name)
-{
-    char *names = header->feature_names;
-    size_t used = strlen(names), room = sizeof(header->feature_names) - used;
-    if (used > 0 && strlen(name) + 2 < room)
-        string_copy(names + used, ", ", room);
-    used = strlen(names);
-    string_copy(names + used, name, sizeof(header->feature_names) - used);
-}
-
 int vol_header_feature(struct volume *v, uint64_t incompat, const char *name)
 {
     if ((v->header.features.incompat & incompat) == incompat)
@@ -40,9 +30,8 @@ int vol_header_feature(struct volume *v, uint64_t incompat, const char *name)
     int err = header ? copies_repair(v) : -ENOMEM;
     if (err == 0) {
         *header = v->header;
-        header->features.incompat |= incompat;
+        vol_header_feature_set(header, incompat, name);
         header->generation++;
-        name_add(header, name);
         vol_header_seal(header, &v->master);
     }
     for (unsigned i = 0; err == 0 && i < VOLUME_HEADER_COUNT; i++)

@@ -94,6 +94,9 @@ struct volume {
     struct volume_options options;
     struct volume_header header;
     struct volume_master master;
+    struct volume_master old_master; /* of epochs before rekey_epoch; 0: there is none */
+    uint32_t rekey_epoch;
+    uint64_t rekey_next; /* inode to be encrypted anew */
     int failed;
     bool replaying;
 
@@ -158,6 +161,17 @@ void vol_key_slot_seal(struct volume_key_slot *slot, const uint8_t uuid[16], con
 must_check int vol_epoch_begin(struct volume *v, uint32_t epoch); /* a fresh salt */
 must_check int vol_epoch_key(struct volume *v, uint32_t epoch, const struct aes_gcm_key **ret_key);
 void vol_log_key(struct volume *v, uint32_t epoch, struct aes_gcm_key *ret_key);
+
+/* Does the slot open with this wrapping key, and hold this master key? */
+bool vol_key_slot_fits(const struct volume_key_slot *slot, const uint8_t key[32], const struct volume_master *master);
+
+void vol_header_feature_set(struct volume_header *header, uint64_t incompat, const char *name);
+
+/* kernel/volume/rekey.c: at a mount for writing */
+void vol_rekey_begin(struct volume *v, uint32_t epoch); /* epochs from this one on are under a new key */
+must_check int vol_rekey_prepare(struct volume *v);     /* before the mount's checkpoint */
+must_check int vol_rekey_commit(struct volume *v);      /* after it */
+must_check int vol_rekey_clean(struct volume *v);       /* slots that a crash left */
 
 /* kernel/volume/block.c */
 enum vol_get { VOL_READ, VOL_CREATE, VOL_REPLACE };

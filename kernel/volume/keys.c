@@ -50,6 +50,14 @@ static int slot_open(const struct volume_key_slot *slot, const uint8_t key[32], 
     return err;
 }
 
+bool vol_key_slot_fits(const struct volume_key_slot *slot, const uint8_t key[32], const struct volume_master *master)
+{
+    struct volume_master found;
+    bool fits = slot_open(slot, key, &found) == 0 && memory_equal_ct(found.key, master->key, sizeof(found.key));
+    memory_wipe(&found, sizeof(found));
+    return fits;
+}
+
 static void header_hmac(const struct volume_header *header, const struct volume_master *master, uint8_t ret_hmac[32])
 {
     uint8_t key[32];
@@ -61,6 +69,24 @@ static void header_hmac(const struct volume_header *header, const struct volume_
 void vol_header_seal(struct volume_header *header, const struct volume_master *master)
 {
     header_hmac(header, master, header->hmac);
+}
+
+static void name_add(struct volume_header *header, const char *name)
+{
+    char *names = header->feature_names;
+    size_t used = strlen(names), room = sizeof(header->feature_names) - used;
+    if (used > 0 && strlen(name) + 2 < room)
+        string_copy(names + used, ", ", room);
+    used = strlen(names);
+    string_copy(names + used, name, sizeof(header->feature_names) - used);
+}
+
+void vol_header_feature_set(struct volume_header *header, uint64_t incompat, const char *name)
+{
+    if ((header->features.incompat & incompat) == incompat)
+        return;
+    header->features.incompat |= incompat;
+    name_add(header, name);
 }
 
 static bool all_zero(const void *p, size_t size)
@@ -84,6 +110,13 @@ static int header_check(const struct volume_header *h)
     return all_zero(h->reserved, sizeof(h->reserved)) ? 0 : -EOPNOTSUPP;
 }
 
+static bool header_verify(const struct volume_header *header, const struct volume_master *master)
+{
+    uint8_t hmac[32];
+    header_hmac(header, master, hmac);
+    return memory_equal_ct(hmac, header->hmac, sizeof(hmac));
+}
+
 static int master_find(const struct volume_key_slot *slots, const struct volume_header *header, volume_unlock_fn unlock,
                        void *arg, struct volume_master *ret_master)
 {
@@ -94,8 +127,9 @@ static int master_find(const struct volume_key_slot *slots, const struct volume_
             memcmp(slots[i].uuid, header->uuid, sizeof(header->uuid)) != 0)
             continue;
         int err = unlock(arg, &slots[i], key);
-        if (err == 0 && slot_open(&slots[i], key, ret_master) == 0)
-            result = 0;
+        if (err == 0 &&
+            slot_open(&slots[i], key, ret_master) == 0) /* while a key is replaced there are slots of both */
+            result = header_verify(header, ret_master) ? 0 : -EKEYREJECTED;
         memory_wipe(key, sizeof(key));
         if (result == 0 || (err < 0 && err != -ENOKEY))
             return result == 0 ? 0 : err;
@@ -121,15 +155,9 @@ static int header_choose(struct header_buffer *b, volume_unlock_fn unlock, void 
     for (unsigned i = 0; i < VOLUME_HEADER_COUNT; i++) {
         const struct volume_header *h = &b->copies[i];
         struct volume_master master;
-        uint8_t hmac[32];
         int err = header_check(h);
         if (err == 0)
             err = master_find(b->slots, h, unlock, arg, &master);
-        if (err == 0) {
-            header_hmac(h, &master, hmac);
-            if (!memory_equal_ct(hmac, h->hmac, sizeof(hmac)))
-                err = -EKEYREJECTED;
-        }
         if (err == 0 && h->generation > ret_header->generation) {
             *ret_header = *h;
             *ret_master = master;
@@ -182,6 +210,7 @@ int volume_key_add(const struct volume_io *io, volume_unlock_fn unlock, void *un
         if (err == 0) {
             slots[i] = *slot;
             io->random(io->arg, slots[i].salt, sizeof(slots[i].salt));
+            slots[i].master_generation = master.generation > 1 ? master.generation : 0;
             vol_key_slot_seal(&slots[i], header->uuid, &master, key);
             err = key_slots_write(io, slots);
         }
@@ -213,10 +242,15 @@ int volume_key_remove(const struct volume_io *io, unsigned slot_index)
     return err;
 }
 
+static const struct volume_master *epoch_master(const struct volume *v, uint32_t epoch)
+{
+    return epoch < v->rekey_epoch ? &v->old_master : &v->master;
+}
+
 void vol_log_key(struct volume *v, uint32_t epoch, struct aes_gcm_key *ret_key)
 {
     uint8_t bytes[32];
-    vol_key_derive(&v->master, v->header.uuid, "epoch log", v->salts[epoch], bytes);
+    vol_key_derive(epoch_master(v, epoch), v->header.uuid, "epoch log", v->salts[epoch], bytes);
     aes_gcm_key_init(ret_key, bytes);
     memory_wipe(bytes, sizeof(bytes));
 }
@@ -240,7 +274,7 @@ int vol_epoch_key(struct volume *v, uint32_t epoch, const struct aes_gcm_key **r
         uint8_t bytes[32];
         if (!key)
             return -ENOMEM;
-        vol_key_derive(&v->master, v->header.uuid, "epoch blocks", v->salts[epoch], bytes);
+        vol_key_derive(epoch_master(v, epoch), v->header.uuid, "epoch blocks", v->salts[epoch], bytes);
         aes_gcm_key_init(&key->key, bytes);
         memory_wipe(bytes, sizeof(bytes));
         v->keys[epoch] = key;

@@ -258,6 +258,8 @@ static int state_load(struct volume *v, const struct volume_checkpoint *c)
     if (memcmp(v->anchor_secret, none, sizeof(none)) == 0)
         v->io->random(v->io->arg, v->anchor_secret, sizeof(v->anchor_secret));
     memcpy(v->hash_key, c->hash_key, sizeof(v->hash_key));
+    v->old_master = c->old_master;
+    v->rekey_epoch = c->rekey_epoch;
     for (unsigned i = 0; i < VOLUME_OBJECT_COUNT; i++) {
         v->objects[i].inode.root = c->roots[i].pointer;
         v->objects[i].inode.height = (uint8_t)c->roots[i].height;
@@ -310,6 +312,8 @@ static int state_recover(struct volume *v, uint32_t *ret_epoch, uint64_t *ret_he
         err = state_load(v, c);
     if (err == 0)
         err = epochs_load(v, c->epoch);
+    if (err == 0 && v->options.rekey && v->rekey_epoch == 0)
+        vol_rekey_begin(v, c->epoch + 1);
     if (err == 0)
         err = epoch_begin(v, c->epoch + 1);
     if (err == 0)
@@ -333,11 +337,16 @@ static int take_over(struct volume *v, uint32_t old_epoch, uint64_t held)
 {
     v->sequence = 0;
     vol_anchor_prepare(v, held);
-    int err = epoch_remember(v, old_epoch);
+    bool begins = v->rekey_epoch == v->epoch;
+    int err = begins ? vol_rekey_prepare(v) : vol_rekey_clean(v);
+    if (err == 0)
+        err = epoch_remember(v, old_epoch);
     if (err == 0)
         err = vol_orphans_destroy(v);
     if (err == 0)
         err = vol_checkpoint(v);
+    if (err == 0 && begins)
+        err = vol_rekey_commit(v);
     return err < 0 ? err : vol_anchor_acquire(v, held);
 }
 
@@ -360,6 +369,7 @@ int volume_mount(const struct volume_io *io, const struct volume_options *option
         err = take_over(v, epoch, held);
     if (err == 0 && v->failed)
         err = v->failed;
+    v->options.rekey = NULL;
     if (err < 0)
         volume_abandon(v);
     else
@@ -382,6 +392,9 @@ void volume_get_info(struct volume *v, struct volume_info *ret_info)
 {
     uint64_t taken = v->dirty_count + v->reserve, free = vol_allocatable(v) + v->pending_count[0] + v->pending_count[1];
     *ret_info = (struct volume_info){.features = v->header.features,
+                                     .rekeying = v->rekey_epoch != 0,
+                                     .rekey_inode = v->rekey_next,
+                                     .inode_last = v->inode_next,
                                      .block_count = v->block_count,
                                      .used_count = v->used_count,
                                      .free_count = free > taken ? free - taken : 0,

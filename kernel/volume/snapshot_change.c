@@ -61,6 +61,8 @@ int vol_snapshot_add(struct volume *v, const char *name, const uint8_t guid[16],
         return -EINVAL;
     if (snapshot_find(v, name) >= 0)
         return -EEXIST;
+    if (v->rekey_epoch)
+        return -EBUSY; /* it would keep blocks under the old key */
     if (v->snapshot_count == VOLUME_SNAPSHOT_MAX)
         return -ENOSPC;
     if (!v->snapshots && !(v->snapshots = kzalloc(VOLUME_SNAPSHOT_MAX * sizeof(*v->snapshots))))

@@ -58,7 +58,16 @@ enum volume_freshness {
     VOLUME_FRESH_CALLER, /* volume_anchor_next() and volume_anchor_done() tell the caller what to do and to wait for */
 };
 
+/* Whose key slots a new master key is sealed for: those that unlock has the key of, and recovery keys. */
+struct volume_rekey {
+    int (*unlock)(void *arg, const struct volume_key_slot *slot, uint8_t ret_key[32]); /* volume_unlock_fn */
+    void *arg;
+    bool drop; /* others are lost; else they are a reason to refuse (-EACCES) */
+};
+
 struct volume_options {
+    const struct volume_rekey
+        *rekey;          /* begin with a new master key, if none is on its way; -EADDRINUSE: there are snapshots */
     bool read_only;      /* nothing is written; the anchor is read but not acquired */
     size_t cache_size;   /* bytes of blocks kept; 0: 32 MiB */
     uint64_t log_blocks; /* log that makes a checkpoint due; 0: 16384 (64 MiB) */
@@ -109,6 +118,9 @@ struct volume_info {
     struct volume_features features;
     uint64_t block_count, used_count, free_count; /* free: what ordinary writes may still use */
     uint64_t inode_count, generation, sequence, durable_sequence, anchored_sequence;
+    bool rekeying;        /* something is still under the master key before */
+    uint64_t rekey_inode; /* ... from this inode on, of inode_last */
+    uint64_t inode_last;
     uint32_t epoch, snapshot_count;
     uint64_t log_block_count;  /* since the last checkpoint */
     uint64_t replayed_records; /* at this mount */
@@ -116,6 +128,12 @@ struct volume_info {
 void volume_get_info(struct volume *v, struct volume_info *ret_info);
 /* 0, or the error that made the volume refuse changes. */
 int volume_failed(const struct volume *v);
+
+/*
+ * Encrypt up to `budget` more blocks under the new master key. 1: there are more; 0: nothing is under an old one any
+ * more, which is forgotten. A mount after a crash goes on with it.
+ */
+must_check int volume_rekey_step(struct volume *v, uint64_t budget);
 
 /* Nodes. -ENOENT: no such inode. */
 must_check int volume_node_get(struct volume *v, uint64_t ino, struct volume_node **ret_node);

@@ -281,3 +281,41 @@ in_root() { timeout -k 5 30 "$COFRE" run --softsgx -v root:/ "$1" -- sh -c "$2";
     run -125 with_file v:/data:key=key true
     [[ "$output" == *"no key slot opens"* ]]
 }
+
+@test "volumes: a new master key, in use and offline, also when killed" {
+    public=$("$COFRE" volume keygen recovery.pem)
+    printf '%s\nvolumes: [{name: a, path: /data, key: mrsigner, create: true, size: 32M, recovery: %s}]\n' "$OPEN_POLICY" "$public" >rekey.yaml
+    "$COFRE" convert --quiet --policy rekey.yaml --key "$(e2e_key)" "$("$TOP/tools/make-image" busybox 2>/dev/null)" rekey
+    in_rekey() { timeout -k 5 60 "$COFRE" run --softsgx -v "$1" rekey -- sh -c "$2"; }
+    state() { "$COFRE" volume info --json --recovery-key recovery.pem volumes/v/volume | jq -c "$1"; }
+    run -0 in_rekey v:/data 'i=0; while [ $i -lt 40 ]; do i=$((i + 1)); head -c 100000 /dev/urandom >/data/$i; done; cd /data; sha256sum * >/data/sums'
+    cp volumes/v/volume before
+    "$COFRE" run --softsgx -v v:/data:rekey rekey -- sh -c 'sync; echo up; sleep 60' >out 2>/dev/null & # killed somewhere on its way
+    pid=$!
+    wait_until 30 grep -q up out
+    kill -KILL $pid
+    wait $pid || true
+    [ "$(state '[.keys[].type] | sort')" = '["recovery key","sealed"]' ]
+    for _ in $(seq 60); do # goes on without being asked
+        run -0 --separate-stderr in_rekey v:/data 'cd /data; sha256sum -c sums | grep -vc OK; echo more >>/data/more; sync; sleep 1'
+        [ "$output" = 0 ]
+        [ "$(state .state.rekeying)" = true ] || break
+    done
+    [ "$(state .state.rekeying)" = false ]
+    run -0 "$COFRE" volume check --recovery-key recovery.pem volumes/v/volume
+    # the old key's slots do not open it
+    dd if=before of=volumes/v/volume bs=64K skip=1 seek=1 count=1 conv=notrunc status=none
+    run -4 "$COFRE" volume check --recovery-key recovery.pem volumes/v/volume
+    # offline: a sealed slot is not lost unless that is wanted; killed, it goes on
+    cp before file
+    run -4 "$COFRE" volume rekey --recovery-key recovery.pem file
+    cmp before file
+    timeout -s KILL 0.05 "$COFRE" volume rekey --force --quiet --recovery-key recovery.pem file || true
+    wait_until 20 "$COFRE" volume rekey --force --quiet --recovery-key recovery.pem file # the dead one lets go of it
+    "$COFRE" volume check --recovery-key recovery.pem file
+    [ "$("$COFRE" volume info --json --recovery-key recovery.pem file | jq -c '[[.keys[].type], .state.rekeying]')" = '[["recovery key"],false]' ]
+    "$COFRE" volume extract --recovery-key recovery.pem file /sums | grep -q 40
+    "$COFRE" volume snapshot create --recovery-key recovery.pem file s
+    run -125 "$COFRE" volume rekey --recovery-key recovery.pem file
+    [[ "$output" == *snapshots* ]]
+}

@@ -178,6 +178,147 @@ static void test_hold(void **state)
     disk_free(d);
 }
 
+static const struct volume_rekey rekey = {.unlock = disk_unlock, .arg = disk_key};
+
+static void rekey_all(struct volume *v)
+{
+    int more = 1;
+    while (more == 1)
+        more = volume_rekey_step(v, 5);
+    assert_int_equal(more, 0);
+}
+
+/* All of it is under the key of this generation, whose slot is the only one. */
+static void assert_rekeyed(struct disk *d, uint32_t generation, const char *expected)
+{
+    struct volume_key_slot *slots = calloc(VOLUME_KEY_COUNT, sizeof(*slots));
+    struct volume_info info;
+    struct volume *v = crash_mount(d, NULL);
+    unsigned used = 0;
+    volume_get_info(v, &info);
+    assert_false(info.rekeying);
+    crash_assert_clean(v);
+    char *text = volume_text(v);
+    assert_text(text, expected, "rekeyed");
+    free(text);
+    assert_int_equal(volume_unmount(v), 0);
+    assert_int_equal(volume_key_list(&d->io, slots), 0);
+    for (unsigned i = 0; i < VOLUME_KEY_COUNT; i++) {
+        used += slots[i].type != VOLUME_KEY_EMPTY;
+        assert_true(slots[i].type == VOLUME_KEY_EMPTY || slots[i].master_generation == generation);
+    }
+    assert_int_equal(used, 1);
+    free(slots);
+}
+
+struct rekey_crash {
+    const char *expected;
+    unsigned before, during, images;
+};
+
+/* A crash at each write and flush: the volume is there, under the old key or on its way, and gets to its end. */
+static void rekey_hook(struct disk *d)
+{
+    struct rekey_crash *c = d->hook_arg;
+    struct disk *image = disk_crash(d, (enum disk_crash)(c->images++ % CRASH_COUNT));
+    struct volume_options options = {.cache_size = 512 << 10};
+    struct volume_info info;
+    struct volume *v = crash_mount(image, &options);
+    char *text = volume_text(v);
+    assert_text(text, c->expected, "crash while a key is replaced");
+    free(text);
+    volume_get_info(v, &info);
+    crash_assert_clean(v);
+    c->before += !info.rekeying;
+    c->during += info.rekeying;
+    if (!info.rekeying) { /* begin again, or it was done */
+        assert_int_equal(volume_unmount(v), 0);
+        options.rekey = &rekey;
+        v = crash_mount(image, &options);
+    }
+    rekey_all(v);
+    assert_int_equal(volume_unmount(v), 0);
+    v = crash_mount(image, NULL);
+    volume_get_info(v, &info);
+    assert_false(info.rekeying);
+    crash_assert_clean(v);
+    text = volume_text(v);
+    assert_text(text, c->expected, "rekeyed after a crash");
+    free(text);
+    assert_int_equal(volume_unmount(v), 0);
+    disk_free(image);
+}
+
+static void test_rekey_crash(void **state)
+{
+    (void)state;
+    struct volume_options options = {.cache_size = 256 << 10, .log_blocks = 60};
+    struct rekey_crash c = {0};
+    struct disk *d = disk_formatted(1536);
+    struct volume *v = crash_mount(d, &options);
+    struct model m;
+    model_init(&m);
+    disk_seed(seed_first);
+    for (unsigned i = 0; i < 60; i++)
+        model_change(&m, v);
+    char *expected = model_text(&m, false);
+    assert_int_equal(volume_unmount(v), 0);
+    c.expected = expected;
+    d->hook = rekey_hook;
+    d->hook_arg = &c;
+    options.rekey = &rekey;
+    v = crash_mount(d, &options);
+    rekey_all(v);
+    d->hook = NULL;
+    assert_int_equal(volume_unmount(v), 0);
+    assert_rekeyed(d, 2, expected);
+    assert_true(c.before > 3 && c.during > 5);
+    free(expected);
+    model_deinit(&m);
+    disk_free(d);
+}
+
+/* While it is in use: what is written meanwhile is there, and nothing is left under the old keys. */
+static void test_rekey_in_use(void **state)
+{
+    (void)state;
+    for (uint64_t seed = seed_first; seed < seed_first + 3 * soak; seed++) {
+        struct volume_options options = {
+            .cache_size = seed % 2 ? 256 << 10 : 4 << 20, .log_blocks = 60, .rekey = &rekey};
+        struct disk *d = disk_formatted(2048);
+        struct volume *v = crash_mount(d, NULL);
+        struct model m;
+        model_init(&m);
+        disk_seed(seed);
+        for (unsigned i = 0; i < 150; i++)
+            model_change(&m, v);
+        for (uint32_t generation = 2; generation < 5; generation++) {
+            assert_int_equal(volume_unmount(v), 0);
+            v = crash_mount(d, &options);
+            for (int more = 1, i = 0; more == 1; i++) {
+                model_change(&m, v);
+                if (i % 3 == 0)
+                    assert_true(model_sync(&m, v, model_pick_sync(&m)));
+                if (i == 7) { /* the next mount goes on with it */
+                    assert_int_equal(volume_unmount(v), 0);
+                    v = crash_mount(d, &options);
+                    assert_live(&m, v, "on its way");
+                }
+                more = volume_rekey_step(v, 3);
+                assert_true(more >= 0);
+            }
+            assert_int_equal(volume_unmount(v), 0);
+            char *expected = model_text(&m, false);
+            assert_rekeyed(d, generation, expected);
+            free(expected);
+            v = crash_mount(d, NULL);
+        }
+        assert_int_equal(volume_unmount(v), 0);
+        model_deinit(&m);
+        disk_free(d);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *soak_text = getenv("COFRE_SOAK"), *seed_text = getenv("COFRE_SEED");
@@ -187,10 +328,8 @@ int main(int argc, char **argv)
     if (seed_text)
         seed_first = strtoull(seed_text, NULL, 0);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_empty), cmocka_unit_test(test_random),      cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_hold),  cmocka_unit_test(test_rekey_crash), cmocka_unit_test(test_rekey_in_use),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
