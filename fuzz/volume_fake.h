@@ -13,6 +13,7 @@
 #include "kernel/crypto/aes_gcm.h"
 #include "kernel/crypto/hkdf.h"
 #include "kernel/crypto/hmac.h"
+#include "kernel/crypto/x25519.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/volume/volume.h"
@@ -46,6 +47,14 @@ void hkdf_sha256(const void *secret, size_t secret_size, const void *salt, size_
 void hmac_sha256(const void *key, size_t key_size, const void *data, size_t size, uint8_t ret_mac[HMAC_SHA256_SIZE])
 {
     memset(ret_mac, 0, HMAC_SHA256_SIZE);
+}
+void x25519(const uint8_t scalar[X25519_SIZE], const uint8_t u[X25519_SIZE], uint8_t ret_u[X25519_SIZE])
+{
+    memset(ret_u, 1, X25519_SIZE);
+}
+void x25519_public(const uint8_t scalar[X25519_SIZE], uint8_t ret_u[X25519_SIZE])
+{
+    memset(ret_u, 2, X25519_SIZE);
 }
 void sha256_init(struct sha256 *ctx)
 {
