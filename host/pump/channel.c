@@ -459,6 +459,9 @@ static void close_step(struct pump *p, struct chan *c)
         listener_abandon(p, c);
     if (c->rx_armed) /* what comes now is left in the socket, so that closing it answers with a reset */
         p->backend->rx_disarm(p, c);
+    /* What was written before a reset would have been on its way on Linux, as far as the other end takes it. */
+    if (c->reset && !c->tx_failed && !c->tx_busy && !c->tx_poll && !c->connecting && c->kind == CHAN_STREAM)
+        chan_send_now(p, c);
     if (!c->reset && !c->tx_failed && chan_tx_bytes(p, c, iov, &count) > 0 && !c->connecting) {
         if (!c->tx_busy && !c->tx_poll)
             c->kind == CHAN_STREAM ? p->backend->tx(p, c) : chan_send_now(p, c);
