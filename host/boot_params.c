@@ -232,7 +232,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .size = sizeof(*boot),
         .flags = boot_flags(runtime),
         .vcpu_count = runtime->vcpu_count,
-        .arena = runtime->member ? blob(NULL, 0) : pump_arena(runtime->pump),
+        .arena = pump_arena(runtime->pump), /* a member borrows channels */
         .links = members_area(runtime),
         .member = runtime->member,
         .root = blob(a->root.data, a->root.size),

@@ -10,6 +10,7 @@
 #include <asm/fcntl.h>
 #include <linux/eventpoll.h>
 
+#include "kernel/fs/epoll.h"
 #include "kernel/fs/file.h"
 #include "kernel/fs/poll.h"
 #include "kernel/fs/poll_time.h"
@@ -102,12 +103,12 @@ static void item_ready_remove(struct epoll_item *item)
 
 static bool epoll_wake(struct epoll *ep)
 {
-    bool waiting = wait_queue_active(&ep->wait);
+    bool waiting = wait_queue_active(&ep->wait), polled = wait_queue_active(&ep->poll_wait);
     if (waiting)
         wake_up(&ep->wait, EPOLLIN);
-    if (wait_queue_active(&ep->poll_wait))
+    if (polled)
         wake_up(&ep->poll_wait, EPOLLIN | EPOLLRDNORM);
-    return waiting;
+    return waiting || polled;
 }
 
 static bool epoll_callback(struct wait_entry *wait, uint32_t events)
@@ -267,22 +268,29 @@ static struct epoll *epoll_of(struct file *file)
     return file->ops == &epoll_file_ops ? file->private : NULL;
 }
 
-static int64_t epoll_new(int flags)
+static struct epoll *epoll_alloc(unsigned flags)
 {
-    if (flags & ~O_CLOEXEC)
-        return -EINVAL;
     struct epoll *ep = kzalloc(sizeof(*ep));
     if (!ep)
-        return -ENOMEM;
+        return NULL;
     wait_queue_init(&ep->wait);
     wait_queue_init(&ep->poll_wait);
     TAILQ_INIT(&ep->ready);
     RB_INIT(&ep->items);
-    ep->file = file_new_anon("anon_inode:[eventpoll]", &epoll_file_ops, ep, O_RDWR);
-    if (!ep->file) {
-        kfree(ep);
+    ep->file = file_new_anon("anon_inode:[eventpoll]", &epoll_file_ops, ep, flags);
+    if (ep->file)
+        return ep;
+    kfree(ep);
+    return NULL;
+}
+
+static int64_t epoll_new(int flags)
+{
+    if (flags & ~O_CLOEXEC)
+        return -EINVAL;
+    struct epoll *ep = epoll_alloc(O_RDWR);
+    if (!ep)
         return -ENOMEM;
-    }
     int fd = fd_install(ep->file, 0, (flags & O_CLOEXEC) != 0);
     if (fd < 0)
         file_put(ep->file);
@@ -416,6 +424,59 @@ static int epoll_control(struct file *ep_file, int op, int fd, struct file *file
         return -EINVAL;
     }
 }
+
+/* ---- for kernel/remote: a set of which another enclave has a part ---- */
+
+struct file *epoll_file_new(void)
+{
+    struct epoll *ep = epoll_alloc(O_RDWR);
+    return ep ? ep->file : NULL;
+}
+
+int epoll_file_control(struct file *ep_file, int op, int fd, struct file *file, struct epoll_event *event)
+{
+    return epoll_of(ep_file) ? epoll_control(ep_file, op, fd, file, event) : -EINVAL;
+}
+
+int epoll_file_adopt(struct file *ep_file, int fd, struct file *file, const struct epoll_event *event)
+{
+    struct epoll *ep = epoll_of(ep_file);
+    if (!ep || ep_file == file || !file->ops->poll)
+        return -EINVAL;
+    const struct epoll_item key = {.fd = fd, .file = file};
+    if (RB_FIND(epoll_item_tree, &ep->items, (struct epoll_item *)&key))
+        return -EEXIST;
+    int r = epoll_add(ep, file, fd, event);
+    struct epoll_item *item = r == 0 ? RB_FIND(epoll_item_tree, &ep->items, (struct epoll_item *)&key) : NULL;
+    if (item)
+        item->events = event->events; /* one that was reported once and is off has no more than that */
+    return r;
+}
+
+void epoll_file_watches(struct file *file, void (*fn)(struct file *ep_file, int fd, const struct epoll_event *, void *),
+                        void *arg)
+{
+    struct epoll_item *item;
+    LIST_FOREACH (item, file_watchers(file), file_link)
+        fn(item->ep->file, item->fd, &(struct epoll_event){item->events, item->data}, arg);
+}
+
+size_t epoll_file_collect(struct file *ep_file, struct epoll_event *events, size_t max)
+{
+    return epoll_collect(epoll_of(ep_file), events, max);
+}
+
+struct wait_queue *epoll_file_queue(struct file *ep_file)
+{
+    return &epoll_of(ep_file)->wait;
+}
+
+bool epoll_file_ready(struct file *ep_file)
+{
+    return epoll_of(ep_file)->ready_count > 0;
+}
+
+/* ---- */
 
 SYSCALL_DEFINE4(epoll_ctl, int, epfd, int, op, int, fd, uaddr_t, user_event)
 {

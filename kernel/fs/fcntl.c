@@ -19,6 +19,8 @@ static int set_status_flags(struct file *file, unsigned flags)
         return -EPERM;
     if ((flags & O_DIRECT) && !S_ISFIFO(file->inode->mode) && !S_ISREG(file->inode->mode))
         return -EINVAL;
+    if (file->ops && file->ops->settle)
+        file->ops->settle(file);
     file->flags = (file->flags & ~(unsigned)SETTABLE_FLAGS) | (flags & SETTABLE_FLAGS);
     return 0;
 }

@@ -161,10 +161,9 @@ int fd_install(struct file *file, int min, bool cloexec)
     return fd;
 }
 
-int fd_install_at(struct file *file, int fd, bool cloexec)
+int fd_table_set(struct fd_table *table, int fd, struct file *file, bool cloexec)
 {
-    struct fd_table *table = process_self()->files;
-    if (fd < 0 || (unsigned)fd >= descriptor_limit())
+    if (fd < 0 || fd >= FD_TABLE_MAX)
         return -EBADF;
     if ((unsigned)fd >= table->capacity) {
         int error = table_resize(table, ALIGN_UP(MAX((unsigned)fd + 1, table->capacity * 2), 64));
@@ -176,10 +175,23 @@ int fd_install_at(struct file *file, int fd, bool cloexec)
     set_cloexec(table, fd, cloexec);
     if (old)
         file_close(table, old);
-    return fd;
+    return 0;
 }
 
-static int table_close(struct fd_table *table, int fd)
+int fd_install_at(struct file *file, int fd, bool cloexec)
+{
+    if (fd < 0 || (unsigned)fd >= descriptor_limit())
+        return -EBADF;
+    int error = fd_table_set(process_self()->files, fd, file, cloexec);
+    return error ? error : fd;
+}
+
+bool fd_table_shared(const struct fd_table *table)
+{
+    return table->refcount > 1;
+}
+
+int fd_table_close(struct fd_table *table, int fd)
 {
     if (fd < 0 || (unsigned)fd >= table->capacity || !table->files[fd])
         return -EBADF;
@@ -194,14 +206,14 @@ static int table_close(struct fd_table *table, int fd)
 
 int fd_close(int fd)
 {
-    return table_close(process_self()->files, fd);
+    return fd_table_close(process_self()->files, fd);
 }
 
 void fd_close_on_exec(struct fd_table *table)
 {
     for (unsigned word = 0; word < table->capacity / 64; word++)
         while (table->cloexec[word])
-            table_close(table, (int)(word * 64) + __builtin_ctzll(table->cloexec[word]));
+            fd_table_close(table, (int)(word * 64) + __builtin_ctzll(table->cloexec[word]));
 }
 
 int fd_unshare(void)

@@ -38,6 +38,7 @@ struct file_ops {
     int (*open)(struct inode *inode, struct file *file);
     void (*flush)(struct file *file);   /* each close(2) of a descriptor */
     void (*release)(struct file *file); /* last reference gone */
+    void (*settle)(struct file *file);  /* its status flags are about to change. May sleep */
     void (*show_fdinfo)(struct file *file, char *buf, size_t size);
 };
 
@@ -90,9 +91,16 @@ int fd_install(struct file *file, int min, bool cloexec);
 int fd_install_at(struct file *file, int fd, bool cloexec);
 int fd_close(int fd);
 int fd_get_flags(int fd); /* FD_CLOEXEC or 0, -EBADF */
+int fd_set_flags(int fd, unsigned flags);
 void fd_close_on_exec(struct fd_table *table);
 /* The current process gets a table that it shares with nobody. 0 or -ENOMEM. */
 must_check int fd_unshare(void);
+/* Of any table: put file at fd, whatever is there; takes over the reference. 0, -EBADF, or -ENOMEM. */
+must_check int fd_table_set(struct fd_table *table, int fd, struct file *file, bool cloexec);
+/* 0 or -EBADF. May sleep as far as closing the file does. */
+int fd_table_close(struct fd_table *table, int fd);
+/* Do several processes have this one? */
+bool fd_table_shared(const struct fd_table *table);
 /* Calls fn for each open descriptor, ascending; stops when it returns non-zero, which is returned. */
 int fd_for_each(struct fd_table *table, int (*fn)(int fd, struct file *file, void *arg), void *arg);
 

@@ -13,7 +13,6 @@ struct dentry *dentry_root_of(struct super_block *sb); /* borrowed; NULL if not 
 
 /* kernel/fs/fd.c */
 int fd_get_flags(int fd); /* FD_CLOEXEC or 0, -EBADF */
-int fd_set_flags(int fd, unsigned flags);
 int fd_dup(int fd, int min, bool cloexec);
 
 /* kernel/fs/locks.c */

@@ -13,6 +13,8 @@ static int set_flag(struct file *file, unsigned flag, uaddr_t arg)
     uint32_t on;
     if (get_user32(&on, arg) < 0)
         return -EFAULT;
+    if (file->ops && file->ops->settle)
+        file->ops->settle(file);
     if (on)
         file->flags |= flag;
     else

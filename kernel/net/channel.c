@@ -30,6 +30,8 @@ static struct {
     uint32_t dirty_pair;     /* the dirty entry before an odd one: both share a word */
     uint64_t received, sent; /* bytes */
     uint32_t never_used;     /* even numbers from here on were never handed out */
+    bool borrower;           /* queues and channels are another enclave's */
+    struct chan *queued;     /* a borrower's: to be made dirty by the owner */
 } arena;
 
 #define SHARED(c, field) host_ptr_add((c)->shared, offsetof(struct channel, field))
@@ -64,7 +66,7 @@ static bool region_ok(uint64_t offset, uint64_t size, uint64_t arena_size)
     return offset % 128 == 0 && offset <= arena_size && size <= arena_size - offset;
 }
 
-void chan_init(void)
+void chan_init(bool borrower)
 {
     const struct boot_blob *blob = &boot_params()->arena;
     struct arena_header h;
@@ -92,6 +94,7 @@ void chan_init(void)
     arena.channels = host_ptr_add(base, h.channels_offset);
     arena.rings = host_ptr_add(base, h.rings_offset);
     arena.never_used = ALIGN_UP(CHANNEL_FIRST_SOCKET, 2);
+    arena.borrower = borrower;
     arena.count = n;
 }
 
@@ -132,6 +135,7 @@ static void chan_open(struct chan *c, void (*news)(struct chan *, uint32_t), voi
     c->rx_head = c->rx_tail = c->rx_base = 0;
     c->tx_head = c->tx_tail = c->tx_base = 0;
     c->rx_was_half_full = false;
+    c->lent = false;
     c->news = news;
     c->owner = owner;
 }
@@ -193,6 +197,14 @@ static host_ptr queue_entry(host_ptr queue, uint32_t index)
 
 static void chan_make_dirty(struct chan *c)
 {
+    if (unlikely(arena.borrower)) {
+        if (c->queued)
+            return;
+        c->queued = true;
+        c->next_free = arena.queued;
+        arena.queued = c;
+        return;
+    }
     if (untrusted_exchange32(SHARED(c, dirty_queued), 1) != 0)
         return;
     uint32_t tail = low(untrusted_peek64(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail))));
@@ -210,6 +222,8 @@ static void chan_make_dirty(struct chan *c)
 
 bool chan_dirty_pending(void)
 {
+    if (unlikely(arena.borrower))
+        return arena.queued != NULL;
     return arena.count &&
            low(untrusted_peek64(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail)))) != arena.dirty_head;
 }
@@ -259,7 +273,7 @@ static void prefetch(const uint32_t *numbers, uint32_t count)
 
 bool chan_poll_ready(void)
 {
-    if (arena.count == 0)
+    if (arena.count == 0 || arena.borrower)
         return false;
     uint32_t head = low(untrusted_peek64(host_ptr_add(arena.ready, offsetof(struct arena_queue, head))));
     uint32_t left = head - arena.ready_tail;
@@ -342,6 +356,103 @@ void chan_shutdown_write(struct chan *c)
 {
     chan_set_flags(c, c->flags | CHAN_K_SHUT_WR);
     chan_make_dirty(c);
+}
+
+/* Lending */
+
+void chan_lend(struct chan *c, void (*news)(struct chan *, uint32_t), struct chan_loan *ret_loan)
+{
+    ASSERT(c->state == CHAN_OPEN && !c->lent);
+    *ret_loan = (struct chan_loan){.number = c->number,
+                                   .rx_tail = c->rx_tail,
+                                   .rx_head = c->rx_head,
+                                   .rx_base = c->rx_base,
+                                   .tx_head = c->tx_head,
+                                   .tx_tail = c->tx_tail,
+                                   .tx_base = c->tx_base,
+                                   .flags = c->flags,
+                                   .rx_was_half_full = c->rx_was_half_full};
+    c->lent = true;
+    c->news = news;
+}
+
+static void take_indices(struct chan *c, const struct chan_loan *loan)
+{
+    c->rx_tail = loan->rx_tail;
+    c->rx_head = loan->rx_head;
+    c->rx_base = loan->rx_base;
+    c->tx_head = loan->tx_head;
+    c->tx_tail = loan->tx_tail;
+    c->tx_base = loan->tx_base;
+    c->flags = loan->flags;
+    c->rx_was_half_full = loan->rx_was_half_full;
+}
+
+void chan_lend_end(struct chan *c, void (*news)(struct chan *, uint32_t), const struct chan_loan *loan)
+{
+    ASSERT(c->lent);
+    c->lent = false;
+    c->news = news;
+    take_indices(c, loan);
+    chan_make_dirty(c); /* whatever the borrower had done last */
+}
+
+void chan_lend_lost(struct chan *c)
+{
+    ASSERT(c->lent);
+    c->lent = false;
+    c->flags = untrusted_load32(SHARED(c, kernel_flags)) & CHAN_K_SHUT_WR;
+    chan_close(c, false, false);
+}
+
+struct chan *chan_lent(uint32_t number)
+{
+    struct chan *c = number < arena.count ? chan_find(number) : NULL;
+    return c && c->state == CHAN_OPEN && c->lent ? c : NULL;
+}
+
+void chan_lent_dirty(struct chan *c)
+{
+    chan_make_dirty(c);
+}
+
+struct chan *chan_borrow(const struct chan_loan *loan, void (*news)(struct chan *, uint32_t), void *owner)
+{
+    if (!arena.borrower || loan->number < CHANNEL_FIRST_SOCKET || loan->number >= arena.count ||
+        loan->rx_head - loan->rx_tail > chan_ring_bytes || loan->tx_head - loan->tx_tail > chan_ring_bytes)
+        return NULL;
+    struct chan *c = chan_make(loan->number);
+    if (!c || c->state == CHAN_OPEN)
+        return NULL;
+    chan_open(c, news, owner);
+    take_indices(c, loan);
+    return c;
+}
+
+void chan_borrow_end(struct chan *c, struct chan_loan *ret_loan)
+{
+    ASSERT(!c->queued);
+    chan_lend(c, NULL, ret_loan);
+    c->lent = false;
+    c->state = CHAN_FREE;
+    c->owner = NULL;
+}
+
+struct chan *chan_borrowed(uint32_t number)
+{
+    struct chan *c = arena.borrower && number < arena.count ? chan_find(number) : NULL;
+    return c && c->state == CHAN_OPEN ? c : NULL;
+}
+
+size_t chan_borrowed_dirty(uint32_t *ret_numbers, size_t max)
+{
+    size_t count = 0;
+    for (struct chan *c; count < max && (c = arena.queued) != NULL; count++) {
+        arena.queued = c->next_free;
+        c->queued = false;
+        ret_numbers[count] = c->number;
+    }
+    return count;
 }
 
 /* Receiving */

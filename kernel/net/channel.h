@@ -19,6 +19,8 @@ struct chan {
     uint32_t flags;                     /* kernel_flags as last stored */
     uint8_t state;
     bool rx_was_half_full;
+    bool lent;       /* another enclave has it: nothing of it may be touched here but news and dirty */
+    bool queued;     /* a borrower's: among those that the owner of the arena is to make dirty */
     host_ptr shared; /* struct channel */
     host_ptr rx, tx; /* ring bytes */
     /* The host says something changed; event: enum channel_event so far. */
@@ -28,8 +30,11 @@ struct chan {
     struct chan *next_free;
 };
 
-/* Reads and checks the arena's header; an absent arena leaves the kernel without channels. */
-void chan_init(void);
+/*
+ * Reads and checks the arena's header; an absent arena leaves the kernel without channels. borrower: another enclave
+ * owns the arena, its queues and its channels, and lends some of these.
+ */
+void chan_init(bool borrower);
 extern uint32_t chan_ring_bytes; /* set once */
 static inline uint32_t chan_ring_size(void)
 {
@@ -85,6 +90,29 @@ void chan_tx_commit(struct chan *c, uint32_t size);
 uint32_t chan_tx_queued(struct chan *c);
 /* Ask to be told when tx has drained; call before the last look at chan_tx_room(). */
 void chan_want_room(struct chan *c, bool want);
+
+/*
+ * A connected stream's channel in the hands of another enclave of this container: what the owner knows of it, the
+ * borrower goes on with, and comes back. Both map the same arena. Meanwhile the owner passes on news and makes it
+ * dirty when asked to.
+ */
+struct chan_loan {
+    uint32_t number;
+    uint32_t rx_tail, rx_head, rx_base;
+    uint32_t tx_head, tx_tail, tx_base;
+    uint32_t flags, rx_was_half_full;
+};
+void chan_lend(struct chan *c, void (*news)(struct chan *, uint32_t), struct chan_loan *ret_loan);
+void chan_lend_end(struct chan *c, void (*news)(struct chan *, uint32_t), const struct chan_loan *loan);
+/* It stays lost: closed, with what the borrower had queued sent. */
+void chan_lend_lost(struct chan *c);
+struct chan *chan_lent(uint32_t number); /* one that is lent; NULL */
+void chan_lent_dirty(struct chan *c);
+/* The borrower's side. NULL when out of memory, or if there is no such channel. */
+struct chan *chan_borrow(const struct chan_loan *loan, void (*news)(struct chan *, uint32_t), void *owner) must_check;
+void chan_borrow_end(struct chan *c, struct chan_loan *ret_loan); /* not while queued */
+struct chan *chan_borrowed(uint32_t number);                      /* NULL */
+size_t chan_borrowed_dirty(uint32_t *ret_numbers, size_t max);    /* taken off the list of them */
 
 /* The two queues; kernel/net/net.h has what the rest of the kernel calls. */
 bool chan_poll_ready(void);

@@ -28,9 +28,11 @@ static void console_news(struct chan *c, uint32_t events)
     wake_up(&console[c->number].wait, 0);
 }
 
+const struct net_loan_ops *net_loan_ops;
+
 void net_init(void)
 {
-    chan_init();
+    chan_init(false);
     for (uint32_t i = 0; i < CHANNEL_FIRST_SOCKET; i++) {
         wait_queue_init(&console[i].wait);
         console[i].chan = chan_console(i, console_news, NULL);
@@ -38,9 +40,24 @@ void net_init(void)
     socket_init();
 }
 
+void net_init_borrower(void)
+{
+    chan_init(true);
+    socket_init();
+}
+
 bool net_poll_ready(void)
 {
-    return chan_poll_ready();
+    bool found = chan_poll_ready();
+    if (net_loan_ops)
+        found |= net_loan_ops->poll(found);
+    return found;
+}
+
+void net_flush(void)
+{
+    if (net_loan_ops && net_loan_ops->flush)
+        net_loan_ops->flush();
 }
 
 bool net_flush_wanted(void)
@@ -50,10 +67,14 @@ bool net_flush_wanted(void)
 
 bool net_pump_now(void)
 {
+    if (net_loan_ops && net_loan_ops->flush) {
+        net_flush();
+        return net_loan_ops->poll(false);
+    }
     if (vcpu_index() != 0)
         return false;
     hostcall_park(0, true);
-    chan_poll_ready();
+    net_poll_ready();
     return true;
 }
 

@@ -3,11 +3,21 @@
 #define COFRE_KERNEL_NET_NET_H
 #include "kernel/lib/types.h"
 void net_init(void);
+/* In an enclave that has connections of its own only as far as they are lent to it (kernel/net/loan.h). */
+void net_init_borrower(void);
+/* What lending adds to the functions below; set once. */
+struct net_loan_ops {
+    bool (*poll)(bool found); /* after a look at the ready queue. True: there is news for sockets of this enclave */
+    void (*flush)(void);      /* a borrower's: tell the owner what it must send; NULL in the owner */
+};
+extern const struct net_loan_ops *net_loan_ops;
 /* Look at the arena's ready queue and wake whoever waits. Called with the kernel lock: by the idle loop after and
  * before each park, by the tick, and by poll when nothing is ready. Returns true if anything was found. */
 bool net_poll_ready(void);
 /* Bytes wait in tx rings that the host does not know of (dirty queue not empty): the scheduler asks for a tick. */
 bool net_flush_wanted(void);
+/* A borrower's part of that: it needs no tick of vCPU 0. Nothing in the owner. */
+void net_flush(void);
 /* A task asked for events without waiting and got none: now and then, pump for it, since it may never sleep. */
 void net_poll_spinning(void);
 /* Let the host send and receive right now (one exit). Only vCPU 0 pumps: false elsewhere, and nothing was done. Other

@@ -105,6 +105,7 @@ static ssize_t socket_read(struct file *file, struct iov_iter *to, file_off_t *p
     msg.iter = *to;
     if (to->count == 0)
         return 0;
+    socket_settle(sock);
     ssize_t n = sock->ops->recv(sock, &msg, (file->flags & O_NONBLOCK) != 0);
     *to = msg.iter;
     return n;
@@ -117,6 +118,7 @@ static ssize_t socket_write(struct file *file, struct iov_iter *from, file_off_t
     struct message msg;
     message_init(&msg, 0);
     msg.iter = *from;
+    socket_settle(sock);
     ssize_t n = socket_send(sock, &msg, (file->flags & O_NONBLOCK) != 0);
     *from = msg.iter;
     return n;
@@ -131,6 +133,7 @@ static uint32_t socket_poll(struct file *file, struct poll_table *table)
 static int64_t socket_ioctl(struct file *file, unsigned command, uint64_t arg)
 {
     struct socket *sock = file->private;
+    socket_settle(sock);
     int64_t r = sock->ops->ioctl ? sock->ops->ioctl(sock, command, arg) : -ENOTTY;
     return r == -ENOTTY ? interface_ioctl(command, arg) : r;
 }
@@ -142,7 +145,14 @@ static void socket_release(struct file *file)
     sock->ops->release(sock);
 }
 
+/* Its flags are the borrower's, too. */
+static void socket_file_settle(struct file *file)
+{
+    socket_settle(file->private);
+}
+
 static const struct file_ops socket_file_ops = {
+    .settle = socket_file_settle,
     .read = socket_read,
     .write = socket_write,
     .poll = socket_poll,
@@ -166,6 +176,7 @@ int socket_get(int fd, struct file **ret_file, struct socket **ret_sock)
         file_put(file);
         return -ENOTSOCK;
     }
+    socket_settle(sock);
     *ret_file = file;
     *ret_sock = sock;
     return 0;

@@ -50,6 +50,7 @@ struct socket_ops {
     int64_t (*ioctl)(struct socket *sock, unsigned command, uaddr_t arg); /* optional */
     void (*option_changed)(struct socket *sock, int name);                /* optional: a SOL_SOCKET option was set */
     void (*release)(struct socket *sock);                                 /* frees sock */
+    void (*settle)(struct socket *sock);                                  /* optional: see socket_settle() */
 };
 
 enum { SOCKET_SHUT_RCV = 1, SOCKET_SHUT_SEND = 2 };
@@ -82,6 +83,13 @@ void socket_setup(struct socket *sock, const struct socket_ops *ops, int family,
 struct socket *socket_of_file(struct file *file);
 /* A file for sock; on failure sock is released. */
 struct file *socket_file_new(struct socket *sock, unsigned flags) must_check;
+
+/* Another enclave may have it (kernel/net/loan.h): it is here again when this returns. May sleep. */
+static inline void socket_settle(struct socket *sock)
+{
+    if (unlikely(sock->ops->settle != NULL))
+        sock->ops->settle(sock);
+}
 
 static inline bool socket_option(const struct socket *sock, int name)
 {

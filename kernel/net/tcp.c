@@ -16,8 +16,6 @@
 #define TCP_SNDBUF 16384
 /* What Linux's autotuning makes of them on loopback once connected is not imitated. */
 
-static const struct socket_ops tcp_ops;
-
 struct tcp_socket *tcp_get(struct tcp_socket *t)
 {
     t->refcount++;
@@ -32,7 +30,7 @@ void tcp_put(struct tcp_socket *t)
     kfree(t);
 }
 
-static struct tcp_socket *tcp_new(int family)
+struct tcp_socket *tcp_new(int family)
 {
     struct tcp_socket *t = kzalloc(sizeof(*t));
     if (!t)
@@ -461,7 +459,7 @@ static void listener_close(struct tcp_socket *t)
     wake_up_all(&t->in.sock.wait, EVENTS_ALL);
 }
 
-static int tcp_shutdown(struct socket *sock, int how)
+int tcp_shutdown(struct socket *sock, int how)
 {
     struct tcp_socket *t = tcp_of(sock);
     if (t->state == TCP_S_LISTEN) {
@@ -539,7 +537,7 @@ void tcp_info_fill(struct inet_socket *in, struct tcp_info *info)
 }
 
 /* After a reset a socket has no peer, though it keeps its address and what came before. */
-static int tcp_getname(struct socket *sock, bool peer, void *addr)
+int tcp_getname(struct socket *sock, bool peer, void *addr)
 {
     struct tcp_socket *t = tcp_of(sock);
     if (peer && t->state == TCP_S_CONNECTED)
@@ -549,7 +547,7 @@ static int tcp_getname(struct socket *sock, bool peer, void *addr)
     return inet_getname(sock, peer, addr);
 }
 
-static const struct socket_ops tcp_ops = {
+const struct socket_ops tcp_ops = {
     .bind = inet_bind,
     .connect = tcp_connect,
     .listen = tcp_listen,

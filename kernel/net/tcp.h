@@ -25,6 +25,9 @@ struct tcp_socket {
     bool tx_closed;    /* the host cannot send any more */
     bool rx_fin;       /* the other end sends no more */
     bool inside;       /* was connected inside */
+    bool recalled;     /* kernel/net/loan.h: a borrower's, to be given back or given back */
+    uint8_t recalls;   /* so often was it lent and called back */
+    void *loan;        /* of whoever lent it, or borrowed it */
     uint64_t rx_bytes, tx_bytes;
 
     /* inside */
@@ -50,6 +53,10 @@ static inline struct tcp_socket *tcp_of(struct socket *sock)
 #define TCP_INSIDE_MAX (1U << 20) /* bytes that wait in one direction inside */
 
 /* kernel/net/tcp.c */
+extern const struct socket_ops tcp_ops;
+struct tcp_socket *tcp_new(int family) must_check;
+int tcp_getname(struct socket *sock, bool peer, void *addr);
+int tcp_shutdown(struct socket *sock, int how);
 struct tcp_socket *tcp_get(struct tcp_socket *t);
 void tcp_put(struct tcp_socket *t);
 void tcp_end(struct tcp_socket *t, int error); /* the connection is broken: error is told once, then EOF and EPIPE */

@@ -7,6 +7,7 @@
 #include "kernel/fs/poll.h"
 #include "kernel/lib/printk.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/net/tcp.h"
 #include "kernel/sched/output.h"
@@ -95,7 +96,7 @@ static ssize_t take(struct tcp_socket *t, struct message *msg, uint32_t offset)
 /* Nothing more will come, or there is something to say: do not wait. */
 static bool rx_over(const struct tcp_socket *t)
 {
-    return t->rx_fin || t->in.sock.error || t->state == TCP_S_ENDED || t->state == TCP_S_CLOSED ||
+    return t->rx_fin || t->recalled || t->in.sock.error || t->state == TCP_S_ENDED || t->state == TCP_S_CLOSED ||
            (t->in.sock.shutdown & SOCKET_SHUT_RCV);
 }
 
@@ -108,6 +109,8 @@ static bool readable(struct tcp_socket *t, uint32_t offset)
 /* With nothing left to read: 0 = end of file, 1 = worth waiting, or the error. */
 static int rx_outcome(struct tcp_socket *t)
 {
+    if (t->recalled)
+        return -ERECALLED;
     if (t->rx_fin)
         return 0;
     if (t->in.sock.error)
@@ -219,7 +222,7 @@ static bool writable(struct tcp_socket *t)
 
 static bool tx_over(const struct tcp_socket *t)
 {
-    return t->in.sock.error || t->tx_closed || t->state == TCP_S_ENDED || t->state == TCP_S_CLOSED ||
+    return t->recalled || t->in.sock.error || t->tx_closed || t->state == TCP_S_ENDED || t->state == TCP_S_CLOSED ||
            (t->in.sock.shutdown & SOCKET_SHUT_SEND);
 }
 
@@ -258,6 +261,8 @@ static ssize_t put(struct tcp_socket *t, struct message *msg, uint32_t room)
 
 static int tx_outcome(struct tcp_socket *t)
 {
+    if (t->recalled)
+        return -ERECALLED;
     if (t->in.sock.error)
         return socket_take_error(&t->in.sock);
     return -EPIPE;
@@ -368,6 +373,8 @@ uint32_t tcp_poll(struct socket *sock, struct file *file, struct poll_table *tab
         return mask;
     if (t->state == TCP_S_LISTEN)
         return poll_listener(t);
+    if (t->recalled)
+        return 0; /* whoever sleeps looks again where it is then */
     tcp_look(t);
     bool rcv_down = t->rx_fin || (sock->shutdown & SOCKET_SHUT_RCV) || t->state == TCP_S_ENDED;
     bool snd_down = t->tx_closed || (sock->shutdown & SOCKET_SHUT_SEND) || t->state == TCP_S_ENDED;

@@ -101,7 +101,8 @@ int process_check_limit(const struct process *process)
 
 static int inherit_files(struct process *child, const struct process *parent, uint64_t flags)
 {
-    if (parent->files) {
+    if (parent->files &&
+        !member_ops) { /* a member's are in the init enclave; here is only what is lent to one process */
         child->files = flags & CLONE_FILES ? fd_table_get(parent->files) : fd_table_copy(parent->files);
         if (!child->files)
             return -ENOMEM;

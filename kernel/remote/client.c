@@ -14,10 +14,12 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/mm/uio.h"
+#include "kernel/net/net.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/calls.h"
+#include "kernel/remote/local.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/remote.h"
 #include "kernel/remote/windows.h"
@@ -33,6 +35,8 @@ struct pending {
     struct task *task;
     struct linger *linger;
     struct record_list records;
+    uint8_t *into; /* where what is written from INTO_KERNEL on goes */
+    size_t into_size;
 };
 
 #define BUCKETS 64
@@ -44,6 +48,7 @@ static void (*handlers[MESSAGE_TYPE_MAX])(struct record *record);
 
 /* Where the iovec of a piece of a readv or writev is said to be: no address of an application. */
 #define PIECE_IOV (1ULL << 63)
+#define INTO_KERNEL (3ULL << 62) /* of remote_call_into() */
 
 /* ---- messages ---- */
 
@@ -282,7 +287,7 @@ static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6
 /* ---- answers ---- */
 
 /* Write what the call wrote. False: some of it could not be. */
-static bool apply_stores(const struct record *record)
+static bool apply_stores(const struct pending *p, const struct record *record)
 {
     const uint8_t *at = record->data + sizeof(struct message) + sizeof(struct reply_head);
     size_t left = record->size - sizeof(struct message) - sizeof(struct reply_head);
@@ -291,7 +296,11 @@ static bool apply_stores(const struct record *record)
         const struct store *store = (const struct store *)at;
         if (store->size > left - sizeof(*store))
             panic("a reply of the init enclave");
-        good &= copy_to_user(store->addr, store + 1, store->size) == 0;
+        uint64_t at_into = store->addr - INTO_KERNEL;
+        if (p->into && at_into <= p->into_size && store->size <= p->into_size - at_into)
+            memcpy(p->into + at_into, store + 1, store->size);
+        else
+            good &= copy_to_user(store->addr, store + 1, store->size) == 0;
         size_t step = MIN(sizeof(*store) + ALIGN_UP(store->size, 8UL), left);
         at += step;
         left -= step;
@@ -347,7 +356,7 @@ static int64_t wait_reply(struct pending *p, uint64_t *ret_flags)
             if (answer_fetch(p, record) < 0)
                 answer_nothing(p);
         } else if (record->size >= sizeof(*message) + sizeof(*head)) {
-            good &= apply_stores(record);
+            good &= apply_stores(p, record);
         }
         bool done = message->type == MESSAGE_REPLY && record->size >= sizeof(*message) + sizeof(*head);
         int64_t result = done ? head->result : 0;
@@ -358,15 +367,37 @@ static int64_t wait_reply(struct pending *p, uint64_t *ret_flags)
     }
 }
 
+static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[6], struct windows *w,
+                            uint64_t *ret_flags)
+{
+    pending_add(p, &lingers[nr % STATS_SYSCALL_MAX]);
+    net_flush(); /* by the same ring of the bell */
+    int64_t result = send_call(p, nr, args, w);
+    if (result == 0)
+        result = wait_reply(p, ret_flags);
+    remote_linger_end();
+    pending_remove(p);
+    return result;
+}
+
 static int64_t call_once(uint64_t nr, const uint64_t args[6], struct windows *w, uint64_t *ret_flags)
 {
-    struct pending p;
-    pending_add(&p, &lingers[nr % STATS_SYSCALL_MAX]);
-    int64_t result = send_call(&p, nr, args, w);
+    struct pending p = {.into = NULL};
+    return call_pending(&p, nr, args, w, ret_flags);
+}
+
+int64_t remote_call_into(uint64_t nr, const uint64_t args[6], unsigned arg, void *buf, size_t size)
+{
+    struct pending p = {.into = buf, .into_size = size};
+    struct windows w;
+    uint64_t there[6], flags;
+    memcpy(there, args, sizeof(there));
+    there[arg] = INTO_KERNEL;
+    windows_init(&w);
+    int64_t result = windows_out_kernel(&w, INTO_KERNEL, size);
     if (result == 0)
-        result = wait_reply(&p, ret_flags);
-    remote_linger_end();
-    pending_remove(&p);
+        result = call_pending(&p, nr, there, &w, &flags);
+    windows_free(&w);
     return result;
 }
 
@@ -481,7 +512,9 @@ int64_t remote_syscall(struct trap_frame *frame)
     int64_t result;
     if (!held)
         kernel_lock();
-    if (call->place == CALL_MIXED)
+    if (process_self()->files && local_call(nr, frame, args, &result))
+        ;
+    else if (call->place == CALL_MIXED)
         result = remote_mixed(nr, frame, args);
     else if (call->moves)
         result = move(nr, args, call->moves);

@@ -16,6 +16,10 @@ void client_init(void);
  */
 int64_t remote_call(uint64_t nr, const uint64_t args[6]);
 
+/* The same, with what the call writes at its argument `arg` going to the kernel's `buf` instead, of `size` bytes. The
+ * call must have no other memory. */
+int64_t remote_call_into(uint64_t nr, const uint64_t args[6], unsigned arg, void *buf, size_t size);
+
 /*
  * Send a message of a type from MESSAGE_HANDLED on; message->request is set here to 0. Sleeps while much is queued, if
  * it may. 0, -ENOMEM or -EPIPE.

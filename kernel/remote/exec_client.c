@@ -9,6 +9,7 @@
 #include "kernel/process/exec.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/local_epoll.h"
 #include "kernel/remote/member.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/sched/task.h"
@@ -121,6 +122,8 @@ int remote_execed(const struct exec *exec)
     struct record *record;
     if (!m)
         return -ENOMEM;
+    if (process_self() == process_first())
+        local_epoll_end();
     m->message = (struct message){MESSAGE_EXECED, 0, process_self()->pid, process_self()->pid};
     m->program = remote_file_info(exec->file)->handle;
     m->size = (uint32_t)size;

@@ -16,10 +16,12 @@
 #include "kernel/mm/touched.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/borrower.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/exec_client.h"
 #include "kernel/remote/fork.h"
+#include "kernel/remote/local_epoll.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/pending.h"
 #include "kernel/remote/remote_file.h"
@@ -211,6 +213,8 @@ static void exited(struct process *process, int wait_status, const struct proces
 {
     struct exited_message m = {message_of(MESSAGE_EXITED, process), wait_status, *usage};
     struct spare_tid *spare, *next;
+    if (process == process_first())
+        local_epoll_end();
     TAILQ_FOREACH_SAFE (spare, &spare_tids, entry, next) {
         if (spare->pid != process->pid)
             continue;
@@ -288,6 +292,7 @@ void member_init(void)
     client_on_message(MESSAGE_SHOW, receive_show);
     client_on_message(MESSAGE_TOUCHED, receive_touched);
     shared_member_init();
+    borrower_init();
     if (client_send(&hello, sizeof(hello)) < 0)
         member_end("the init enclave is not there");
 }

@@ -19,6 +19,7 @@
 #include "kernel/process/table.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
+#include "kernel/remote/lender.h"
 #include "kernel/remote/pending.h"
 #include "kernel/remote/programs.h"
 #include "kernel/remote/server.h"
@@ -96,6 +97,7 @@ void remote_process_exited(struct process *process, int wait_status, const struc
     cut_stream(remote);
     process_get(process);
     end_questions(process);
+    lender_process_ended(process);
     process_exited(process, wait_status, usage);
     tell_waiter(remote);
     process_put(process);
@@ -663,6 +665,7 @@ void process_link_init(void)
     for (size_t i = 0; i < ARRAY_COUNT(receivers); i++)
         remote_member_on_message(receivers[i].type, receivers[i].fn);
     shared_home_init();
+    lender_init();
     remote_member_on_lost(spawn_lost);
     remote_ops_set(&ops);
 }

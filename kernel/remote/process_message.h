@@ -57,7 +57,18 @@ enum process_message_type {
     /* guesses, to init; the first also to a member, of a child of a process there */
     MESSAGE_TOUCHED,  /* struct touched_message */
     MESSAGE_EXPECTED, /* struct expected_message */
+    /* loan_message.h: to a member */
+    MESSAGE_LOAN,
+    MESSAGE_LOAN_RECALL,
+    MESSAGE_LOAN_NEWS,
+    MESSAGE_WATCH_FIRED,
+    /* to init */
+    MESSAGE_LOAN_RETURN,
+    MESSAGE_LOAN_FLAGS,
+    MESSAGE_LOAN_DIRTY,
+    MESSAGE_WATCH,
 };
+_Static_assert((int)MESSAGE_WATCH < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {

@@ -21,6 +21,7 @@
 #include "kernel/remote/agent.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/calls.h"
+#include "kernel/remote/lender.h"
 #include "kernel/remote/remote.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
@@ -192,6 +193,7 @@ static void serve(struct agent *agent, struct process *process)
     uint64_t flags = 0;
     if (result > 0 && remote_call_moves(head->nr) && goes_on(head->nr, head->args[0]))
         flags |= REPLY_CONTINUE;
+    lender_offer(agent->member, process, head->nr, head->args[0], result);
     (void)remote_linger_begin(&next_call);
     agent_reply(agent, result == -ERESTART_RESTARTBLOCK ? -EINTR : result, flags);
     agent->entered = false;
@@ -409,5 +411,5 @@ bool server_poll(void)
         next = TAILQ_NEXT(member, entry);
         remote_member_put(member);
     }
-    return !again;
+    return lender_poll() && !again;
 }

@@ -76,6 +76,12 @@ int windows_in_kernel(struct windows *w, uint64_t addr, const void *data, size_t
     return size > 0 ? add(w, &g) : 0;
 }
 
+int windows_out_kernel(struct windows *w, uint64_t addr, size_t size)
+{
+    struct gathered g = {.window = {.addr = addr, .span = size, .size = (uint32_t)size, .flags = WINDOW_OUT}};
+    return size > 0 ? add(w, &g) : 0;
+}
+
 int windows_out(struct windows *w, uint64_t addr, uint64_t size)
 {
     struct gathered g = {.window = {.addr = addr, .span = size, .flags = WINDOW_OUT}};

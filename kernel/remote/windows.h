@@ -24,6 +24,7 @@ void windows_free(struct windows *w);
 /* A range that is read, or written. Ranges beyond what one call may move are there, but fault. 0 or -ENOMEM. */
 must_check int windows_in(struct windows *w, uint64_t addr, uint64_t size);
 must_check int windows_in_kernel(struct windows *w, uint64_t addr, const void *data, size_t size);
+must_check int windows_out_kernel(struct windows *w, uint64_t addr, size_t size); /* addr stands for the kernel's */
 must_check int windows_out(struct windows *w, uint64_t addr, uint64_t size);
 /* All that `call` says of these arguments. It may lower an argument (messages of sendmmsg). 0 or -ENOMEM. Sleeps. */
 must_check int windows_gather(struct windows *w, const struct call *call, uint64_t args[6]);

@@ -61,7 +61,7 @@ static struct vcpu *parked_vcpu(void)
 
 static uint32_t tick_needed(const struct vcpu *vcpu)
 {
-    if (vcpu->index == 0 && net_flush_wanted())
+    if ((vcpu->index == 0 || remote_is_member()) && net_flush_wanted())
         return TICK_FLUSH;
     uint64_t next = timers_next_ns();
     if (next != NO_DEADLINE && next < parked_until())
@@ -87,6 +87,10 @@ static void kick(struct vcpu *vcpu)
 static void flush_by_vcpu0(void)
 {
     struct vcpu *pump = vcpu_at(0);
+    if (remote_is_member()) {
+        net_flush();
+        return;
+    }
     if (!pump->parked)
         tick_want(pump, TICK_FLUSH);
     else if (!pump->kicked)
@@ -100,7 +104,7 @@ static void park(struct vcpu *vcpu, uint64_t deadline_ns)
         deadline_ns = NO_DEADLINE;
     vcpu->parked_until_ns = deadline_ns;
     vcpu->parked = true;
-    if (vcpu->index != 0 && net_flush_wanted())
+    if ((vcpu->index != 0 || remote_is_member()) && net_flush_wanted())
         flush_by_vcpu0();
     hostcall_park(deadline_ns == NO_DEADLINE ? PARK_FOREVER : deadline_ns, vcpu->index == 0);
     vcpu->parked = false;

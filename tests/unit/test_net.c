@@ -15,7 +15,9 @@
 #include <linux/in.h>
 #include <linux/un.h>
 
+#include "kernel/fs/file.h"
 #include "kernel/lib/string.h"
+#include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/net/socket_types.h"
 #include "net_world.h"
@@ -420,6 +422,129 @@ static void inside_leaves_nothing(void **state)
     } while (n < 60);
 }
 
+/* ---- lending ---- */
+
+static int lent_news, recalls;
+static struct tcp_socket *lent;
+static struct tcp_loan loan;
+
+static void count_news(struct tcp_socket *t)
+{
+    assert_ptr_equal(t, lent);
+    lent_news++;
+}
+
+static void count_recall(struct tcp_socket *t)
+{
+    assert_ptr_equal(t, lent);
+    recalls++;
+}
+
+/* What a borrower does is done here on the channel's words, as another enclave would. */
+static void comes_back(void)
+{
+    world.idle = NULL;
+    loan.chan.rx_head = world.channels[loan.chan.number].rx_head;
+    loan.chan.rx_tail += 2;
+    world.channels[loan.chan.number].rx_tail = loan.chan.rx_tail;
+    tcp_loan_end(lent, &loan);
+}
+
+static int lend_accepted(int l, uint32_t *ret_channel)
+{
+    static const struct tcp_loan_ops ops = {.news = count_news, .recall = count_recall};
+    static int mark;
+    *ret_channel = host_accept(kernel_channel(true));
+    int s = (int)CALL4(accept4, l, 0, 0, 0);
+    struct file *file = fd_get(s);
+    assert_true(tcp_lendable(file, 2));
+    assert_false(tcp_lendable(file, 1));
+    lent = tcp_of_file(file);
+    tcp_loan_ops_set(&ops);
+    tcp_lend(lent, &mark, &loan);
+    assert_false(tcp_lendable(file, 2));
+    file_put(file);
+    assert_true(tcp_loan_ok(&loan));
+    lent_news = recalls = 0;
+    return s;
+}
+
+static void lends(void **state)
+{
+    char b[16] = "";
+    uint32_t c;
+    int l = listener(80), s = lend_accepted(l, &c);
+    assert_int_equal(loan.chan.number, c);
+    assert_int_equal(host_put(c, "abcdef", 6), 6);
+    assert_true(net_poll_ready());
+    assert_int_equal(lent_news, 1);
+    /* polling asks for it, and sees it once it is here */
+    assert_int_equal(revents(s), 0);
+    assert_int_not_equal(recalls, 0);
+    /* whoever uses it waits for it */
+    world.idle = comes_back;
+    assert_int_equal(CALL6(recvfrom, s, b, sizeof(b), 0, 0, 0), 4);
+    assert_string_equal(b, "cdef");
+    assert_int_equal(tcp_recalls(lent), 1);
+    assert_null(tcp_lent(c));
+    host_event(c, CHAN_EV_EOF, 0);
+    net_poll_ready();
+    assert_int_equal(lent_news, 1);
+    assert_int_equal(CALL6(recvfrom, s, b, sizeof(b), 0, 0, 0), 0);
+    world_close(s);
+    world_close(l);
+}
+
+static void lent_ends(void **state)
+{
+    uint32_t c;
+    int l = listener(80), s = lend_accepted(l, &c);
+    long live = world_allocations();
+    /* closed while it is away: it goes when it has come back */
+    world_close(s);
+    assert_int_equal(recalls, 1);
+    assert_false(host_chans[c].closed);
+    tcp_loan_end(lent, &loan);
+    tcp_release_closed(lent);
+    assert_true(world_allocations() < live);
+    host_pump();
+    assert_true(host_chans[c].closed || !host_chans[c].open);
+    /* the borrower is lost: what it sent goes out, the connection ends */
+    s = lend_accepted(l, &c);
+    tcp_loan_lost(lent);
+    assert_int_equal(CALL6(recvfrom, s, &c, sizeof(c), 0, 0, 0), -ECONNRESET);
+    assert_int_equal(CALL6(recvfrom, s, &c, sizeof(c), 0, 0, 0), 0);
+    world_close(s);
+    world_close(l);
+}
+
+static void loans_are_checked(void **state)
+{
+    uint32_t c;
+    int l = listener(80), s = lend_accepted(l, &c);
+    struct tcp_loan bad = loan;
+    assert_true(tcp_loan_ok(&bad));
+    bad.chan.rx_head = bad.chan.rx_tail + WORLD_RING + 1;
+    assert_false(tcp_loan_ok(&bad));
+    bad = loan;
+    bad.chan.tx_tail = bad.chan.tx_head + 1;
+    assert_false(tcp_loan_ok(&bad));
+    bad = loan;
+    bad.error = -1;
+    assert_false(tcp_loan_ok(&bad));
+    bad = loan;
+    bad.rcvlowat = 0;
+    assert_false(tcp_loan_ok(&bad));
+    /* not the access mode: only what fcntl may change */
+    loan.file_flags = ~0U;
+    tcp_loan_end(lent, &loan);
+    struct file *file = fd_get(s);
+    assert_int_equal(file->flags & 3, 2);
+    file_put(file);
+    world_close(s);
+    world_close(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +558,9 @@ int main(void)
         cmocka_unit_test(epoll_sees_news),
         cmocka_unit_test(stray_news),
         cmocka_unit_test(inside_leaves_nothing),
+        cmocka_unit_test(lends),
+        cmocka_unit_test(lent_ends),
+        cmocka_unit_test(loans_are_checked),
     };
     world_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
