@@ -20,6 +20,7 @@ enum boot_flags {
     BOOT_TRACE = 1 << 5,      /* system call trace wanted; the policy decides */
     BOOT_XCR0 = 1 << 7,       /* softsgx: XCR0 is not XFRM and CPUID answers inside: keep all that XCR0 has */
     BOOT_MEMBER = 1 << 6,     /* a further process of a container: abi/link.h */
+    BOOT_EXEC = 1 << 9,       /* SOCKET_CREATE of AF_UNIX is where commands are asked for (abi/exec.h) */
     BOOT_QUOTE = 1 << 8,      /* run nothing: make a quote with what quote_data gives (below), and exit */
 };
 

@@ -142,7 +142,11 @@ _Static_assert(sizeof(struct vcpu_shared) == 4096, "one page, also as an array")
 
 /* SOCKET operations. Addresses are struct sockaddr_in / sockaddr_in6 exactly as Linux lays them out. */
 enum socket_op {
-    SOCKET_CREATE = 0, /* family, type, protocol, channel := the kernel's choice of free channel */
+    /*
+     * family, type, protocol, channel := the kernel's choice of free channel. AF_UNIX: the one socket on which commands
+     * for a running container are asked for (BOOT_EXEC, abi/exec.h), bound already; only LISTEN and CLOSE follow.
+     */
+    SOCKET_CREATE = 0,
     SOCKET_BIND = 1,   /* addr; answer: addr as bound (getsockname, published ports translated back) */
     SOCKET_LISTEN = 2, /* value = backlog; accepted sockets then appear in the channel's rx ring (abi/ring.h) */
     /*

@@ -26,6 +26,7 @@ enum policy_flags {
     POLICY_PORTS_ANY = 1 << 9,        /* any port may be bound on host interfaces */
     POLICY_CONNECT_ANY = 1 << 10,     /* outgoing connections may be made */
     POLICY_READ_ONLY_ROOT = 1 << 11,  /* no writable layer above the root image */
+    POLICY_EXEC_ANY = 1 << 12,        /* the host may have any command run in the container (cofre exec) */
 };
 
 /* How the data blocks of the root image are encrypted; the hash tree is over the encrypted blocks. */
@@ -110,6 +111,18 @@ struct policy_host_folder {
     uint32_t flags; /* enum policy_folder_flags */
 };
 
+enum policy_command_flags {
+    POLICY_COMMAND_MORE = 1 << 0, /* any further arguments may follow these */
+};
+
+/* A command that the host may have run in the container (cofre exec). */
+struct policy_command {
+    struct policy_list arguments; /* from argv[0] on; at least one */
+    uint32_t flags;               /* enum policy_command_flags */
+    uint32_t reserved;
+};
+#define POLICY_COMMAND_MAX 256
+
 struct policy_port {
     uint16_t port;     /* host order */
     uint16_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
@@ -153,7 +166,8 @@ struct policy {
     struct policy_list volumes;                    /* array of struct policy_volume */
     struct policy_list host_folders;               /* array of struct policy_host_folder */
     struct policy_anchor anchor;                   /* of volumes */
-    uint8_t reserved[40];
+    struct policy_list exec_commands;              /* array of struct policy_command; empty with POLICY_EXEC_ANY */
+    uint8_t reserved[32];
 };
 
 #endif

@@ -14,6 +14,7 @@ struct command {
 int cmd_attest(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
 int cmd_gdb(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);

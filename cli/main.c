@@ -9,6 +9,7 @@ static const struct command commands[] = {
     {"convert", "make a confidential image of an OCI image", cmd_convert},
     {"run", "run a confidential image in an enclave on this machine", cmd_run},
     {"ps", "list the containers that run on this machine", cmd_ps},
+    {"exec", "run a command in a running container, if its policy allows", cmd_exec},
     {"inspect", "show what a confidential image is: policy, measurement, signature", cmd_inspect},
     {"measure", "compute MRENCLAVE of an image, of parts, or of an SGXS stream", cmd_measure},
     {"sign", "sign an image, or exchange digest and signature with an external signer", cmd_sign},

@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run ps inspect measure sign keygen quote simulation gdb check collateral verify maa ra-tls volume --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run ps exec inspect measure sign keygen quote simulation gdb check collateral verify maa ra-tls volume --help --version' -- "$word")
         return
     fi
     case $command in
@@ -11,6 +11,13 @@ _cofre() {
         --stats --log --trace --help' ;;
     inspect | check) options='--json --help' ;;
     ps) options='--quiet --json --help' ;;
+    exec)
+        options='--interactive --tty --env --workdir --user --help'
+        if [ "$COMP_CWORD" -eq 2 ] && [[ $word != -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "$(cofre ps --quiet 2>/dev/null)" -- "$word")
+            return
+        fi
+        ;;
     measure) options='--json --kernel --policy --sigstruct --help' ;;
     sign) options='--key --export --import --public-key --product --svn --help' ;;
     gdb) options='--sysroot --ex --batch --pid --help' ;;

@@ -4,6 +4,7 @@
 #include "host/hostfs/hostfs.h"
 #include "host/members.h"
 #include "host/pump/pump.h"
+#include "host/registry.h"
 #include "host/runtime.h"
 #include "host/terminal.h"
 #include "host/volumes.h"
@@ -204,7 +205,8 @@ static uint32_t boot_flags(const struct runtime *runtime)
     return (o->tty ? BOOT_TTY : 0) | (sgx_is_simulation(runtime->enclave) ? BOOT_SIMULATION : 0) |
            (o->stats ? BOOT_STATS : 0) | (o->debug_log ? BOOT_LOG_DEBUG : 0) | (o->interactive ? BOOT_STDIN_OPEN : 0) |
            (o->trace ? BOOT_TRACE : 0) | (o->quote_path ? BOOT_QUOTE : 0) | (runtime->member ? BOOT_MEMBER : 0) |
-           (sgx_keeps_xcr0(runtime->enclave) ? BOOT_XCR0 : 0);
+           (sgx_keeps_xcr0(runtime->enclave) ? BOOT_XCR0 : 0) |
+           (!runtime->member && registry_exec_socket() >= 0 ? BOOT_EXEC : 0);
 }
 
 static const char *host_name(const struct run_options *options)

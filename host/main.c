@@ -105,11 +105,17 @@ static void describe_ports(const struct run_options *options, char *text, size_t
 }
 
 /* A name that somebody asked for must be had; otherwise the container runs all the same where there is no list. */
-static int enter_registry(const struct run_options *options, char **ret_error)
+static int enter_registry(const struct runtime *runtime, char **ret_error)
 {
+    const struct run_options *options = &runtime->options;
+    const struct policy *policy = artifacts_policy(&runtime->artifacts);
     char name[REGISTRY_NAME_MAX + 1], ports[2048] = "";
-    struct registry_entry entry = {options->name ? options->name : name, getpid(), (uint64_t)time(NULL),
-                                   options->image ? options->image : "-", ports};
+    struct registry_entry entry = {options->name ? options->name : name,
+                                   getpid(),
+                                   (uint64_t)time(NULL),
+                                   options->image ? options->image : "-",
+                                   ports,
+                                   policy->flags & POLICY_EXEC_ANY || policy->exec_commands.count};
     pid_t other = 0;
     int ret;
 
@@ -135,14 +141,14 @@ static int prepare(struct runtime *runtime, char **ret_error)
     };
     int ret;
 
-    if (!options->quote_path && !options->as_entrypoint && (ret = enter_registry(options, ret_error)) < 0)
-        return ret;
     if (options->tty && options->interactive && !isatty(STDIN_FILENO))
         return fail(ret_error, ENOTTY, "the input device is not a terminal (leave out -t)");
     ret = ports_check(options, ret_error);
     if (ret < 0)
         return ret;
     ret = artifacts_open(&runtime->artifacts, options, ret_error);
+    if (ret == 0 && !options->quote_path && !options->as_entrypoint)
+        ret = enter_registry(runtime, ret_error);
     if (ret == 0)
         ret = image_key_load(runtime, ret_error);
     if (ret < 0)
@@ -150,6 +156,8 @@ static int prepare(struct runtime *runtime, char **ret_error)
     runtime->vcpu_count = choose_vcpu_count(runtime);
     boot_params_prepare(runtime);
     config.single_vcpu = runtime->vcpu_count == 1;
+    config.exec_socket = registry_exec_socket();
+    config.exec_wanted = config.exec_socket >= 0;
     ret = pump_new(&config, &runtime->pump, ret_error);
     if (ret == 0)
         ret = members_new(runtime, ret_error);

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,9 +22,9 @@
 #define TRIES 100
 
 static struct {
-    int folder, file;
+    int folder, file, exec;
     char name[REGISTRY_NAME_MAX + 1];
-} own = {-1, -1, ""};
+} own = {-1, -1, -1, ""};
 
 bool registry_name_ok(const char *name)
 {
@@ -92,7 +94,8 @@ static void entry_load(struct loaded *loaded, int fd, const char *name)
                                             .pid = atoi(value_of(text, "pid")),
                                             .started = strtoull(value_of(text, "started"), NULL, 10),
                                             .image = value_of(text, "image"),
-                                            .ports = value_of(text, "ports")};
+                                            .ports = value_of(text, "ports"),
+                                            .exec = atoi(value_of(text, "exec")) != 0};
     for (char *p = text; *p; p++)
         if (*p == '\n')
             *p = '\0';
@@ -115,7 +118,7 @@ static int entry_write(int fd, const struct registry_entry *entry)
 
     if (!file)
         return -ENOMEM;
-    fprintf(file, "pid %d\nstarted %llu\n", entry->pid, (unsigned long long)entry->started);
+    fprintf(file, "pid %d\nstarted %llu\nexec %d\n", entry->pid, (unsigned long long)entry->started, entry->exec);
     write_value(file, "image", entry->image);
     write_value(file, "ports", entry->ports);
     fclose(file);
@@ -126,6 +129,65 @@ static int entry_write(int fd, const struct registry_entry *entry)
     free(text);
     return ret;
 }
+
+/* ---- the socket for commands, beside the file: its name is no container's ---- */
+
+/* By the folder's descriptor: the whole path may be longer than an address takes. */
+static void socket_address(struct sockaddr_un *address, int folder, const char *name)
+{
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/.%s", folder, name);
+}
+
+static void socket_remove(int folder, const char *name)
+{
+    char text[256 + 1];
+
+    snprintf(text, sizeof(text), ".%s", name);
+    unlinkat(folder, text, 0);
+}
+
+static int socket_listen(int folder, const char *name)
+{
+    struct sockaddr_un address;
+    mode_t mask;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), ret;
+
+    if (fd < 0)
+        return -errno;
+    socket_remove(folder, name);
+    socket_address(&address, folder, name);
+    mask = umask(0177);
+    ret = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 16) < 0 ? -errno : 0;
+    umask(mask);
+    if (ret < 0)
+        close(fd);
+    return ret < 0 ? ret : fd;
+}
+
+int registry_exec_socket(void)
+{
+    return own.exec;
+}
+
+int registry_connect(const char *name)
+{
+    struct sockaddr_un address;
+    int folder = folder_open(), fd, ret = 0;
+
+    if (folder < 0)
+        return folder;
+    socket_address(&address, folder, name);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        ret = -errno;
+    close(folder);
+    if (ret < 0 && fd >= 0)
+        close(fd);
+    return ret < 0 ? ret : fd;
+}
+
+/* ---- entering and leaving ---- */
 
 /* The locked file of this name: a descriptor, or -EAGAIN (somebody is about to remove it), or another errno. */
 static int file_take(int folder, const char *name, pid_t *ret_pid)
@@ -165,7 +227,11 @@ int registry_enter(const struct registry_entry *entry, pid_t *ret_pid)
             usleep(1000);
         file = file_take(folder, entry->name, ret_pid);
     }
-    ret = file < 0 ? file : entry_write(file, entry);
+    ret = file;
+    if (file >= 0 && entry->exec)
+        ret = own.exec = socket_listen(folder, entry->name);
+    if (ret >= 0)
+        ret = entry_write(file, entry);
     if (ret < 0) {
         if (file >= 0)
             close(file);
@@ -182,6 +248,8 @@ void registry_leave(void)
 {
     if (own.file < 0)
         return;
+    if (own.exec >= 0)
+        socket_remove(own.folder, own.name);
     unlinkat(own.folder, own.name, 0);
     close(own.file);
     close(own.folder);
@@ -205,10 +273,12 @@ static struct loaded *load_running(int folder, const char *name)
 
     if (fd < 0)
         return NULL;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        socket_remove(folder, name);
         unlinkat(folder, name, 0);
-    else if ((loaded = malloc(sizeof(*loaded))) != NULL)
+    } else if ((loaded = malloc(sizeof(*loaded))) != NULL) {
         entry_load(loaded, fd, name);
+    }
     close(fd);
     return loaded;
 }

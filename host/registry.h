@@ -17,6 +17,7 @@ struct registry_entry {
     pid_t pid;
     uint64_t started; /* seconds since 1970 */
     const char *image, *ports;
+    bool exec; /* commands may be asked for: registry_connect() */
 };
 
 /* A letter or digit, then those and "_.-". */
@@ -27,7 +28,11 @@ bool registry_name_ok(const char *name);
  */
 int registry_enter(const struct registry_entry *entry, pid_t *ret_pid);
 void registry_leave(void);
+/* Where `cofre exec` asks for commands: a listening socket, if entry->exec was set; else -1. */
+int registry_exec_socket(void);
 /* Calls fn for each that runs, the oldest first, and removes what is left of others. 0 or negative errno. */
 int registry_for_each(void (*fn)(void *arg, const struct registry_entry *entry), void *arg);
+/* A connection to that of a running container: a descriptor or negative errno. */
+int registry_connect(const char *name);
 
 #endif

@@ -63,6 +63,8 @@ void policy_source_free(struct policy_source *source)
     free(source->anchor_address);
     policy_source_clear_folders(source);
     free(source->folders);
+    policy_source_clear_commands(source);
+    free(source->commands);
     free(source->ports);
     *source = (struct policy_source){0};
 }
@@ -151,4 +153,22 @@ void policy_source_clear_folders(struct policy_source *source)
     for (size_t i = 0; i < source->folder_count; i++)
         free(source->folders[i].path);
     source->folder_count = 0;
+}
+
+int policy_source_add_command(struct policy_source *source, const struct policy_source_command *command)
+{
+    struct policy_source_command *commands =
+        reallocarray(source->commands, source->command_count + 1, sizeof(*commands));
+    if (!commands)
+        return -1;
+    source->commands = commands;
+    commands[source->command_count++] = *command;
+    return 0;
+}
+
+void policy_source_clear_commands(struct policy_source *source)
+{
+    for (size_t i = 0; i < source->command_count; i++)
+        string_list_clear(&source->commands[i].arguments);
+    source->command_count = 0;
 }

@@ -39,6 +39,12 @@ struct policy_source_folder {
     uint32_t flags; /* enum policy_folder_flags */
 };
 
+/* A command that the host may have run in the container. */
+struct policy_source_command {
+    struct string_list arguments;
+    uint32_t flags; /* enum policy_command_flags */
+};
+
 struct policy_source {
     uint64_t memory_size, kernel_heap_size, elrange_size;
     uint32_t vcpu_max, process_max, stack_size, umask, xfrm_low, stop_signal;
@@ -58,6 +64,8 @@ struct policy_source {
     uint32_t anchor_timeout; /* seconds */
     struct policy_source_folder *folders;
     size_t folder_count;
+    struct policy_source_command *commands;
+    size_t command_count;
     struct policy_port *ports;
     size_t port_count;
     uint16_t isvprodid, isvsvn;
@@ -88,6 +96,10 @@ void policy_source_clear_volumes(struct policy_source *source);
 /* Takes over the string of *folder on success. -1 when out of memory. */
 int policy_source_add_folder(struct policy_source *source, const struct policy_source_folder *folder);
 void policy_source_clear_folders(struct policy_source *source);
+
+/* Takes over the strings of *command on success. -1 when out of memory. */
+int policy_source_add_command(struct policy_source *source, const struct policy_source_command *command);
+void policy_source_clear_commands(struct policy_source *source);
 
 /* Overrides from a YAML file; an unknown key, a wrong type or a bad value is an error naming file, line and key. */
 int policy_source_load(struct policy_source *source, const char *path, char **ret_error);

@@ -118,6 +118,25 @@ static struct policy_list append_folders(struct writer *w, const struct policy_s
     return ret;
 }
 
+static struct policy_list append_commands(struct writer *w, const struct policy_source *source)
+{
+    struct policy_list ret = {.count = (uint32_t)source->command_count};
+    if (!ret.count)
+        return ret;
+    struct policy_command *commands = calloc(source->command_count, sizeof(*commands));
+    if (!commands) {
+        w->failed = 1;
+        return ret;
+    }
+    for (size_t i = 0; i < source->command_count; i++) {
+        commands[i].arguments = append_list(w, &source->commands[i].arguments);
+        commands[i].flags = source->commands[i].flags;
+    }
+    ret.offset = append(w, commands, source->command_count * sizeof(*commands), 8);
+    free(commands);
+    return ret;
+}
+
 static int compare_ports(const void *a, const void *b)
 {
     const struct policy_port *x = a, *y = b;
@@ -237,6 +256,7 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
                                           .timeout_ms = source->anchor_timeout * 1000};
         memcpy(p.anchor.public_key, source->anchor_key, sizeof(p.anchor.public_key));
     }
+    p.exec_commands = append_commands(&w, source);
     append(&w, "", 0, 8);
     if (w.failed) {
         free(w.bytes);
@@ -302,6 +322,17 @@ static int check_folders(const struct policy *p)
     return 1;
 }
 
+static int check_commands(const struct policy *p)
+{
+    const struct policy_command *c = (const struct policy_command *)((const char *)p + p->exec_commands.offset);
+    if (p->exec_commands.count > POLICY_COMMAND_MAX || !check_array(p, p->exec_commands, sizeof(*c)))
+        return 0;
+    for (uint32_t i = 0; i < p->exec_commands.count; i++)
+        if (c[i].arguments.count == 0 || !check_list(p, c[i].arguments) || c[i].flags & ~(uint32_t)POLICY_COMMAND_MORE)
+            return 0;
+    return 1;
+}
+
 int policy_check(const void *blob, size_t size, char **ret_error)
 {
     const struct policy *p = blob;
@@ -326,6 +357,9 @@ int policy_check(const void *blob, size_t size, char **ret_error)
                          "a volume lies outside the policy, or is of a kind that is not known to this cofre");
     if (!check_folders(p))
         return error_set(ret_error, "a host folder lies outside the policy, or is not of a kind known to this cofre");
+    if (!check_commands(p))
+        return error_set(ret_error,
+                         "a command for exec lies outside the policy, or is not of a kind known to this cofre");
     if (!check_encryption(p))
         return error_set(ret_error, "the root image is encrypted in a way that is not known to this cofre");
     return 0;
@@ -469,6 +503,30 @@ static json_t *json_folders(const struct policy *p)
     return array;
 }
 
+static json_t *json_exec_allow(const struct policy *p)
+{
+    const struct policy_command *c = (const struct policy_command *)((const char *)p + p->exec_commands.offset);
+    if (p->exec_commands.count == 0)
+        return json_flag(p, POLICY_EXEC_ANY);
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < p->exec_commands.count; i++) {
+        json_t *command = json_list(p, c[i].arguments);
+        if (c[i].flags & POLICY_COMMAND_MORE)
+            json_array_append_new(command, json_string("*"));
+        json_array_append_new(array, command);
+    }
+    return array;
+}
+
+static json_t *json_exec(const struct policy *p)
+{
+    json_t *json = json_pack("{s:o}", "allow", json_exec_allow(p));
+    if (json && (p->exec_commands.count || p->flags & POLICY_EXEC_ANY))
+        json_object_set_new(json, "started_by",
+                            json_string("the host, which is not trusted: it chooses which of these run, and when"));
+    return json;
+}
+
 json_t *policy_to_json(const struct policy *p)
 {
     const char *hostname = policy_blob_string(p, p->hostname_offset);
@@ -496,5 +554,7 @@ json_t *policy_to_json(const struct policy *p)
     }
     if (json)
         json_object_set_new(json, "host_folders", json_folders(p));
+    if (json)
+        json_object_set_new(json, "exec", json_exec(p));
     return json;
 }

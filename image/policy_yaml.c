@@ -570,6 +570,43 @@ static int read_host_folders(struct parser *p, yaml_node_t *node, const struct k
     return 0;
 }
 
+static int read_command_item(struct parser *p, yaml_node_t *node, struct policy_source_command *command)
+{
+    yaml_node_item_t *item = node->data.sequence.items.start, *end = node->data.sequence.items.top;
+    if (node->type != YAML_SEQUENCE_NODE || item == end)
+        return bad(p, node, "each command is a list of its arguments, such as [redis-cli, PING]");
+    for (; item < end; item++) {
+        yaml_node_t *value = yaml_document_get_node(&p->document, *item);
+        const char *text = scalar(value);
+        if (!text || strlen(text) != value->data.scalar.length || (command->arguments.count == 0 && !*text))
+            return bad(p, value, "each argument must be text, and the first not empty");
+        if (item + 1 == end && strcmp(text, "*") == 0 && command->arguments.count)
+            command->flags |= POLICY_COMMAND_MORE;
+        else if (string_list_add(&command->arguments, text) < 0)
+            return error_set(p->error, "out of memory");
+    }
+    return policy_source_add_command(p->source, command) < 0 ? error_set(p->error, "out of memory") : 0;
+}
+
+static int read_exec_allow(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    policy_source_clear_commands(p->source);
+    if (node->type != YAML_SEQUENCE_NODE)
+        return scalar(node) ? read_flag(p, node, key)
+                            : bad(p, node, "true, false or a list of commands is wanted here");
+    p->source->flags &= ~key->flag;
+    for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+        struct policy_source_command command = {0};
+        if (p->source->command_count == POLICY_COMMAND_MAX)
+            return bad(p, node, "there can be 256 commands at most");
+        if (read_command_item(p, yaml_document_get_node(&p->document, *item), &command) < 0) {
+            string_list_clear(&command.arguments);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int read_key_release(struct parser *p, yaml_node_t *node, const struct key *key)
 {
     (void)key;
@@ -631,6 +668,10 @@ static const struct key anchor_keys[] = {
     {.name = "timeout", .fn = read_u32, FIELD(anchor_timeout), RANGE(1, POLICY_ANCHOR_TIMEOUT_MAX / 1000)},
     {0},
 };
+static const struct key exec_keys[] = {
+    {.name = "allow", .fn = read_exec_allow, .flag = POLICY_EXEC_ANY},
+    {0},
+};
 static const struct key cpu_keys[] = {
     {.name = "avx512", .fn = read_xfrm, .flag = 0xe0},
     {.name = "pkru", .fn = read_xfrm, .flag = 0x200},
@@ -661,6 +702,7 @@ static const struct key top_keys[] = {
     {.name = "volumes", .fn = read_volumes},
     {.name = "anchor", .fn = read_nested, .keys = anchor_keys},
     {.name = "host_folders", .fn = read_host_folders},
+    {.name = "exec", .fn = read_nested, .keys = exec_keys},
     {.name = "cpu", .fn = read_nested, .keys = cpu_keys},
     {.name = "identity", .fn = read_nested, .keys = identity_keys},
     {0},

@@ -24,6 +24,8 @@ struct pump_config {
     const struct port_mapping *ports;
     unsigned port_count;
     bool stdin_open;
+    bool exec_wanted; /* exec_socket, a listening socket, is what SOCKET_CREATE of AF_UNIX gives */
+    int exec_socket;
     bool no_console;    /* tests: leave the standard descriptors alone */
     unsigned cpu_count; /* CPUs this process may use; with one the pump never spins */
     bool single_vcpu;   /* the kernel never runs while the pump does */

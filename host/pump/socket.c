@@ -20,9 +20,14 @@ static int socket_create(struct pump *p, struct chan *c, struct hostcall_socket 
 
     if ((c->number & 1) || c->number <= CHANNEL_FIRST_SOCKET || c->kind != CHAN_FREE)
         return -EINVAL;
-    if ((op->family != AF_INET && op->family != AF_INET6) || (type != SOCK_STREAM && type != SOCK_DGRAM))
+    if (type != SOCK_STREAM && type != SOCK_DGRAM)
         return -EAFNOSUPPORT;
-    fd = socket(op->family, type | SOCK_CLOEXEC, op->protocol);
+    if (op->family == AF_UNIX && type == SOCK_STREAM && p->config.exec_wanted)
+        fd = fcntl(p->config.exec_socket, F_DUPFD_CLOEXEC, 3);
+    else if (op->family == AF_INET || op->family == AF_INET6)
+        fd = socket(op->family, type | SOCK_CLOEXEC, op->protocol);
+    else
+        return -EAFNOSUPPORT;
     if (fd < 0)
         return -errno;
     chan_open(p, c, type == SOCK_STREAM ? CHAN_STREAM : CHAN_DATAGRAM, fd);

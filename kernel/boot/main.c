@@ -7,6 +7,7 @@
 #include "kernel/boot/cpuid.h"
 #include "kernel/boot/params.h"
 #include "kernel/boot/policy.h"
+#include "kernel/command/command.h"
 #include "kernel/crypto/crypto.h"
 #include "kernel/fs/console.h"
 #include "kernel/fs/vfs.h"
@@ -70,6 +71,7 @@ static void init_thread(void *arg)
     fs_init();
     net_init();
     process_init();
+    command_init();
 }
 
 static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)

@@ -86,6 +86,17 @@ static bool host_folders_ok(const struct policy *p)
     return true;
 }
 
+static bool commands_ok(const struct policy *p)
+{
+    const struct policy_command *c = (const void *)((const char *)p + p->exec_commands.offset);
+    if (p->exec_commands.count > POLICY_COMMAND_MAX || !array_ok(p, p->exec_commands, sizeof(*c)))
+        return false;
+    for (uint32_t i = 0; i < p->exec_commands.count; i++)
+        if (c[i].arguments.count == 0 || !strings_ok(p, c[i].arguments))
+            return false;
+    return true;
+}
+
 int policy_check(const void *blob, size_t max_size)
 {
     const struct policy *p = blob;
@@ -105,7 +116,7 @@ int policy_check(const void *blob, size_t max_size)
     for (uint32_t i = 0; i < p->tmpfs.count; i++)
         if (!string_ok(p, mounts[i].path_offset))
             return -EINVAL;
-    return volumes_ok(p) && host_folders_ok(p) ? 0 : -EINVAL;
+    return volumes_ok(p) && host_folders_ok(p) && commands_ok(p) ? 0 : -EINVAL;
 }
 
 #ifndef COFRE_HOSTED

@@ -369,7 +369,7 @@ const struct file_ops pipe_file_ops = {
 };
 
 /* Both ends, or -errno. */
-static int pipe_files_new(unsigned flags, struct file *ret_files[2])
+int pipe_files_new(unsigned flags, struct file *ret_files[2])
 {
     struct pipe *pipe = pipe_new();
     struct file *reader, *writer;

@@ -33,6 +33,8 @@ struct pipe {
 
 extern const struct file_ops pipe_file_ops;
 
+/* Both ends of a new pipe, [0] for reading; flags: O_NONBLOCK and the like. 0 or -ENOMEM. */
+must_check int pipe_files_new(unsigned flags, struct file *ret_files[2]);
 /* The pipe behind file (any end, FIFOs too), or NULL. */
 struct pipe *pipe_of(const struct file *file);
 /* F_SETPIPE_SZ and F_GETPIPE_SZ: bytes, or -EBADF if it is no pipe, -EBUSY, -EPERM, -EINVAL, -ENOMEM. */

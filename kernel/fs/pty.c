@@ -299,6 +299,28 @@ static const struct file_ops master_file_ops = {
     .release = master_release,
 };
 
+int pty_new(unsigned flags, struct file **ret_master, unsigned *ret_number)
+{
+    static const struct file_ops unopened;
+    struct file *file = file_new_anon("[pty]", &unopened, NULL, O_RDWR | flags);
+    struct pty *pty;
+    int r;
+
+    if (!file)
+        return -ENOMEM;
+    r = master_open(NULL, file);
+    if (r < 0) {
+        file_put(file);
+        return r;
+    }
+    file->ops = &master_file_ops;
+    pty = file->private;
+    pty->locked = false;
+    *ret_master = file;
+    *ret_number = pty->number;
+    return 0;
+}
+
 /* ---- the slave by name ---- */
 
 struct tty *pty_slave(unsigned number)

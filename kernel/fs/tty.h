@@ -67,6 +67,12 @@ int tty_open(struct tty *tty, struct file *file);
 /* The current process's controlling terminal, or NULL (borrowed). */
 struct tty *tty_controlling(void);
 
+/*
+ * A new pseudo-terminal, the current process's user its owner, not locked: its master, and the number of its slave's
+ * name in /dev/pts. When the master goes the terminal hangs up. kernel/fs/pty.c. 0 or negative errno.
+ */
+must_check int pty_new(unsigned flags, struct file **ret_master, unsigned *ret_number);
+
 /* kernel/fs/tty_session.c */
 struct process;
 /* The process has no terminal any more. */

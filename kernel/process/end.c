@@ -40,6 +40,8 @@ static struct signal_source child_signal(const struct process *child, int signal
 static bool tell_parent_of_end(struct process *process)
 {
     struct process *parent = process->parent;
+    if (!parent)
+        return true;
     const struct signal_action *action = &parent->actions[SIGCHLD - 1];
     int signal = process->exit_signal, status = process->exit_status;
     bool ignores = action->handler == (uint64_t)SIG_IGN;
@@ -114,7 +116,7 @@ static void wake_orphaned_group(const struct process *member, const struct proce
 static struct process *new_parent_for_children(const struct process *process)
 {
     struct process *ancestor = process->parent;
-    while (ancestor && ancestor->parent && (!ancestor->child_subreaper || ancestor->exiting))
+    while (ancestor && (!ancestor->child_subreaper || ancestor->exiting))
         ancestor = ancestor->parent;
     return ancestor ? ancestor : process_first();
 }

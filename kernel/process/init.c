@@ -7,6 +7,7 @@
 #include <linux/fcntl.h>
 #include <linux/signal.h>
 
+#include "abi/exec.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/refuse.h"
@@ -22,66 +23,17 @@
 #include "kernel/process/limits.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
+#include "kernel/process/start.h"
 #include "kernel/process/table.h"
-#include "kernel/process/userdb.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 
-#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define HOST_TEXT_MAX (64UL << 10)
 #define HOST_ARGS_MAX (6UL << 20)
-#define USER_FILE_MAX (1UL << 20)
-#define TIMER_SLACK_NS 50000
 
 static noreturn_fn void no_memory(void)
 {
     refuse(STATUS_REFUSED, "no kernel memory to start the container");
-}
-
-static const char *reason(int error)
-{
-    switch (error) {
-    case -ENOENT:
-        return "no such file or directory";
-    case -EACCES:
-        return "permission denied";
-    case -ENOEXEC:
-        return "exec format error";
-    case -ENOTDIR:
-        return "not a directory";
-    case -ELOOP:
-        return "too many levels of symbolic links";
-    case -E2BIG:
-        return "argument list too long";
-    case -ENOMEM:
-        return "out of memory";
-    case -ELIBBAD:
-        return "accessing a corrupted shared library";
-    case -EIO:
-        return "input/output error";
-    default:
-        return "failed";
-    }
-}
-
-/* Whole text of a small file of the image; "" if it is not there. kmalloc'd. */
-static char *read_text(const char *path, size_t max)
-{
-    struct file *file;
-    size_t size = 0;
-    char *text = NULL;
-    if (vfs_open(AT_FDCWD_, path, O_RDONLY, 0, &file) == 0) {
-        size = (size_t)MAX(file->inode->size, 0);
-        text = size <= max ? kzalloc(size + 1) : NULL;
-        ssize_t n = text ? vfs_read_kernel(file, text, size, 0) : 0;
-        if (text)
-            text[MAX(n, 0)] = '\0';
-        file_put(file);
-    }
-    text = text ? text : kstrdup("");
-    if (!text)
-        no_memory();
-    return text;
 }
 
 static void write_text(const char *path, const char *text, size_t size)
@@ -141,84 +93,25 @@ static void write_host_files(void)
     }
 }
 
-/* Does the policy let the host set this NAME=VALUE? Entries are names, or prefixes that end in '*'. */
-static bool env_allowed(const char *entry)
-{
-    const char *name;
-    size_t name_size = (size_t)(strchr(entry, '=') - entry);
-    for (uint32_t i = 0; (name = policy_string(policy()->env_allow, i)) != NULL; i++) {
-        size_t size = strlen(name);
-        if (size > 0 && name[size - 1] == '*' ? size - 1 <= name_size && strncmp(name, entry, size - 1) == 0
-                                              : size == name_size && strncmp(name, entry, size) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void check_host_env(const char *env, size_t size)
-{
-    for (const char *p = env; p < env + size; p += strlen(p) + 1) {
-        const char *equals = strchr(p, '=');
-        if (!equals || equals == p)
-            refuse(STATUS_REFUSED, "environment from the host: \"%.64s\" is not NAME=VALUE", p);
-        if (!env_allowed(p))
-            refuse(STATUS_REFUSED, "the policy does not let the host set environment variable %.*s (env.allow)",
-                   (int)MIN(equals - p, 128), p);
-    }
-}
-
-/* The value that NAME=VALUE strings back to back give to name, or NULL. The last one counts. */
-static const char *env_find(const char *text, size_t size, const char *name)
-{
-    const char *found = NULL;
-    size_t name_size = strlen(name);
-    for (const char *p = text; p < text + size; p += strlen(p) + 1) {
-        if (strncmp(p, name, name_size) == 0 && p[name_size] == '=')
-            found = p + name_size + 1;
-    }
-    return found;
-}
-
 static void must_add(struct exec *exec, struct exec_strings *strings, const char *string)
 {
     int r = exec_add(exec, strings, string);
     if (r < 0)
-        refuse(STATUS_REFUSED, "starting the container failed: %s", reason(r));
+        refuse(STATUS_REFUSED, "starting the container failed: %s", start_reason(r));
 }
 
-static void add_default_env(struct exec *exec, const char *name, const char *value)
-{
-    char entry[320];
-    if (env_find(exec->envp.text, exec->envp.size, name))
-        return;
-    snprintf(entry, sizeof entry, "%s=%s", name, value);
-    must_add(exec, &exec->envp, entry);
-}
-
-/* Policy first, then the host's where they do not name the same; then what docker always sets. */
 static void build_env(struct exec *exec, const char *home)
 {
+    char text[EXEC_TEXT_MAX];
     size_t size;
     char *host = host_text(&boot_params()->env, HOST_ARGS_MAX, &size);
-    check_host_env(host, size);
-    const char *entry;
-    for (uint32_t i = 0; (entry = policy_string(policy()->env, i)) != NULL; i++) {
-        char name[256];
-        const char *equals = strchr(entry, '=');
-        size_t length = equals ? MIN((size_t)(equals - entry), sizeof name - 1) : 0;
-        memcpy(name, entry, length);
-        name[length] = '\0';
-        if (!length || !env_find(host, size, name))
-            must_add(exec, &exec->envp, entry);
-    }
     for (const char *p = host; p < host + size; p += strlen(p) + 1)
-        must_add(exec, &exec->envp, p);
+        if (!start_env_ok(p, text, sizeof text))
+            refuse(STATUS_REFUSED, "%s", text);
+    int r = start_build_env(exec, host, size, boot_params()->flags & BOOT_TTY, home);
+    if (r < 0)
+        refuse(STATUS_REFUSED, "starting the container failed: %s", start_reason(r));
     kfree(host);
-    add_default_env(exec, "PATH", PATH_DEFAULT);
-    add_default_env(exec, "HOSTNAME", container_hostname);
-    if (boot_params()->flags & BOOT_TTY)
-        add_default_env(exec, "TERM", "xterm");
-    add_default_env(exec, "HOME", home);
 }
 
 static void build_args(struct exec *exec)
@@ -239,43 +132,16 @@ static void build_args(struct exec *exec)
         refuse(STATUS_REFUSED, "no command: the policy has neither entrypoint nor cmd, and the host gave none");
 }
 
-static void set_groups(struct credentials *c, const struct user_entry *user)
-{
-    const char *string;
-    for (size_t i = 0; i < user->group_count; i++)
-        c->groups[c->group_count++] = user->groups[i];
-    for (uint32_t i = 0; (string = policy_string(policy()->groups, i)) != NULL; i++) {
-        uint64_t gid;
-        if (string_to_u64(string, UINT32_MAX - 1, &gid) && c->group_count < NGROUPS_MAX_COFRE &&
-            !credentials_in_group(c, (uint32_t)gid))
-            c->groups[c->group_count++] = (uint32_t)gid;
-    }
-}
-
 static void set_user(struct process *process, char home[256])
 {
-    struct user_entry *user = kzalloc(sizeof *user);
-    char numbers[32];
+    char text[EXEC_TEXT_MAX];
     size_t size;
     char *host = host_text(&boot_params()->user, 256, &size);
-    if (!user)
-        no_memory();
     if (size && !policy_allows(POLICY_USER_ANY))
         refuse(STATUS_REFUSED, "the policy does not let the host choose the user (command.user_from_host)");
-    const char *spec = size                         ? host
-                       : policy()->user_name_offset ? policy_string_at(policy()->user_name_offset)
-                                                    : numbers;
-    snprintf(numbers, sizeof numbers, "%u:%u", policy()->uid, policy()->gid);
-    char *passwd = read_text("/etc/passwd", USER_FILE_MAX), *group = read_text("/etc/group", USER_FILE_MAX);
-    if (user_resolve(spec, passwd, group, user) < 0)
-        refuse(STATUS_REFUSED, "unable to find user %.128s: no matching entries in /etc/passwd or /etc/group", spec);
-    credentials_init(&process->credentials, user->uid, user->gid);
-    set_groups(&process->credentials, user);
-    string_copy(home, user->home, 256);
-    kfree(passwd);
-    kfree(group);
+    if (!start_set_user(&process->credentials, host, home, text, sizeof text))
+        refuse(STATUS_REFUSED, "%s", text);
     kfree(host);
-    kfree(user);
 }
 
 /* Every directory on the way, as docker makes a working directory that the image lacks. */
@@ -318,65 +184,22 @@ static void make_workdir(char **ret_path)
     else if (r == -ENOENT)
         r = make_directories(path);
     if (r < 0)
-        refuse(STATUS_REFUSED, "making the working directory %.200s failed: %s", path, reason(r));
+        refuse(STATUS_REFUSED, "making the working directory %.200s failed: %s", path, start_reason(r));
     *ret_path = kstrdup(path);
     if (!*ret_path)
         no_memory();
     kfree(host);
 }
 
-static int try_exec(struct exec *exec, const char *path)
-{
-    kfree(exec->name);
-    exec->name = kstrdup(path);
-    if (!exec->name)
-        no_memory();
-    return exec_open(exec, AT_FDCWD_, path, LOOKUP_FOLLOW);
-}
-
-/* A directory of PATH has it: 0; -ENOENT if none has; -EACCES if what was found cannot be run. */
-static int search_path(struct exec *exec, const char *command)
-{
-    const char *path = env_find(exec->envp.text, exec->envp.size, "PATH");
-    int result = -ENOENT;
-    char *full = page_alloc();
-    if (!full)
-        no_memory();
-    while (path && result != 0) {
-        const char *colon = strchr(path, ':');
-        int size = (int)(colon ? (size_t)(colon - path) : strlen(path));
-        if (snprintf(full, PAGE_SIZE, "%.*s/%s", size, size ? path : ".", command) < (int)PAGE_SIZE) {
-            int r = try_exec(exec, full);
-            if (r != -ENOENT && r != -ENOTDIR)
-                result = r;
-            if (r != -ENOENT && r != -ENOTDIR && r != -EACCES)
-                break;
-        }
-        path = colon ? colon + 1 : NULL;
-    }
-    page_free(full);
-    return result;
-}
-
 static void open_command(struct exec *exec)
 {
-    char *command = kstrdup(exec->argv.text);
-    if (!command)
-        no_memory();
-    int r;
-    if (command[0] == '\0')
-        r = -ENOENT;
-    else if (strchr(command, '/'))
-        r = try_exec(exec, command);
-    else
-        r = search_path(exec, command);
+    char text[EXEC_TEXT_MAX], command[257];
+    string_copy(command, exec->argv.text, sizeof command); /* a script changes argv */
+    int r = start_open(exec);
     if (r < 0) {
-        bool missing = r == -ENOENT || r == -ENOTDIR;
-        bool in_path = missing && !strchr(command, '/');
-        refuse(missing ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, "starting %.256s failed: %s", command,
-               in_path ? "executable file not found in $PATH" : reason(r));
+        int status = start_failure(command, r, text, sizeof text);
+        refuse(status, "%s", text);
     }
-    kfree(command);
 }
 
 static void process_setup(struct process *process)
@@ -405,7 +228,7 @@ static void start_thread(struct process *process, const struct trap_frame *frame
     if (!task)
         no_memory();
     task->tid = process->pid;
-    task->timer_slack_ns = TIMER_SLACK_NS;
+    task->timer_slack_ns = START_TIMER_SLACK_NS;
     task->signals.altstack_flags = SS_DISABLE;
     pending_signals_init(&task->signals.pending);
     string_copy(task->comm, comm, sizeof task->comm);
@@ -436,14 +259,14 @@ void process_init(void)
     process->fs->umask = policy()->umask ? policy()->umask : 022;
     int r = fs_chdir(workdir);
     if (r < 0)
-        refuse(STATUS_NOT_EXECUTABLE, "changing to the working directory %.200s failed: %s", workdir, reason(r));
+        refuse(STATUS_NOT_EXECUTABLE, "changing to the working directory %.200s failed: %s", workdir, start_reason(r));
     kfree(workdir);
 
     open_command(exec);
     struct trap_frame frame;
     r = exec_commit(exec, &frame);
     if (r < 0)
-        refuse(STATUS_NOT_EXECUTABLE, "starting %.256s failed: %s", exec->argv.text, reason(r));
+        refuse(STATUS_NOT_EXECUTABLE, "starting %.256s failed: %s", exec->argv.text, start_reason(r));
     stats_program_starts();
     start_thread(process, &frame, task_current()->comm);
     exec_free(exec);

@@ -62,7 +62,7 @@ struct process {
     bool borrows_memory;  /* its tasks run on the memory of another process: made by vfork */
 
     /* family */
-    struct process *parent; /* NULL: PID 1 */
+    struct process *parent; /* NULL: PID 1, and commands from the host (kernel/command) */
     int parent_tid;         /* the thread that made it */
     struct process_list children;
     TAILQ_ENTRY(process) sibling;

@@ -218,7 +218,7 @@ static int begin(struct process *process, enum adopt_how how, uint32_t from, str
 static bool is_killed(const struct process *process)
 {
     if (!process->remote)
-        return signal_fatal_pending(task_current());
+        return process->exiting || signal_fatal_pending(task_current());
     return process->remote->killed || process->ended || process->end_reported;
 }
 
