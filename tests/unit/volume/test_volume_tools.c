@@ -44,6 +44,37 @@ static uint64_t size_of(struct volume *v)
     return info.block_count;
 }
 
+/* 900 blocks that the model does not know. */
+static void ballast(struct volume *v, bool make)
+{
+    static uint8_t expected[900 * VOLUME_BLOCK_SIZE], got[sizeof(expected)];
+    struct volume_node *root, *node;
+    for (size_t i = 0; i < sizeof(expected); i++)
+        expected[i] = (uint8_t)(i * 2654435761u >> 13);
+    assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
+    if (make) {
+        assert_int_equal(volume_create(root, "ballast", 7, S_IFREG | 0644, 0, (struct volume_owner){0, 0}, &node), 0);
+        assert_int_equal(volume_write(node, 0, expected, sizeof(expected)), sizeof(expected));
+    } else {
+        assert_int_equal(volume_lookup(root, "ballast", 7, &node), 0);
+        assert_int_equal(volume_read(node, 0, got, sizeof(got)), sizeof(got));
+        assert_memory_equal(got, expected, sizeof(got));
+    }
+    volume_node_put(node);
+    volume_node_put(root);
+}
+
+/* The next blocks to be written will lie further on. */
+static void space_skip(struct volume *v)
+{
+    struct volume_node *root;
+    assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
+    ballast(v, true);
+    assert_int_equal(volume_sync(v), 0);
+    assert_int_equal(volume_unlink(root, "ballast", 7), 0);
+    volume_node_put(root);
+}
+
 /* A disk of `room` blocks with a volume of `size` on it, filled by random operations. */
 static struct disk *disk_filled(uint64_t room, uint64_t size, uint64_t seed, unsigned steps)
 {
@@ -55,6 +86,8 @@ static struct disk *disk_filled(uint64_t room, uint64_t size, uint64_t seed, uns
     struct volume *v = mount_good(d, false);
     disk_seed(seed);
     model_init(&m);
+    space_skip(v);
+    space_skip(v);
     for (unsigned i = 0; i < steps; i++)
         model_change(&m, v);
     model_deinit(&m);
@@ -112,8 +145,15 @@ static void newest_checked(struct disk *d, const struct crash *c)
     free(text);
 }
 
+static void moved_keep(void *arg, uint64_t done, uint64_t total)
+{
+    assert_true(done <= total);
+    *(uint64_t *)arg = total;
+}
+
 static void resize_crash(uint64_t from, uint64_t to, uint64_t seed)
 {
+    uint64_t moved = 0;
     struct disk *d = disk_filled(3000, from, seed, 250);
     struct crash c = {.sizes = {from, to}};
     struct volume *v = mount_good(d, false);
@@ -121,7 +161,8 @@ static void resize_crash(uint64_t from, uint64_t to, uint64_t seed)
     d->hook = crash_hook;
     d->hook_arg = &c;
     c.on = true;
-    assert_int_equal(volume_resize(v, to, NULL, NULL), 0);
+    assert_int_equal(volume_resize(v, to, moved_keep, &moved), 0);
+    assert_int_equal(moved > 5, to < from);
     c.on = false;
     assert_clean(v);
     volume_abandon(v);
@@ -152,26 +193,6 @@ static void test_resize_crash(void **state)
         resize_crash(2900, 1800, seed);
         resize_crash(1800, 2900, seed);
     }
-}
-
-/* 900 blocks that the model does not know. */
-static void ballast(struct volume *v, bool make)
-{
-    static uint8_t expected[900 * VOLUME_BLOCK_SIZE], got[sizeof(expected)];
-    struct volume_node *root, *node;
-    for (size_t i = 0; i < sizeof(expected); i++)
-        expected[i] = (uint8_t)(i * 2654435761u >> 13);
-    assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
-    if (make) {
-        assert_int_equal(volume_create(root, "ballast", 7, S_IFREG | 0644, 0, (struct volume_owner){0, 0}, &node), 0);
-        assert_int_equal(volume_write(node, 0, expected, sizeof(expected)), sizeof(expected));
-    } else {
-        assert_int_equal(volume_lookup(root, "ballast", 7, &node), 0);
-        assert_int_equal(volume_read(node, 0, got, sizeof(got)), sizeof(got));
-        assert_memory_equal(got, expected, sizeof(got));
-    }
-    volume_node_put(node);
-    volume_node_put(root);
 }
 
 /* To every size from far too small on: it fits, or all is as it was. */
@@ -607,6 +628,19 @@ static char *text_of(struct disk *d, const char *snapshot, bool check)
     return text;
 }
 
+/* The whole of a copy's snapshot is, item by item, the whole of the original's, but for the sizes of the volumes. */
+static void assert_same_items(struct disk *a, struct disk *b, const char *snapshot)
+{
+    struct items left = items_of(a, NULL, snapshot), right = items_of(b, NULL, snapshot);
+    size_t sizes = sizeof(struct replica_item) + offsetof(struct replica_begin, block_count);
+    size_t rest = sizeof(struct replica_item) + sizeof(struct replica_begin);
+    assert_int_equal(left.size, right.size);
+    assert_memory_equal(left.data, right.data, sizes);
+    assert_memory_equal(left.data + rest, right.data + rest, left.size - rest);
+    free(left.data);
+    free(right.data);
+}
+
 /* Everything, then differences, of a tree that changes in every way, into a volume of its own. */
 static void test_replica_random(void **state)
 {
@@ -638,6 +672,7 @@ static void test_replica_random(void **state)
             char *kept = text_of(other, name[round % 2], false);
             assert_string_equal(got, sent);
             assert_string_equal(kept, sent);
+            assert_same_items(d, other, name[round % 2]);
             free(sent);
             free(got);
             free(kept);
