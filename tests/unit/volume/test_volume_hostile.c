@@ -237,6 +237,34 @@ static void test_damaged_log(void **state)
     }
 }
 
+/* A file that was open when it lost its name, and then came a crash: the next mount frees it. */
+static void test_nameless(void **state)
+{
+    (void)state;
+    static const uint8_t data[20 * BLOCK];
+    struct disk *d = disk_formatted(640);
+    struct volume *v = mount_good(d, NULL);
+    struct volume_info before, after;
+    struct volume_node *root = root_of(v), *node;
+    volume_get_info(v, &before);
+    node = make(v, "f");
+    assert_int_equal(volume_write(node, 0, data, sizeof(data)), sizeof(data));
+    assert_int_equal(volume_unlink(root, "f", 1), 0);
+    assert_int_equal(volume_sync(v), 0);
+    volume_get_info(v, &after);
+    assert_int_equal(after.inode_count, before.inode_count + 1);
+    volume_node_put(node); /* only memory knows */
+    volume_node_put(root);
+    volume_abandon(v);
+    v = mount_good(d, NULL);
+    volume_get_info(v, &after);
+    assert_int_equal(after.inode_count, before.inode_count);
+    assert_true(after.used_count < before.used_count + 20);
+    assert_clean(v);
+    volume_abandon(v);
+    disk_free(d);
+}
+
 /* A disk that says that it has flushed and has not, then loses power. */
 struct liar {
     struct model m;
@@ -859,7 +887,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_large_directory),
         cmocka_unit_test(test_flip),        cmocka_unit_test(test_mix),
         cmocka_unit_test(test_anchor_down), cmocka_unit_test(test_misplaced),
-        cmocka_unit_test(test_damaged_log), cmocka_unit_test(test_lost_flush),
+        cmocka_unit_test(test_damaged_log), cmocka_unit_test(test_nameless),
+        cmocka_unit_test(test_lost_flush),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
