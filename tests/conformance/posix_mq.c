@@ -111,8 +111,7 @@ static int events(int fd)
 static void *later(void *arg)
 {
     nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
-    SHOW(mq_send(*(mqd_t *)arg, "woken", 5, 7));
-    return NULL;
+    return (void *)(long)mq_send(*(mqd_t *)arg, "woken", 5, 7);
 }
 
 static void waiting(void)
@@ -131,8 +130,9 @@ static void waiting(void)
     SHOW(mq_timedreceive(q, buf, sizeof buf, NULL, &soon));
     pthread_create(&thread, NULL, later, &q);
     SHOW(mq_receive(q, buf, sizeof buf, &prio));
-    pthread_join(thread, NULL);
-    printf("%.5s %u\n", buf, prio);
+    void *sent;
+    pthread_join(thread, &sent);
+    printf("%.5s %u, sent %ld\n", buf, prio, (long)sent);
     for (int i = 0; i < 3; i++) {
         SHOW(mq_send(q, "full", 4, 0));
         SHOW(events(q));
