@@ -23,7 +23,8 @@ struct super_ops {
     int (*sync)(struct super_block *sb);
     /* Does a cached name still mean what it did, where others change them? 1, 0, -errno. NULL: always. Sleeps. */
     int (*revalidate)(struct dentry *dentry);
-    /* The number of the root image's inode whose contents a file of an overlay still shows unchanged; 0 if it has others. */
+    /* The number of the root image's inode whose contents a file of an overlay still shows unchanged; 0 if it has
+     * others. */
     uint64_t (*unchanged)(struct inode *inode); /* may be NULL */
     int (*close)(struct super_block *sb); /* after sync, when the container has ended: is all of it kept? May be NULL */
 };
