@@ -159,15 +159,18 @@ static int send_process(const struct destination *d, const struct clone_args *ar
     return r;
 }
 
+static void tell(uint32_t type, int pid)
+{
+    struct number_message m = {{type, 0, process_self()->pid, task_current()->tid}, pid};
+    (void)!client_send(&m.message, sizeof(m));
+}
+
 static void give_up(const struct destination *d)
 {
-    if (d->child) {
-        if (d->child->remote && !d->child->ended)
-            spawn_kill(d->child->remote->member);
-        return;
-    }
-    struct number_message m = {{MESSAGE_ABANDON, 0, process_self()->pid, task_current()->tid}, d->pid};
-    (void)!client_send(&m.message, sizeof(m));
+    if (!d->child)
+        tell(MESSAGE_ABANDON, d->pid);
+    else if (d->child->remote && !d->child->ended)
+        spawn_kill(d->child->remote->member);
 }
 
 int64_t process_fork_elsewhere(const struct clone_args *args, const struct trap_frame *frame)
@@ -181,6 +184,8 @@ int64_t process_fork_elsewhere(const struct clone_args *args, const struct trap_
     /* If it fails now the child is one that was killed. */
     if (send_process(&d, args, frame) < 0)
         give_up(&d);
+    else if (!d.child)
+        tell(MESSAGE_SENT, d.pid);
     memory_wipe(&d.stream, sizeof(d.stream));
     if ((args->flags & CLONE_PIDFD) && put_user32(args->pidfd, (uint32_t)d.pidfd) < 0)
         (void)0;
@@ -279,6 +284,8 @@ int process_exec_elsewhere(struct exec *exec)
         spawn_kill(process->remote->member);
     else if (r < 0)
         give_up(&d);
+    else if (remote_is_member())
+        tell(MESSAGE_SENT, d.pid);
     memory_wipe(&d.stream, sizeof(d.stream));
     kfree(image);
     if (remote_is_member())

@@ -205,6 +205,7 @@ static int begin(struct process *process, enum adopt_how how, uint32_t from, str
         return r;
     remote->stream = ret_stream->number;
     remote->stream_from = from;
+    remote->sent = false;
     remote->stream_id = ret_stream->id;
     r = send_adopt(process, how, &theirs);
     memory_wipe(&theirs, sizeof(theirs));
@@ -538,6 +539,16 @@ static void receive_abandon(struct remote_member *member, struct record *record)
     kfree(record);
 }
 
+static void receive_sent(struct remote_member *member, struct record *record)
+{
+    const struct number_message *m = (const struct number_message *)record->data;
+    const struct process *process = record->size >= sizeof(*m) ? process_find((int)m->number) : NULL;
+    if (process && process->remote && process->remote->stream &&
+        process->remote->stream_from == remote_member_number(member))
+        process->remote->sent = true;
+    kfree(record);
+}
+
 static void receive_start_wait(struct remote_member *member, struct record *record)
 {
     const struct number_message *m = (const struct number_message *)record->data;
@@ -639,6 +650,7 @@ void process_link_init(void)
     } receivers[] = {
         {MESSAGE_HELLO, receive_hello},
         {MESSAGE_ABANDON, receive_abandon},
+        {MESSAGE_SENT, receive_sent},
         {MESSAGE_START_WAIT, receive_start_wait},
         {MESSAGE_STARTED, receive_started},
         {MESSAGE_DROP_CHILD, receive_drop_child},

@@ -22,6 +22,7 @@ enum process_message_type {
     MESSAGE_CONTINUED,
     MESSAGE_TID_PUT,        /* struct number_message */
     MESSAGE_ABANDON,        /* struct number_message: pid of a child that could not be sent: kill it */
+    MESSAGE_SENT,           /* struct number_message: pid of a child whose stream is whole: its sender may end */
     MESSAGE_HANDLE_PUT,     /* struct handle_message: `count` of its references */
     MESSAGE_NEW_CHILD,      /* R: struct fork_message */
     MESSAGE_FORK,           /* R: struct fork_message */

@@ -17,6 +17,7 @@ struct remote_process {
     uint32_t stream;      /* that its beginning comes by; 0 once it runs */
     uint32_t stream_from; /* the enclave that sends it */
     uint64_t stream_id;
+    bool sent;                    /* all of it is in the ring: who sent it may end */
     bool killed;                  /* SIGKILL is on its way there */
     struct remote_member *waiter; /* referenced; told by an answer to wait_message when it runs */
     struct message wait_message;

@@ -205,8 +205,8 @@ static struct process *process_awaiting(uint32_t number)
 {
     struct process *process;
     TAILQ_FOREACH (process, &process_list, table_link)
-        if (process->remote && process->remote->stream && process->remote->stream_from == number && !process->ended &&
-            !process->end_reported)
+        if (process->remote && process->remote->stream && process->remote->stream_from == number &&
+            !process->remote->sent && !process->ended && !process->end_reported)
             return process;
     return NULL;
 }

@@ -300,6 +300,7 @@ static void say_anything(struct input *in, struct fake_member *fake)
         break;
     case MESSAGE_DROP_CHILD:
     case MESSAGE_ABANDON:
+    case MESSAGE_SENT:
     case MESSAGE_START_WAIT:
         m.number.number = some_pid(in, fake);
         break;
