@@ -164,6 +164,20 @@ static int start_program(struct process *process, struct exec *exec, const struc
     return 0;
 }
 
+/* What waited for the process where it was; the last one has number 0. */
+static int read_pending(struct process *process, struct stream *stream)
+{
+    for (;;) {
+        struct signal_source source;
+        int r = stream_read(stream, &source, sizeof(source));
+        if (r < 0 || source.signal == 0)
+            return r;
+        if (!signal_source_ok(&source))
+            return -EPROTO;
+        (void)!signal_send_process(process, &source);
+    }
+}
+
 static int receive_exec(struct process *process, struct stream *stream, struct task **ret_task)
 {
     struct exec_image *image = kzalloc(sizeof(*image));
@@ -174,6 +188,8 @@ static int receive_exec(struct process *process, struct stream *stream, struct t
         r = read_program(stream, exec, image);
         if (r == 0)
             r = start_program(process, exec, image, ret_task);
+        if (r == 0)
+            r = read_pending(process, stream);
         exec_free(exec);
     }
     kfree(image);

@@ -207,6 +207,20 @@ static int describe_program(struct file *file, struct file_info *ret_info)
     return 0;
 }
 
+/* Signals that wait outlast an exec; those that come from now on are sent to where the process is. */
+static int send_pending(struct stream *stream)
+{
+    struct signal_source source;
+    int signal, r;
+    do {
+        memset(&source, 0, sizeof(source));
+        signal = signal_dequeue(task_current(), ~0ULL, &source);
+        source.signal = signal;
+        r = stream_write(stream, &source, sizeof(source));
+    } while (r == 0 && signal > 0);
+    return r;
+}
+
 static int send_program(struct stream *stream, const struct exec *exec, struct exec_image *image)
 {
     const struct task *task = task_current();
@@ -241,7 +255,9 @@ static int send_program(struct stream *stream, const struct exec *exec, struct e
         r = stream_write(stream, exec->argv.text, exec->argv.size);
     if (r == 0)
         r = stream_write(stream, exec->envp.text, exec->envp.size);
-    return r < 0 ? r : stream_write(stream, exec->name, image->name_size);
+    if (r == 0)
+        r = stream_write(stream, exec->name, image->name_size);
+    return r < 0 ? r : send_pending(stream);
 }
 
 /* The parent goes on when the program runs, not before: then what exec does is done. */
