@@ -56,6 +56,15 @@ int verity_read(struct verity *v, uint64_t block, void *dst)
     return 0;
 }
 
+ssize_t verity_read_many(struct verity *v, uint64_t block, size_t count, void *dst)
+{
+    if (block >= v->blocks)
+        return -EIO;
+    count = MIN(count, v->blocks - block);
+    memcpy(dst, v->data + block * ROOT_BLOCK_SIZE, count * ROOT_BLOCK_SIZE);
+    return (ssize_t)count;
+}
+
 static unsigned visits;
 static void visit(struct inode *inode, unsigned depth);
 

@@ -1,7 +1,9 @@
 /*
  * What the host asks for by `cofre exec`: input = a byte of policy flags, then a request. What is let through is what
- * the policy says. fuzz-sources: kernel/command/request.c kernel/process/start_env.c kernel/boot/policy.c fuzz-flags:
- * -DCOFRE_HOSTED
+ * the policy says.
+ *
+ * fuzz-sources: kernel/command/request.c kernel/process/start_env.c kernel/boot/policy.c
+ * fuzz-flags: -DCOFRE_HOSTED
  */
 #include <stdlib.h>
 #include <string.h>

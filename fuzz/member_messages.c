@@ -5,8 +5,7 @@
  * fuzz-sources: tests/unit/member_world.c tests/unit/hosted_libc.c kernel/remote/adopt.c kernel/remote/check.c
  * fuzz-sources: kernel/remote/exec_client.c kernel/remote/member.c kernel/remote/remote_file.c
  * fuzz-sources: kernel/remote/pending_member.c kernel/remote/show_member.c kernel/mm/expected.c
- * fuzz-sources: kernel/mm/touched.c
- * fuzz-sources: kernel/process/exec_args.c
+ * fuzz-sources: kernel/mm/touched.c kernel/process/exec_args.c tests/unit/no_loans.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include "tests/unit/member_world.h"
