@@ -125,6 +125,16 @@ static struct enclave *warm_enclave(void)
     return e;
 }
 
+/* It is ready; or, where that makes one too many because another was not needed after all, it ends. */
+static void made_warm(struct enclave *e)
+{
+    e->state = WARM;
+    if (count_in(WARM) > WARM_WANTED)
+        spawn_kill(e->member);
+    else
+        wake_up(&change, 0);
+}
+
 int spawn_take(struct remote_member **ret_member)
 {
     struct wait_entry entry;
@@ -150,8 +160,7 @@ int spawn_take(struct remote_member **ret_member)
     e->state = TAKEN;
     r = output_settle(); /* from now on there is a kernel that sends what this one does not see */
     if (r < 0) {
-        e->state = WARM;
-        wake_up(&change, 0);
+        made_warm(e);
         return r;
     }
     *ret_member = remote_member_get(e->member);
@@ -167,10 +176,8 @@ bool spawn_any_taken(void)
 void spawn_give_back(struct remote_member *member)
 {
     struct enclave *e = enclave_of(member);
-    if (e && e->state == TAKEN) {
-        e->state = WARM;
-        wake_up(&change, 0);
-    }
+    if (e && e->state == TAKEN)
+        made_warm(e);
     remote_member_put(member);
 }
 
@@ -179,8 +186,7 @@ void spawn_ready(struct remote_member *member)
     struct enclave *e = enclave_of(member);
     if (!e || e->state != STARTING)
         return;
-    e->state = WARM;
-    wake_up(&change, 0);
+    made_warm(e);
 }
 
 static void host_kill(const struct enclave *e)
