@@ -3,7 +3,7 @@
  * whole. (Sockets are bound to loopback only, and nothing is connected.)
  *
  * fuzz-sources: host/pump/channel.c host/pump/console.c host/pump/datagram.c host/pump/epoll.c host/pump/listener.c
- * fuzz-sources: host/pump/pump.c host/pump/socket.c host/pump/uring.c host/error.c host/terminal.c
+ * fuzz-sources: host/pump/pump.c host/pump/socket.c host/pump/spin.c host/pump/uring.c host/error.c host/terminal.c
  */
 #include "host/pump/pump.h"
 #include "abi/ring.h"

@@ -12,12 +12,10 @@
 
 #define EVENTS_MAX 256
 #define WAKE_TAG UINT32_MAX
-#define SPIN_NS 50000
 
 struct epoll {
     int fd;
     bool no_pwait2;
-    uint64_t gap_ns; /* between waits that brought something */
     struct epoll_event events[EVENTS_MAX];
 };
 
@@ -123,16 +121,18 @@ static int wait_events(struct epoll *e, uint64_t deadline_ns)
     return epoll_wait(e->fd, e->events, EVENTS_MAX, ms);
 }
 
-/* Input that has lately come within the spin's length is waited for without sleeping. */
 static int spin(struct pump *p, struct epoll *e, uint64_t deadline_ns)
 {
-    uint64_t start = now_ns();
-    int n = 0;
+    struct spin spin;
+    int n;
 
-    if (!pump_may_spin(p) || e->gap_ns == 0 || e->gap_ns > SPIN_NS || deadline_ns == 0)
+    if (deadline_ns == 0 || !pump_may_spin(p))
         return 0;
-    while (n == 0 && now_ns() - start < SPIN_NS && !(p->kicked && atomic_load(p->kicked)))
+    spin_begin(&spin);
+    do
         n = epoll_wait(e->fd, e->events, EVENTS_MAX, 0);
+    while (n == 0 && spin_goes_on(p, &spin));
+    spin_end(p, &spin, n > 0);
     return n;
 }
 
@@ -149,7 +149,7 @@ static void epoll_turn(struct pump *p, uint64_t deadline_ns)
     if (n <= 0)
         n = wait_events(e, deadline_ns);
     if (deadline_ns && n > 0)
-        e->gap_ns = (e->gap_ns * 3 + (now_ns() - start)) / 4;
+        pump_waited(p, now_ns() - start);
     pthread_mutex_lock(&p->lock);
     p->stats.syscalls++;
     p->stats.waits += deadline_ns != 0;

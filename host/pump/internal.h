@@ -116,9 +116,8 @@ struct pump {
     uint32_t epoch;
     uint64_t epoch_start_ns;
     uint32_t arrivals, arrivals_last, active, active_last;
-    /* Spinning takes the CPU from whoever else could run here: after an involuntary switch it is left alone a while. */
-    long switches;
-    uint64_t no_spin_until_ns;
+    /* spin.c: the mean length of the last waits, and how long none is spun after one that did not pay. */
+    uint64_t gap_ns, rest_ns, no_spin_until_ns;
 
     struct pump_stats stats;
 };
@@ -143,10 +142,21 @@ static inline struct chan *pump_chan(struct pump *p, uint32_t number)
 void ready_push(struct pump *p, struct chan *c);
 bool ready_pending(const struct pump *p); /* the kernel has not looked at all we told it */
 void chan_todo(struct pump *p, struct chan *c);
-bool pump_may_spin(const struct pump *p);
 void pump_turn_now(struct pump *p); /* what is on the todo list, without waiting */
 uint32_t odd_get(struct pump *p);   /* 0: none free */
 void odd_put(struct pump *p, uint32_t number);
+
+/* spin.c */
+struct spin {
+    uint64_t start_ns, last_ns;
+    bool lost; /* the CPU, meanwhile */
+};
+
+bool pump_may_spin(const struct pump *p);
+void pump_waited(struct pump *p, uint64_t ns); /* a wait ended with something */
+void spin_begin(struct spin *spin);
+bool spin_goes_on(const struct pump *p, struct spin *spin);
+void spin_end(struct pump *p, const struct spin *spin, bool came);
 
 /* channel.c */
 void chan_open(struct pump *p, struct chan *c, enum chan_kind kind, int fd);

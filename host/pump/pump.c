@@ -16,7 +16,6 @@
 #define RING_SIZE_DEFAULT 0x40000
 #define DRAIN_QUIET_NS 10000000000ULL
 #define EPOCH_NS 2000000ULL
-#define CONTENDED_NS 50000000ULL
 
 static uint64_t now_ns(void)
 {
@@ -279,22 +278,12 @@ void pump_note_input(struct pump *p, struct chan *c)
     }
 }
 
-bool pump_may_spin(const struct pump *p)
-{
-    return p->config.cpu_count > 1 && p->epoch_start_ns >= p->no_spin_until_ns;
-}
-
 static void roll_epoch(struct pump *p)
 {
     uint64_t now = now_ns();
-    struct rusage usage;
 
     if (now - p->epoch_start_ns < EPOCH_NS)
         return;
-    if (getrusage(RUSAGE_THREAD, &usage) == 0 && usage.ru_nivcsw != p->switches) {
-        p->switches = usage.ru_nivcsw;
-        p->no_spin_until_ns = now + CONTENDED_NS;
-    }
     p->epoch++;
     /* After a long sleep the counts of before say nothing. */
     p->arrivals_last = now - p->epoch_start_ns < 2 * EPOCH_NS ? p->arrivals : 0;

@@ -30,7 +30,6 @@
 #define BUFFER_GROUP 0
 #define BULK_AFTER 8  /* full buffers in a row: plain recv */
 #define SMALL_AFTER 2 /* small plain recvs in a row: multishot again */
-#define SPIN_NS 50000
 #define COALESCE_USEC 50
 #define COALESCE_ARRIVALS 80 /* per 2 ms, i.e. 2 per COALESCE_USEC */
 #define COALESCE_TARGET_MAX 32
@@ -61,8 +60,7 @@ struct uring {
     uint16_t buffer_tail;
     bool min_wait;
     bool wake_armed;
-    bool urgent; /* entries that must not wait for the next park */
-    uint64_t gap_ns;
+    bool urgent;            /* entries that must not wait for the next park */
     struct chan_list batch; /* inline sends not known to have succeeded */
 };
 
@@ -485,29 +483,28 @@ static bool batch_matters(struct pump *p)
     return false;
 }
 
-/* Input that has lately come within the spin's length is waited for without sleeping. True if something came. */
+/* True if something came. */
 static bool spin(struct pump *p)
 {
     struct uring *u = p->backend_state;
-    uint64_t start = now_ns();
+    struct spin spin;
+    bool came;
 
-    while (!anything_waiting(u)) {
-        if (now_ns() - start > SPIN_NS || (p->kicked && atomic_load(p->kicked)))
-            return false;
+    spin_begin(&spin);
+    while (!(came = anything_waiting(u)) && spin_goes_on(p, &spin))
         __builtin_ia32_pause();
-    }
-    return true;
+    spin_end(p, &spin, came);
+    return came;
 }
 
 /* How many events to wait for, at most for COALESCE_USEC, before any one will do. */
-static unsigned coalesce(const struct pump *p, struct wait_argument *argument)
+static unsigned coalesce(const struct pump *p)
 {
     const struct uring *u = p->backend_state;
     uint32_t active = p->active > p->active_last ? p->active : p->active_last, target = active / 4;
 
     if (!u->min_wait || (p->arrivals_last < COALESCE_ARRIVALS && p->arrivals < COALESCE_ARRIVALS) || target < 2)
         return 1;
-    argument->min_wait_usec = COALESCE_USEC;
     return target < COALESCE_TARGET_MAX ? target : COALESCE_TARGET_MAX;
 }
 
@@ -515,8 +512,10 @@ static void wait_events(struct pump *p, uint64_t deadline_ns)
 {
     struct __kernel_timespec timeout;
     struct wait_argument argument = {0};
-    unsigned count = coalesce(p, &argument);
+    unsigned count = coalesce(p);
 
+    if (count > 1)
+        argument.min_wait_usec = COALESCE_USEC;
     if (deadline_ns != PARK_FOREVER) {
         uint64_t now = now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
 
@@ -532,7 +531,7 @@ static void wait_events(struct pump *p, uint64_t deadline_ns)
 static void uring_turn(struct pump *p, uint64_t deadline_ns)
 {
     struct uring *u = p->backend_state;
-    bool may_spin = pump_may_spin(p) && u->gap_ns > 0 && u->gap_ns < SPIN_NS;
+    bool may_spin = pump_may_spin(p) && coalesce(p) == 1;
     uint64_t start;
 
     if (!u->wake_armed)
@@ -557,7 +556,7 @@ static void uring_turn(struct pump *p, uint64_t deadline_ns)
         flush(p);
     else
         reap(p);
-    u->gap_ns = (u->gap_ns * 3 + (now_ns() - start)) / 4;
+    pump_waited(p, now_ns() - start);
     if (u->urgent)
         flush(p);
 }

@@ -1,4 +1,5 @@
 /* The pump against a fake kernel and real clients, with either backend (first argument: uring or epoll). */
+#include "host/pump/internal.h"
 #include "tests/unit/fake_kernel.h"
 
 #include <arpa/inet.h>
@@ -688,6 +689,52 @@ static void test_kick_and_deadline(void **state)
     assert_in_range(a.tv_sec - b.tv_sec, 0, 10);
 }
 
+/* Spins that pay go on; those in vain, or that lose the CPU, are followed by longer and longer rests. */
+static void test_spin_rests(void **state)
+{
+    struct pump *p = calloc(1, sizeof(*p)); /* too large for the stack */
+    struct spin spin;
+
+    (void)state;
+    p->config.cpu_count = 2;
+    assert_false(pump_may_spin(p)); /* nothing is known of the waits yet */
+    p->gap_ns = 40000;
+    assert_true(pump_may_spin(p));
+    p->config.cpu_count = 1;
+    assert_false(pump_may_spin(p));
+    p->config.cpu_count = 2;
+    for (int i = 0; i < 64; i++)
+        pump_waited(p, MS);
+    assert_false(pump_may_spin(p));
+    for (int i = 0; i < 64; i++)
+        pump_waited(p, 40000);
+    assert_true(pump_may_spin(p));
+
+    spin_begin(&spin);
+    while (spin_goes_on(p, &spin))
+        ;
+    assert_true(spin.last_ns - spin.start_ns >= MS / 20);
+    spin_end(p, &spin, false);
+    assert_int_equal(p->rest_ns, MS);
+    p->epoch_start_ns = spin.last_ns;
+    assert_false(pump_may_spin(p));
+    p->epoch_start_ns += MS;
+    assert_true(pump_may_spin(p));
+    for (int i = 0; i < 20; i++)
+        spin_end(p, &spin, false);
+    assert_int_equal(p->rest_ns, 64 * MS);
+    spin.lost = false;
+    for (int i = 0; i < 200; i++)
+        spin_end(p, &spin, true);
+    assert_true(p->rest_ns < MS);
+
+    spin.lost = true; /* what came does not make good that somebody else had to wait */
+    p->no_spin_until_ns = 0;
+    spin_end(p, &spin, true);
+    assert_true(p->no_spin_until_ns > spin.last_ns);
+    free(p);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -705,6 +752,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_ending_by_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_udp, setup, teardown),
         cmocka_unit_test(test_published_port),
+        cmocka_unit_test(test_spin_rests),
         cmocka_unit_test_setup_teardown(test_kick_and_deadline, setup, teardown),
     };
 
