@@ -298,32 +298,71 @@ static void bench_child_woken(long n)
     in_child(sample_woken, n);
 }
 
-/* n writes of 64 KiB by a child, read here. */
+/* ---- pipes: n writes of 64 KiB by a child ---- */
+
+static char pipe_buffer[65536];
+
+static void write_pipe(const int ends[2], long n)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        die("fork");
+    if (pid > 0)
+        return;
+    close(ends[0]);
+    for (long i = 0; i < n; i++)
+        if (write(ends[1], pipe_buffer, sizeof(pipe_buffer)) != sizeof(pipe_buffer))
+            _exit(1);
+    _exit(0);
+}
+
+/* ns for each 64 KiB until the end. */
+static double read_pipe(const int ends[2], long n)
+{
+    close(ends[1]);
+    double start = now_ns();
+    size_t size = 0;
+    for (ssize_t got; (got = read(ends[0], pipe_buffer, sizeof(pipe_buffer))) > 0;)
+        size += (size_t)got;
+    if (size != (size_t)n * sizeof(pipe_buffer))
+        die("pipe");
+    return (now_ns() - start) / (double)n;
+}
+
 static void bench_pipe_child(long n)
 {
-    static char buffer[65536];
     int ends[2];
     if (pipe(ends) < 0)
         die("pipe");
+    write_pipe(ends, n);
+    measured_ns = read_pipe(ends, n);
+    close(ends[0]);
+    if (wait(NULL) < 0)
+        die("wait");
+}
+
+/* Another child reads. */
+static void bench_pipe_siblings(long n)
+{
+    int ends[2], result[2];
+    if (pipe(ends) < 0 || pipe(result) < 0)
+        die("pipe");
+    write_pipe(ends, n);
     pid_t pid = fork();
     if (pid < 0)
         die("fork");
     if (pid == 0) {
-        for (long i = 0; i < n; i++)
-            if (write(ends[1], buffer, sizeof(buffer)) != sizeof(buffer))
-                _exit(1);
-        _exit(0);
+        double ns = read_pipe(ends, n);
+        _exit(write(result[1], &ns, sizeof(ns)) != sizeof(ns));
     }
-    close(ends[1]);
-    double start = now_ns();
-    size_t size = 0;
-    for (ssize_t got; (got = read(ends[0], buffer, sizeof(buffer))) > 0;)
-        size += (size_t)got;
-    measured_ns = (now_ns() - start) / (double)n;
     close(ends[0]);
-    wait_for(pid);
-    if (size != (size_t)n * sizeof(buffer))
-        die("pipe");
+    close(ends[1]);
+    close(result[1]);
+    if (read(result[0], &measured_ns, sizeof(measured_ns)) != sizeof(measured_ns))
+        die("child");
+    close(result[0]);
+    if (wait(NULL) < 0 || wait(NULL) < 0)
+        die("wait");
 }
 
 static const struct {
@@ -347,6 +386,7 @@ static const struct {
     {"child_pread", bench_child_pread, 10000},
     {"child_woken", bench_child_woken, 300},
     {"pipe_child", bench_pipe_child, 4000},
+    {"pipe_siblings", bench_pipe_siblings, 4000},
 };
 
 int main(int argc, char **argv)

@@ -16,6 +16,7 @@
 
 #define LINGER_NS 50000
 #define WAKE_NS 100000 /* and this more if the other side must be woken first */
+#define CALL_NS 150000 /* for what is only sent after some work there, as 64 KiB that are sealed */
 #define MISSES_MAX 8
 #define RETRY_TIMES 2
 #define RETRY_EVERY_MIN 16
@@ -81,8 +82,12 @@ static bool worth_it(struct linger *l)
     return true;
 }
 
+/* Others want the processor first: the idle loop lingers when they are done. */
+static bool put_off;
+
 bool remote_linger_begin(struct linger *l)
 {
+    put_off |= run_queue.count != 0;
     if (!worth_it(l))
         return false;
     lingerer = vcpu_self();
@@ -117,13 +122,13 @@ static bool was_woken(const void *task)
     return __atomic_load_n(&((const struct task *)task)->woken, __ATOMIC_RELAXED);
 }
 
-bool remote_linger(struct linger *l, bool awake)
+static bool linger(struct linger *l, uint64_t ns)
 {
     struct task *task = task_current();
     if (lingerer != vcpu_self() && !remote_linger_begin(l))
         return false;
     task->woken = false; /* another vCPU may take the bell */
-    bool found = look_out(awake ? LINGER_NS : LINGER_NS + WAKE_NS, was_woken, task) || doorbell_rung();
+    bool found = look_out(ns, was_woken, task) || doorbell_rung();
     if (found) {
         l->misses -= MIN(l->misses, 2U);
         l->retry_every = RETRY_EVERY_MIN;
@@ -134,10 +139,20 @@ bool remote_linger(struct linger *l, bool awake)
     return found || run_queue.count != 0;
 }
 
+bool remote_linger(struct linger *l, bool awake)
+{
+    return linger(l, awake ? LINGER_NS : LINGER_NS + WAKE_NS);
+}
+
 bool remote_linger_idle(void)
 {
-    static struct linger streams;
-    return stream_busy() && remote_linger(&streams, true);
+    static struct linger streams, calls;
+    if (stream_busy())
+        return linger(&streams, LINGER_NS);
+    if (!put_off)
+        return false;
+    put_off = false;
+    return linger(&calls, CALL_NS);
 }
 
 bool remote_look_out(bool (*there)(const void *arg), const void *arg)
