@@ -146,6 +146,11 @@ void pump_turn_now(struct pump *p); /* what is on the todo list, without waiting
 uint32_t odd_get(struct pump *p);   /* 0: none free */
 void odd_put(struct pump *p, uint32_t number);
 
+static inline bool pump_is_kicked(const struct pump *p)
+{
+    return p->kicked && atomic_load(p->kicked);
+}
+
 /* spin.c */
 struct spin {
     uint64_t start_ns, last_ns;

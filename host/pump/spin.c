@@ -43,7 +43,7 @@ bool spin_goes_on(const struct pump *p, struct spin *spin)
     if (now - spin->last_ns > LOST_NS)
         spin->lost = true;
     spin->last_ns = now;
-    return now - spin->start_ns < SPIN_NS && !spin->lost && !(p->kicked && atomic_load(p->kicked));
+    return now - spin->start_ns < SPIN_NS && !spin->lost && !pump_is_kicked(p);
 }
 
 void spin_end(struct pump *p, const struct spin *spin, bool came)
@@ -52,7 +52,7 @@ void spin_end(struct pump *p, const struct spin *spin, bool came)
         p->rest_ns -= p->rest_ns / 16;
         return;
     }
-    if (!spin->lost && p->kicked && atomic_load(p->kicked))
+    if (!spin->lost && pump_is_kicked(p))
         return;
     p->rest_ns = p->rest_ns * 2 < REST_MIN_NS   ? REST_MIN_NS
                  : p->rest_ns * 2 > REST_MAX_NS ? REST_MAX_NS

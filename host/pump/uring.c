@@ -543,8 +543,10 @@ static void uring_turn(struct pump *p, uint64_t deadline_ns)
     }
     if (batch_matters(p) || may_spin) {
         flush(p);
-        if (ready_pending(p) || !TAILQ_EMPTY(&p->todo))
-            return;
+        if (ready_pending(p) || !TAILQ_EMPTY(&p->todo) || pump_is_kicked(p))
+            return; /* that kick's event may just have been taken: it would not end the wait */
+        if (!u->wake_armed)
+            arm_wake(p);
     }
     start = now_ns();
     p->stats.waits++;

@@ -689,6 +689,50 @@ static void test_kick_and_deadline(void **state)
     assert_in_range(a.tv_sec - b.tv_sec, 0, 10);
 }
 
+struct kicks {
+    struct fake_kernel *kernel;
+    atomic_int round, kicked;
+    int rounds;
+};
+
+static void *kicks_main(void *arg)
+{
+    struct kicks *s = arg;
+
+    for (int i = 1; i <= s->rounds; i++) {
+        while (atomic_load(&s->round) < i)
+            ;
+        for (int pause = i * 7 % 400; pause > 0; pause--)
+            __builtin_ia32_pause();
+        atomic_store(&s->kicked, i); /* who is not parked now has no need of the kick */
+        atomic_store(&s->kernel->kicked, 1);
+        pump_wake(s->kernel->pump);
+    }
+    return NULL;
+}
+
+/* A kick counts whenever it comes, also while the pump submits what it will wait for. */
+static void test_kick_at_any_time(void **state)
+{
+    struct kicks s = {.kernel = *state, .rounds = 20000};
+    struct timespec a, b;
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, kicks_main, &s);
+    for (int i = 1; i <= s.rounds; i++) {
+        s.kernel->pump->gap_ns = 30000; /* as if spinning paid */
+        s.kernel->pump->no_spin_until_ns = 0;
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        atomic_store(&s.round, i);
+        while (atomic_load(&s.kicked) < i) {
+            fake_kernel_park(s.kernel, 20000 * MS, nothing, NULL);
+            clock_gettime(CLOCK_MONOTONIC, &b);
+            assert_in_range(b.tv_sec - a.tv_sec, 0, 15);
+        }
+    }
+    pthread_join(thread, NULL);
+}
+
 /* Spins that pay go on; those in vain, or that lose the CPU, are followed by longer and longer rests. */
 static void test_spin_rests(void **state)
 {
@@ -752,6 +796,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_ending_by_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_udp, setup, teardown),
         cmocka_unit_test(test_published_port),
+        cmocka_unit_test_setup_teardown(test_kick_at_any_time, setup, teardown),
         cmocka_unit_test(test_spin_rests),
         cmocka_unit_test_setup_teardown(test_kick_and_deadline, setup, teardown),
     };
