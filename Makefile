@@ -9,7 +9,7 @@ help:
 	@echo 'make run      convert a Debian image with Redis, run it in an enclave, use it, measure it against native'
 	@echo 'make test     everything that CI checks (TEST=unit|conformance|e2e|fuzz for one part)'
 	@echo 'make test-applications   runtimes and servers from Debian, on both sides (ROUNDS=5 for figures); not part of `make test`'
-	@echo 'make soak     volumes: the simulated disk for longer, the engine with faults put in, programs killed 1000 times (SOAK=times as long, default 20; SEED=first seed)'
+	@echo 'make soak     volumes: the simulated disk for longer, the engine with faults put in, programs killed 1220 times; interrupted, it goes on (SOAK=times as long, default 20; SEED=first seed; ONLY=pieces)'
 	@echo 'make bench    figures against native, interleaved; build/bench.json (ONLY=name for one)'
 	@echo 'make fuzz     fuzz every parser (TIME=seconds for each, default 60; ONLY=name for one)'
 	@echo 'make fresh    prove `make run` and `make test` in a minimal Debian made by mmdebstrap'
@@ -46,14 +46,8 @@ test-applications: build
 	@tools/application-figures $(BUILD)/applications.tsv
 
 soak: build
-	@COFRE_SOAK=$(or $(SOAK),20) COFRE_SEED=$(or $(SEED),1000) $(BUILD)/tests/unit/test-volume
-	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_hostile
-	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_anchor
-	@COFRE_SOAK=$(or $(SOAK),20) $(BUILD)/tests/unit/test-volume_steps
-	@tests/volumes/mutations
-	@tests/volumes/sqlite-full
-	@tests/volumes/kill both $$((17 * $(or $(SOAK),20)))
-	@tests/volumes/root $$((5 * $(or $(SOAK),20)))
+	@tools/install-deps run test
+	@tests/volumes/soak --times $(or $(SOAK),20) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 bench: build
 	@tools/install-deps run test

@@ -10,12 +10,9 @@
 #include <string.h>
 
 #include "crash.h"
-#include "kernel/crypto/crypto.h"
+#include "soak.h"
 
 #include <cmocka.h>
-
-static unsigned soak = 1; /* how many times as long as for each commit: COFRE_SOAK */
-static uint64_t seed_first = 1;
 
 static void assert_text(const char *got, const char *expected, const char *what)
 {
@@ -48,7 +45,7 @@ static void test_empty(void **state)
 static void test_random(void **state)
 {
     (void)state;
-    for (uint64_t seed = seed_first; seed < seed_first + 4 * soak; seed++) {
+    for (uint64_t seed = soak.seed; seed < soak.seed + 4 * soak.times; seed++) {
         struct model m;
         struct disk *d = disk_formatted(2048);
         struct volume_options options = {.cache_size = seed % 2 ? 256 << 10 : 8 << 20, .log_blocks = 200};
@@ -99,7 +96,7 @@ static void test_crash(void **state)
 {
     (void)state;
     uint64_t images = 0, recoveries = 0;
-    for (uint64_t seed = seed_first; seed < seed_first + 4 * soak; seed++) {
+    for (uint64_t seed = soak.seed; seed < soak.seed + 4 * soak.times; seed++) {
         struct volume_options options = {.cache_size = seed % 2 ? 256 << 10 : 4 << 20, .log_blocks = 60};
         images += crash_run(seed, 200, &options, &recoveries);
     }
@@ -161,7 +158,7 @@ static void test_hold(void **state)
     struct volume *v = crash_mount(d, &options);
     struct volume_node *root;
     unsigned pairs = 0;
-    disk_seed(seed_first);
+    disk_seed(soak.seed);
     assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
     d->hook = pairs_hook;
     d->hook_arg = &pairs;
@@ -258,7 +255,7 @@ static void test_rekey_crash(void **state)
     struct volume *v = crash_mount(d, &options);
     struct model m;
     model_init(&m);
-    disk_seed(seed_first);
+    disk_seed(soak.seed);
     for (unsigned i = 0; i < 60; i++)
         model_change(&m, v);
     char *expected = model_text(&m, false);
@@ -282,7 +279,7 @@ static void test_rekey_crash(void **state)
 static void test_rekey_in_use(void **state)
 {
     (void)state;
-    for (uint64_t seed = seed_first; seed < seed_first + 3 * soak; seed++) {
+    for (uint64_t seed = soak.seed; seed < soak.seed + 3 * soak.times; seed++) {
         struct volume_options options = {
             .cache_size = seed % 2 ? 256 << 10 : 4 << 20, .log_blocks = 60, .rekey = &rekey};
         struct disk *d = disk_formatted(2048);
@@ -321,17 +318,10 @@ static void test_rekey_in_use(void **state)
 
 int main(int argc, char **argv)
 {
-    const char *soak_text = getenv("COFRE_SOAK"), *seed_text = getenv("COFRE_SEED");
-    crypto_init();
-    if (soak_text)
-        soak = (unsigned)atoi(soak_text);
-    if (seed_text)
-        seed_first = strtoull(seed_text, NULL, 0);
+    soak_begin(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty), cmocka_unit_test(test_random),      cmocka_unit_test(test_crash),
         cmocka_unit_test(test_hold),  cmocka_unit_test(test_rekey_crash), cmocka_unit_test(test_rekey_in_use),
     };
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("volume", tests, NULL, NULL);
 }

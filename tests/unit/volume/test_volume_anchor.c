@@ -9,14 +9,12 @@
 #include <string.h>
 
 #include "disk.h"
-#include "kernel/crypto/crypto.h"
 #include "kernel/volume/counter.h"
 #include "memory_counter.h"
 #include "responder.h"
+#include "soak.h"
 
 #include <cmocka.h>
-
-static unsigned soak = 1;
 
 /* ---- instances ---- */
 
@@ -198,7 +196,7 @@ static void test_instances(void **state)
 {
     (void)state;
     unsigned mounts = 0, refusals = 0, stops = 0, acknowledged = 0;
-    for (uint64_t seed = 1; seed <= 100 * soak; seed++) {
+    for (uint64_t seed = soak.seed; seed < soak.seed + 100 * soak.times; seed++) {
         struct world w = {.counter = {0}};
         w.anchor = counter_anchor(&w.counter);
         w.options =
@@ -462,16 +460,11 @@ static void test_pinned(void **state)
 
 int main(int argc, char **argv)
 {
-    const char *soak_text = getenv("COFRE_SOAK");
-    crypto_init();
-    if (soak_text)
-        soak = (unsigned)atoi(soak_text);
+    soak_begin(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_x25519),    cmocka_unit_test(test_line),     cmocka_unit_test(test_pinned),
         cmocka_unit_test(test_lost_swap), cmocka_unit_test(test_set_back), cmocka_unit_test(test_instances),
         cmocka_unit_test(test_without),
     };
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("volume anchor", tests, NULL, NULL);
 }

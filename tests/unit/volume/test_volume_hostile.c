@@ -10,15 +10,14 @@
 #include <string.h>
 
 #include "disk.h"
-#include "kernel/crypto/crypto.h"
 #include "memory_counter.h"
 #include "model.h"
+#include "soak.h"
 
 #include <cmocka.h>
 
 #define BLOCK VOLUME_BLOCK_SIZE
 static const struct volume_owner owner = {1, 2};
-static unsigned soak = 1;
 
 static void assert_clean(struct volume *v)
 {
@@ -113,8 +112,8 @@ static void test_flip(void **state)
     struct counter a = {0};
     struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
-    disk_seed(7);
-    struct disk *d = sample(40, &options, &text);
+    disk_seed(soak.seed + 6);
+    struct disk *d = sample(soak.on ? 60 : 40, &options, &text);
     options.read_only = true;
     for (uint64_t block = 0; block < d->block_count; block++) {
         uint8_t *data = d->data + block * BLOCK;
@@ -123,20 +122,23 @@ static void test_flip(void **state)
             any = any || data[i];
         if (!any)
             continue;
-        used++;
+        if (!soak_mine(used++))
+            continue;
         uint64_t before = refused;
-        unsigned count = soak > 1 ? BLOCK : 24; /* every byte, or some */
+        unsigned count = soak.on ? 3 * BLOCK : 24; /* every byte in three ways, or some */
         for (unsigned i = 0; i < count; i++, flips++) {
-            unsigned at = soak > 1 ? i : (unsigned)(disk_random() % BLOCK);
+            unsigned at = soak.on ? i / 3 : (unsigned)(disk_random() % BLOCK);
             uint8_t old = data[at];
-            data[at] ^= (uint8_t)(1u << disk_random() % 8);
+            const uint8_t change[] = {(uint8_t)(1u << disk_random() % 8), 0xff, (uint8_t)(1 + disk_random() % 255)};
+            data[at] ^= change[i % 3];
             assert_true_or_refused(d, &options, text, &refused);
             data[at] = old;
         }
         if (refused != before && refused != before + count)
             assert_true(block >= VOLUME_KEY_BLOCK && block < VOLUME_FIRST_BLOCK); /* else a block counts whole */
     }
-    printf("%lu flips in %lu blocks, %lu noticed\n", (unsigned long)flips, (unsigned long)used, (unsigned long)refused);
+    printf("%lu changes of a byte in %lu blocks, %lu noticed\n", (unsigned long)flips,
+           (unsigned long)(used + soak.parts - soak.part) / soak.parts, (unsigned long)refused);
     assert_true(refused > 20);
     free(text);
     disk_free(d);
@@ -159,7 +161,7 @@ static void test_misplaced(void **state)
     struct counter a = {0};
     struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
-    disk_seed(13);
+    disk_seed(soak.seed + 12);
     struct disk *d = sample(40, &options, &text);
     options.read_only = true;
     uint8_t *last = NULL;
@@ -183,6 +185,47 @@ static void test_misplaced(void **state)
     }
     printf("%lu blocks zeroed or swapped, %lu noticed\n", (unsigned long)changes, (unsigned long)refused);
     assert_true(refused > 20);
+    free(text);
+    disk_free(d);
+}
+
+/* Several bytes anywhere in what is in use, and a file that ends after any of its blocks. */
+static void test_noise(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[BLOCK];
+    char *text;
+    uint64_t refused = 0, used = 0;
+    struct counter a = {0};
+    struct volume_anchor anchor = counter_anchor(&a);
+    struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
+    disk_seed(soak.seed + 40);
+    struct disk *d = sample(60, &options, &text);
+    options.read_only = true;
+    uint64_t *blocks = calloc(d->block_count, sizeof(*blocks));
+    for (uint64_t block = 0; block < d->block_count; block++)
+        if (memcmp(d->data + block * BLOCK, zeros, BLOCK) != 0)
+            blocks[used++] = block;
+    for (unsigned i = 0; i < 200 * soak.times; i++) {
+        struct disk *copy = disk_clone(d);
+        for (uint64_t n = 1 + disk_random() % 64; n > 0; n--) /* in one block, or all over */
+            copy->data[blocks[(i % 2 ? i / 2 : disk_random()) % used] * BLOCK + disk_random() % BLOCK] ^=
+                (uint8_t)(1 + disk_random() % 255);
+        assert_true_or_refused(copy, &options, text, &refused);
+        disk_free(copy);
+    }
+    printf("%u times noise, %lu noticed\n", 200 * soak.times, (unsigned long)refused);
+    assert_true(refused > 100);
+    for (uint64_t count = 0; count < d->block_count; count++) {
+        struct disk *copy = disk_clone(d);
+        int err;
+        copy->block_count = count;
+        assert_null(disk_mount(copy, &options, &err));
+        assert_int_equal(err, count < 2 ? -EINVAL : -ENODATA);
+        copy->block_count = d->block_count;
+        disk_free(copy);
+    }
+    free(blocks);
     free(text);
     disk_free(d);
 }
@@ -345,7 +388,7 @@ static void test_lost_flush(void **state)
     struct counter a = {0};
     struct volume_anchor anchor = counter_anchor(&a);
     struct liar l = {0};
-    for (uint64_t seed = 1; seed <= 3 * soak; seed++) {
+    for (uint64_t seed = soak.seed; seed < soak.seed + 3 * soak.times; seed++) {
         a = (struct counter){0};
         l.options = (struct volume_options){.log_blocks = 60};
         liar_run(&l, &a, seed);
@@ -367,7 +410,7 @@ static void test_mix(void **state)
     struct counter a = {0};
     struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
-    disk_seed(11);
+    disk_seed(soak.seed + 10);
     struct disk *d = sample(60, &options, &text);
     options.read_only = true;
     for (unsigned i = 0; i < kept_count; i++) {
@@ -381,7 +424,7 @@ static void test_mix(void **state)
             memcpy(d->data + block * BLOCK, saved, BLOCK);
             mixes++;
         }
-        for (unsigned j = 0; j < 20 * soak; j++, mixes++) {
+        for (unsigned j = 0; j < 20 * soak.times; j++, mixes++) {
             struct disk *mix = disk_clone(d);
             for (uint64_t block = 0; block < d->block_count; block++)
                 if (disk_random() % 2)
@@ -398,7 +441,10 @@ static void test_mix(void **state)
     disk_free(d);
 }
 
-/* Keep the disk after each sync: with the anchor of the last, each older one is refused. */
+/*
+ * Keep the disk and the anchor after each sync: every older disk is refused, with every newer anchor. A newer disk with
+ * an older anchor is what a crash leaves: it opens, as the newest.
+ */
 static void test_rollback(void **state)
 {
     (void)state;
@@ -407,6 +453,7 @@ static void test_rollback(void **state)
     struct volume_anchor anchor = counter_anchor(&a);
     struct volume_options options = {.freshness = VOLUME_FRESH_STRICT, .anchor = &anchor};
     struct disk *d = disk_formatted(640), *old[COUNT];
+    struct counter anchored[COUNT];
     int err;
     struct volume *v = mount_good(d, &options);
     struct volume_node *node = make(v, "f");
@@ -415,10 +462,29 @@ static void test_rollback(void **state)
         if (i == COUNT / 2)
             assert_int_equal(volume_checkpoint(v), 0);
         old[i] = disk_clone(d);
+        anchored[i] = a;
     }
     volume_node_put(node);
     volume_abandon(v);
     struct counter saved = a;
+    for (unsigned i = 0; i < COUNT; i++)
+        for (unsigned j = 0; j < COUNT; j++) {
+            struct disk *copy = disk_clone(old[i]);
+            char byte = -1;
+            a = anchored[j];
+            v = disk_mount(copy, &options, &err);
+            assert_int_equal(err, i < j ? -ESTALE : 0);
+            if (v) {
+                struct volume_node *root = root_of(v);
+                assert_int_equal(volume_lookup(root, "f", 1, &node), 0);
+                assert_int_equal(volume_read(node, 0, &byte, 1), 1);
+                assert_int_equal(byte, i);
+                volume_node_put(node);
+                volume_node_put(root);
+            }
+            volume_abandon(v);
+            disk_free(copy);
+        }
     for (unsigned i = 0; i < COUNT; i++) {
         a = saved;
         v = disk_mount(old[i], &options, &err);
@@ -540,7 +606,7 @@ static void test_no_memory(void **state)
 {
     (void)state;
     unsigned failed = 0;
-    for (uint64_t seed = 1; seed <= 3 * soak; seed++) {
+    for (uint64_t seed = soak.seed; seed < soak.seed + 3 * soak.times; seed++) {
         struct model m;
         struct disk *d = disk_formatted(1024);
         struct volume_options options = {.cache_size = 256 << 10, .log_blocks = 60};
@@ -578,7 +644,7 @@ static void test_no_memory(void **state)
     assert_true(failed > 100);
     /* Mounting: each of its allocations. */
     char *text;
-    disk_seed(5);
+    disk_seed(soak.seed + 4);
     struct disk *d = sample(30, NULL, &text);
     for (unsigned long k = 1;; k++) {
         int err;
@@ -708,8 +774,8 @@ static bool list_entry(void *arg, const char *name, size_t size, uint64_t ino, u
 static void test_large_directory(void **state)
 {
     (void)state;
-    const unsigned count = soak > 1 ? 1000000 : 20000;
-    struct disk *d = disk_formatted(soak > 1 ? 400000 : 16384);
+    const unsigned count = soak.on ? 1000000 : 20000;
+    struct disk *d = disk_formatted(soak.on ? 400000 : 16384);
     struct volume *v = mount_good(d, &(struct volume_options){.cache_size = 16 << 20});
     struct volume_node *root = root_of(v), *node;
     char name[32];
@@ -741,7 +807,7 @@ static void test_large_directory(void **state)
     for (unsigned i = 0; i < count; i++)
         assert_int_equal(l.seen[i], 1);
     assert_int_equal(volume_sync(v), 0);
-    if (soak == 1)
+    if (!soak.on)
         assert_clean(v);
     for (unsigned i = 0; i < count; i += 2) {
         snprintf(name, sizeof(name), "n%u", i);
@@ -875,10 +941,7 @@ static void test_refusals(void **state)
 
 int main(int argc, char **argv)
 {
-    const char *soak_text = getenv("COFRE_SOAK");
-    crypto_init();
-    if (soak_text)
-        soak = (unsigned)atoi(soak_text);
+    soak_begin(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals),    cmocka_unit_test(test_sync_cost),
         cmocka_unit_test(test_rollback),    cmocka_unit_test(test_fork),
@@ -888,9 +951,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_flip),        cmocka_unit_test(test_mix),
         cmocka_unit_test(test_anchor_down), cmocka_unit_test(test_misplaced),
         cmocka_unit_test(test_damaged_log), cmocka_unit_test(test_nameless),
-        cmocka_unit_test(test_lost_flush),
+        cmocka_unit_test(test_lost_flush),  cmocka_unit_test(test_noise),
     };
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("volume hostile", tests, NULL, NULL);
 }

@@ -16,11 +16,9 @@
 #include <string.h>
 
 #include "crash.h"
-#include "kernel/crypto/crypto.h"
+#include "soak.h"
 
 #include <cmocka.h>
-
-static unsigned soak; /* 0: for each commit */
 
 /* Before them: /a is a file of 5000 bytes (node 1), /b a folder (2) with an empty file a (3). */
 static const struct model_step setup[] = {
@@ -108,13 +106,13 @@ static void test_sequences(void **state)
     unsigned sequence[3], runs = 0, number = 0;
     for (unsigned count = 1; count <= 3; count++) {
         unsigned total = count == 1 ? STEPS : count == 2 ? STEPS * STEPS : STEPS * STEPS * STEPS;
-        unsigned one_in = soak         ? 1
+        unsigned one_in = soak.on      ? 1
                           : count == 1 ? 1
                           : count == 2 ? 29
                                        : 2003; /* primes: not always the same last step */
         for (unsigned at = 0; at < total; at++)
             for (unsigned how = 0; how < 6; how++, number++) {
-                if (number % one_in != 0 || (count == 1 && how >= 3))
+                if (number % one_in != 0 || (count == 1 && how >= 3) || !soak_mine(number))
                     continue;
                 for (unsigned i = 0, rest = at; i < count; i++, rest /= STEPS)
                     sequence[i] = rest % STEPS;
@@ -238,16 +236,12 @@ static void test_group_commit(void **state)
 
 int main(int argc, char **argv)
 {
-    const char *soak_text = getenv("COFRE_SOAK");
-    crypto_init();
-    soak = soak_text ? (unsigned)atoi(soak_text) : 0;
+    soak_begin(argc, argv);
     formatted = disk_formatted(512);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_group_commit),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_sequences),
     };
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("volume steps", tests, NULL, NULL);
 }

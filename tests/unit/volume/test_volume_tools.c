@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 #include "disk.h"
-#include "kernel/crypto/crypto.h"
 #include "kernel/lib/string.h"
 #include "kernel/volume/replica.h"
 #include "model.h"
+#include "soak.h"
 
 #include <cmocka.h>
 
@@ -189,7 +189,7 @@ static void resize_crash(uint64_t from, uint64_t to, uint64_t seed)
 static void test_resize_crash(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed < 4; seed++) {
+    for (uint64_t seed = soak.seed; seed < soak.seed + 3 * soak.times; seed++) {
         resize_crash(2900, 1800, seed);
         resize_crash(1800, 2900, seed);
     }
@@ -231,7 +231,7 @@ static void test_resize_full(void **state)
 static void resize_fails(uint64_t to, bool memory)
 {
     struct disk *origin = disk_filled(3000, 2500, 7, 250);
-    for (unsigned long k = 1;; k += 1 + k / 8) {
+    for (unsigned long k = 1;; k += soak.on ? 1 : 1 + k / 8) {
         struct disk *d = disk_clone(origin);
         struct volume *v = mount_good(d, false);
         char *before = volume_text(v);
@@ -337,7 +337,7 @@ static void snapshot_step(struct volume *v, struct kept *kept, unsigned *count, 
 static void test_snapshot_random(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed < 5; seed++) {
+    for (uint64_t seed = soak.seed; seed < soak.seed + 4 * soak.times; seed++) {
         struct disk *d = disk_formatted(6000);
         struct volume *v = mount_good(d, false);
         struct model m;
@@ -427,7 +427,7 @@ static void snapshot_keep(struct volume *v, struct kept *kept, const char *name)
 static void test_snapshot_crash(void **state)
 {
     (void)state;
-    for (uint64_t seed = 11; seed < 14; seed++) {
+    for (uint64_t seed = soak.seed + 10; seed < soak.seed + 10 + 3 * soak.times; seed++) {
         struct disk *d = disk_formatted(4000);
         struct volume *v = mount_good(d, false);
         struct snapshot_crash c = {0};
@@ -645,7 +645,7 @@ static void assert_same_items(struct disk *a, struct disk *b, const char *snapsh
 static void test_replica_random(void **state)
 {
     (void)state;
-    for (uint64_t seed = 21; seed < 25; seed++) {
+    for (uint64_t seed = soak.seed + 20; seed < soak.seed + 20 + 4 * soak.times; seed++) {
         struct disk *d = disk_formatted(8000), *other = NULL;
         struct volume *v = mount_good(d, false);
         struct model m;
@@ -770,7 +770,7 @@ static void receive_crash_hook(struct disk *d)
 static void test_receive_crash(void **state)
 {
     (void)state;
-    for (uint64_t seed = 31; seed < 33; seed++) {
+    for (uint64_t seed = soak.seed + 30; seed < soak.seed + 30 + 2 * soak.times; seed++) {
         struct pair p = pair_make(seed);
         struct receive_crash c = {.pair = &p};
         struct volume *v = mount_good(p.to, false);
@@ -790,7 +790,7 @@ static void test_receive_fails(void **state)
 {
     (void)state;
     struct pair p = pair_make(33);
-    for (size_t i = 0; i < p.difference.count; i += 1 + i / 4) {
+    for (size_t i = 0; i < p.difference.count; i += soak.on ? 1 : 1 + i / 4) {
         struct disk *d = disk_clone(p.to);
         struct volume *v = mount_good(d, false);
         assert_int_equal(items_apply(&p.difference, v, i), 0);
@@ -798,7 +798,7 @@ static void test_receive_fails(void **state)
         assert_false(assert_a_or_b(&p, d));
         disk_free(d);
     }
-    for (unsigned long k = 1, done = 0; !done; k += 1 + k / 6) {
+    for (unsigned long k = 1, done = 0; !done; k += soak.on ? 1 : 1 + k / 6) {
         for (int memory = 0; memory < 2; memory++) {
             struct disk *d = disk_clone(p.to);
             struct volume *v = mount_good(d, false);
@@ -856,7 +856,7 @@ static void test_receive_refused(void **state)
 
 int main(int argc, char **argv)
 {
-    crypto_init();
+    soak_begin(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resize_crash),    cmocka_unit_test(test_resize_full),
         cmocka_unit_test(test_resize_fails),    cmocka_unit_test(test_resize_groups),
@@ -866,7 +866,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_receive_crash),   cmocka_unit_test(test_receive_fails),
         cmocka_unit_test(test_receive_refused),
     };
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("volume tools", tests, NULL, NULL);
 }
