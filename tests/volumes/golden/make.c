@@ -1,7 +1,8 @@
 /*
  * Makes a golden image: golden-make KIND FILE. Small volumes as this format version and its features write them, with
  * random numbers and a clock that are the same each time. tests/e2e/volume-golden.bats holds every later build to what
- * is committed; an image is made again only to add a kind, never to make a test pass.
+ * is committed; an image is made again only to add a kind, never to make a test pass. The kind random-SEED is for the
+ * second reader: what 120 changes and a crash leave.
  */
 #include <linux/errno.h>
 #include <linux/falloc.h>
@@ -11,6 +12,7 @@
 
 #include "kernel/crypto/crypto.h"
 #include "tests/unit/volume/disk.h"
+#include "tests/unit/volume/model.h"
 
 #define BLOCKS 512
 
@@ -136,19 +138,47 @@ static void snapshots_make(struct volume *v)
     volume_node_put(root);
 }
 
+/* Changes and syncs as the model makes them; half of it in the log. */
+static int random_make(const char *seed, const char *path)
+{
+    struct volume_options options = {.cache_size = 1 << 20};
+    struct model m;
+    int err;
+    struct disk *d = disk_formatted(4 * BLOCKS);
+    struct volume *v = disk_mount(d, &options, &err);
+    must(err, "mount");
+    disk_seed(strtoull(seed, NULL, 10));
+    model_init(&m);
+    for (unsigned i = 0; i < 120; i++) {
+        model_change(&m, v);
+        if (i % 4 == 3)
+            model_sync(&m, v, model_pick_sync(&m));
+        if (i == 60)
+            must(volume_sync(v), "sync");
+    }
+    model_sync(&m, v, model_pick_sync(&m));
+    file_write(d, path);
+    volume_abandon(v);
+    model_deinit(&m);
+    disk_free(d);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const kinds[] = {"plain", "log", "snapshots"};
     int err;
     bool known = false;
+    crypto_init();
+    if (argc == 3 && strncmp(argv[1], "random-", 7) == 0)
+        return random_make(argv[1] + 7, argv[2]);
     for (size_t i = 0; argc == 3 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
         known = known || strcmp(argv[1], kinds[i]) == 0;
     if (!known) {
-        fputs("usage: golden-make plain|log|snapshots FILE\n", stderr);
+        fputs("usage: golden-make plain|log|snapshots|random-SEED FILE\n", stderr);
         return 2;
     }
     bool log = strcmp(argv[1], "plain") != 0;
-    crypto_init();
     struct disk *d = disk_formatted(BLOCKS);
     struct volume *v = disk_mount(d, NULL, &err);
     must(err, "mount");
