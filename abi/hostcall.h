@@ -42,7 +42,11 @@
         11, VOLUME,                                                                                                    \
         "op arg0 (enum volume_op, and VOLUME_OP_LATER) on volume arg1 (VOLUME_FILE): arg3 blocks from block arg2 on "  \
         "between its file and its buffer (abi/volume.h); init only",                                                   \
-        "0 or error; what was read is authenticated by the volume's own keys, what was written by reading it")
+        "0 or error; what was read is authenticated by the volume's own keys, what was written by reading it")         \
+    HOSTCALL(12, KEY,                                                                                                  \
+             "op arg0 (enum key_op): a message to the key server that the policy names and its answer "                \
+             "(abi/key_release.h), asked for now, read later; init only",                                              \
+             "size in range; what is in it is authenticated by a channel to the pinned key")
 
 enum hostcall {
 #define HOSTCALL_ENUM(number, name, what, check) HOSTCALL_##name = (number),
@@ -105,6 +109,16 @@ enum quote_op {
                        why there is none */
 };
 #define QUOTE_SIZE_MAX 16384U
+
+/*
+ * A message is put, piece by piece, then sent; its answer is read until it is there. One at a time: sending abandons
+ * what was sent before.
+ */
+enum key_op {
+    KEY_PUT = 0,  /* the message's bytes from offset arg1 on := arg2 bytes of data. 0 */
+    KEY_SEND = 1, /* begin: the first arg1 bytes, over a new connection if arg2 is 1, else over the last one. 0 */
+    KEY_READ = 2, /* data := the answer; result: its size, -EAGAIN while it is awaited, or why there is none */
+};
 
 /* The host's answer to CLOCK. */
 struct hostcall_clock {

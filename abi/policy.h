@@ -39,7 +39,8 @@ enum policy_cipher {
 /* Where the enclave gets the key of the root image. */
 enum policy_key_release {
     POLICY_KEY_NONE = 0,
-    POLICY_KEY_FILE = 1, /* from a file on the host, which so has it: for development */
+    POLICY_KEY_FILE = 1,   /* from a file on the host, which so has it: for development */
+    POLICY_KEY_SERVER = 2, /* from the key server, after attestation */
 };
 
 #define IMAGE_KEY_SIZE 64 /* AES-256-XTS: data key, tweak key */
@@ -62,6 +63,7 @@ enum policy_volume_key {
     POLICY_VOLUME_MRENCLAVE = 0, /* sealed to this very kernel, policy and root image */
     POLICY_VOLUME_MRSIGNER = 1,  /* sealed to the signer and product, this version or a newer one */
     POLICY_VOLUME_FILE = 2,      /* from a file on the host, which so has it: for development */
+    POLICY_VOLUME_SERVER = 3,    /* from the key server, after attestation */
 };
 
 /* How far back a volume may be put unnoticed: docs/volumes.md. */
@@ -73,12 +75,12 @@ enum policy_volume_freshness {
     POLICY_FRESH_OUTPUT = 4, /* ... for which only what leaves the container after a sync waits */
 };
 
-#define POLICY_ANCHOR_TIMEOUT_MAX 600000U
-/* Where that counter is; all zeros if no volume needs it. */
-struct policy_anchor {
-    uint32_t address_offset; /* "HOST:PORT" */
-    uint32_t timeout_ms;     /* how long an answer is waited for; at most POLICY_ANCHOR_TIMEOUT_MAX */
-    uint8_t public_key[32];  /* X25519; whoever has the private one is the counter */
+#define POLICY_SERVICE_TIMEOUT_MAX 600000U
+/* A service elsewhere that the kernel speaks with; all zeros if there is none. */
+struct policy_service {
+    uint32_t address_offset; /* "IP:PORT" */
+    uint32_t timeout_ms;     /* how long an answer is waited for; at most POLICY_SERVICE_TIMEOUT_MAX */
+    uint8_t public_key[32];  /* X25519; whoever has the private one is the service */
 };
 
 enum policy_volume_flags {
@@ -96,8 +98,10 @@ struct policy_volume {    /* in the order to mount */
     uint32_t freshness;       /* enum policy_volume_freshness */
     uint32_t flags;           /* enum policy_volume_flags */
     uint32_t recovery_offset; /* X25519 public key, 64 hexadecimal digits, whose private half opens it, too; or 0 */
-    uint64_t size;            /* bytes of a new one; 0 unless POLICY_VOLUME_CREATE */
-    uint64_t cache_size;      /* bytes of its blocks kept in memory; 0: by the kernel heap */
+    uint32_t key_name_offset; /* of its key at the key server, fewer than KEY_NAME_SIZE bytes; 0 without one */
+    uint32_t reserved;
+    uint64_t size;       /* bytes of a new one; 0 unless POLICY_VOLUME_CREATE */
+    uint64_t cache_size; /* bytes of its blocks kept in memory; 0: by the kernel heap */
 };
 
 enum policy_folder_flags {
@@ -165,9 +169,11 @@ struct policy {
     uint32_t process_max;                          /* in the container at once */
     struct policy_list volumes;                    /* array of struct policy_volume */
     struct policy_list host_folders;               /* array of struct policy_host_folder */
-    struct policy_anchor anchor;                   /* of volumes */
+    struct policy_service anchor;                  /* the counter that volumes have their freshness from */
     struct policy_list exec_commands;              /* array of struct policy_command; empty with POLICY_EXEC_ANY */
-    uint8_t reserved[32];
+    struct policy_service key_server; /* who has what POLICY_KEY_SERVER and POLICY_VOLUME_SERVER wait for */
+    uint32_t root_key_name_offset;    /* of the image's key there; 0 without POLICY_KEY_SERVER */
+    uint8_t reserved[28];
 };
 
 #endif

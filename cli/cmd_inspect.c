@@ -124,6 +124,10 @@ static int inspect(const char *path, int as_json)
         if (b.policy_data->root_key_release == POLICY_KEY_FILE)
             puts("\nNOTE: the key of this encrypted image comes from a file on the machine that runs it. That is for "
                  "development:\nthe image is secret where it is stored, not from that machine.");
+        if (b.policy_data->root_key_release == POLICY_KEY_SERVER)
+            puts("\nNOTE: the key of this encrypted image is released after attestation, by whoever has the private "
+                 "half "
+                 "of key_server.key.");
     }
     json_decref(json);
     bundle_close(&b);

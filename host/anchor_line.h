@@ -1,7 +1,6 @@
 /*
- * The line between a volume and its counter elsewhere (VOLUME_ANCHOR_EXCHANGE in abi/volume.h): a TCP connection that
- * carries what the two say, each message behind its size in two bytes, the more significant first. Nothing here is
- * trusted by either.
+ * The line between a volume and its counter elsewhere (VOLUME_ANCHOR_EXCHANGE in abi/volume.h): host/line.h with a
+ * thread of its own.
  */
 #ifndef COFRE_HOST_ANCHOR_LINE_H
 #define COFRE_HOST_ANCHOR_LINE_H

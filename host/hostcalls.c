@@ -2,6 +2,7 @@
 #include "host/clock.h"
 #include "host/error.h"
 #include "host/hostfs/hostfs.h"
+#include "host/key_line.h"
 #include "host/members.h"
 #include "host/pump/pump.h"
 #include "host/quote/service.h"
@@ -184,6 +185,11 @@ static int64_t call_volume(struct vcpu *vcpu, const uint64_t args[6])
     return volumes_call(vcpu->runtime, args);
 }
 
+static int64_t call_key(struct vcpu *vcpu, const uint64_t args[6])
+{
+    return key_line_call(args, vcpu->shared->data);
+}
+
 static int64_t call_exit(struct vcpu *vcpu, const uint64_t args[6])
 {
     runtime_end(vcpu, (int)(args[0] < 512 ? args[0] : EXIT_RUNTIME_FAILED));
@@ -194,6 +200,7 @@ static const hostcall_fn hostcall_table[HOSTCALL_COUNT] = {
     [HOSTCALL_EDMM] = call_edmm,   [HOSTCALL_CLOCK] = call_clock, [HOSTCALL_CONSOLE] = call_console,
     [HOSTCALL_LOG] = call_log,     [HOSTCALL_EXIT] = call_exit,   [HOSTCALL_TRACE] = call_log,
     [HOSTCALL_SPAWN] = call_spawn, [HOSTCALL_QUOTE] = call_quote, [HOSTCALL_VOLUME] = call_volume,
+    [HOSTCALL_KEY] = call_key,
 };
 
 enum sgx_vcpu_action hostcall_dispatch(void *context, uint64_t reason, uint64_t rsi)

@@ -3,6 +3,7 @@
 #include "host/enclave.h"
 #include "host/error.h"
 #include "host/hostfs/hostfs.h"
+#include "host/key_line.h"
 #include "host/members.h"
 #include "host/ports.h"
 #include "host/pump/pump.h"
@@ -130,6 +131,20 @@ static int enter_registry(const struct runtime *runtime, char **ret_error)
     return 0;
 }
 
+/* As the policy says, or elsewhere: whoever it is needs the pinned key. Members ask the init enclave. */
+static int find_key_server(const struct runtime *runtime, char **ret_error)
+{
+    const struct policy *p = artifacts_policy(&runtime->artifacts);
+    uint32_t at = p->key_server.address_offset;
+    const char *address = getenv("COFRE_KEY_SERVER");
+
+    if (at == 0)
+        return 0;
+    if (!address && at >= sizeof(*p) && at < p->size && memchr((const char *)p + at, 0, p->size - at))
+        address = (const char *)p + at;
+    return key_line_init(address ? address : "", p->key_server.timeout_ms, ret_error);
+}
+
 static int prepare(struct runtime *runtime, char **ret_error)
 {
     const struct run_options *options = &runtime->options;
@@ -163,6 +178,8 @@ static int prepare(struct runtime *runtime, char **ret_error)
         ret = members_new(runtime, ret_error);
     if (ret == 0)
         ret = volumes_open(runtime, ret_error);
+    if (ret == 0)
+        ret = find_key_server(runtime, ret_error);
     if (ret == 0)
         ret = hostfs_open(runtime, ret_error);
     return ret < 0 ? ret : prepare_enclave(runtime, ret_error);

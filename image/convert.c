@@ -109,8 +109,8 @@ static int prepare_encryption(struct conversion *conversion, char **ret_error)
                                                                  "(root.key), but the image is not to be encrypted "
                                                                  "(--encrypt)");
     if (release == POLICY_KEY_NONE)
-        return error_set(ret_error, "the policy does not say how an enclave gets the key of an encrypted image (for "
-                                    "development, root.key: file)");
+        return error_set(ret_error, "the policy does not say how an enclave gets the key of an encrypted image "
+                                    "(root.key: server; for development, file)");
     if (image_key_open(path, conversion->image_key, &conversion->result->image_key_made, ret_error) < 0)
         return -1;
     conversion->root.cipher = POLICY_CIPHER_AES_XTS;

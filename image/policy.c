@@ -39,7 +39,8 @@ void policy_source_init(struct policy_source *source)
         .process_max = 1024,
         .stack_size = 8 << 20,
         .umask = 022,
-        .anchor_timeout = 30,
+        .anchor.timeout = 30,
+        .key_server.timeout = 30,
         .xfrm_low = 7, /* x87, SSE, AVX: on every SGX machine with FLC */
         .flags = POLICY_EDMM | POLICY_HOST_NAME | POLICY_HOST_RESOLV_CONF | POLICY_CONNECT_ANY,
     };
@@ -60,7 +61,9 @@ void policy_source_free(struct policy_source *source)
     free(source->tmpfs);
     policy_source_clear_volumes(source);
     free(source->volumes);
-    free(source->anchor_address);
+    free(source->anchor.address);
+    free(source->key_server.address);
+    free(source->root_key_name);
     policy_source_clear_folders(source);
     free(source->folders);
     policy_source_clear_commands(source);
@@ -134,6 +137,7 @@ void policy_source_clear_volumes(struct policy_source *source)
         free(source->volumes[i].name);
         free(source->volumes[i].path);
         free(source->volumes[i].recovery);
+        free(source->volumes[i].key_name);
     }
     source->volume_count = 0;
 }

@@ -26,8 +26,17 @@ struct policy_source_mount {
     uint32_t mode;
 };
 
+/* A service elsewhere: struct policy_service. */
+struct policy_source_service {
+    char *address; /* NULL = none */
+    uint8_t key[32];
+    bool key_given;
+    uint32_t timeout; /* seconds */
+};
+
 struct policy_source_volume {
     char *name, *path;
+    char *key_name;                 /* at the key server; NULL = its name */
     uint32_t key, freshness, flags; /* enum policy_volume_* */
     uint64_t size, cache_size;
     bool image_update_given;
@@ -58,10 +67,9 @@ struct policy_source {
     size_t tmpfs_count;
     struct policy_source_volume *volumes;
     size_t volume_count;
-    char *anchor_address; /* of volumes; NULL = none */
-    uint8_t anchor_key[32];
-    bool anchor_key_given;
-    uint32_t anchor_timeout; /* seconds */
+    struct policy_source_service anchor; /* of volumes */
+    struct policy_source_service key_server;
+    char *root_key_name; /* of the image's key there; NULL = none */
     struct policy_source_folder *folders;
     size_t folder_count;
     struct policy_source_command *commands;

@@ -5,6 +5,7 @@
 
 #include "abi/boot.h"
 #include "abi/hostfs.h"
+#include "abi/key_release.h"
 #include "abi/layout.h"
 #include "abi/volume.h"
 #include "image/digest.h"
@@ -92,6 +93,7 @@ static struct policy_list append_volumes(struct writer *w, const struct policy_s
                                             .freshness = v->freshness,
                                             .flags = v->flags,
                                             .recovery_offset = v->recovery ? append_string(w, v->recovery) : 0,
+                                            .key_name_offset = append_string(w, v->key_name),
                                             .size = v->size,
                                             .cache_size = v->cache_size};
     }
@@ -137,6 +139,17 @@ static struct policy_list append_commands(struct writer *w, const struct policy_
     return ret;
 }
 
+static struct policy_service append_service(struct writer *w, const struct policy_source_service *source)
+{
+    struct policy_service ret = {0};
+    if (!source->address)
+        return ret;
+    ret.address_offset = append_string(w, source->address);
+    ret.timeout_ms = source->timeout * 1000;
+    memcpy(ret.public_key, source->key, sizeof(ret.public_key));
+    return ret;
+}
+
 static int compare_ports(const void *a, const void *b)
 {
     const struct policy_port *x = a, *y = b;
@@ -179,6 +192,27 @@ static int numeric_user(const char *user, uint32_t *ret_uid, uint32_t *ret_gid)
     return 1;
 }
 
+static int check_services(const struct policy_source *source, char **ret_error)
+{
+    if (!source->anchor.address != !source->anchor.key_given)
+        return error_set(ret_error, "anchor needs an address and a key");
+    if (!source->key_server.address != !source->key_server.key_given)
+        return error_set(ret_error, "key_server needs an address and a key");
+    for (size_t i = 0; i < source->volume_count; i++) {
+        const struct policy_source_volume *v = &source->volumes[i];
+        if (v->freshness >= POLICY_FRESH_LAG && !source->anchor.address)
+            return error_set(ret_error, "the volume %s needs an anchor (policy: anchor: {address, key})", v->name);
+        if (v->key == POLICY_VOLUME_SERVER && !source->key_server.address)
+            return error_set(ret_error, "the volume %s needs a key server (policy: key_server: {address, key})",
+                             v->name);
+    }
+    if (!source->root_key_name != (source->key_release != POLICY_KEY_SERVER))
+        return error_set(ret_error, "root.key: server and root.key_name (the key's name at the server) go together");
+    if (source->root_key_name && !source->key_server.address)
+        return error_set(ret_error, "root.key: server needs a key server (policy: key_server: {address, key})");
+    return 0;
+}
+
 static int check_source(const struct policy_source *source, char **ret_error)
 {
     if (source->entrypoint.count + source->cmd.count == 0 && !(source->flags & POLICY_ARGS_ANY))
@@ -187,24 +221,19 @@ static int check_source(const struct policy_source *source, char **ret_error)
         return error_set(ret_error, "the working directory \"%s\" is not absolute", source->workdir);
     if (!(source->flags & POLICY_EDMM) && source->memory_size > KERNEL_BASE - USER_BASE)
         return error_set(ret_error, "memory cannot exceed 59G without EDMM");
-    if (!source->anchor_address != !source->anchor_key_given)
-        return error_set(ret_error, "anchor needs an address and a key");
-    for (size_t i = 0; i < source->volume_count; i++)
-        if (source->volumes[i].freshness >= POLICY_FRESH_LAG && !source->anchor_address)
-            return error_set(ret_error, "the volume %s needs an anchor (policy: anchor: {address, key})",
-                             source->volumes[i].name);
     if (source->memory_size > source->elrange_size)
         return error_set(ret_error, "memory is larger than enclave_size");
     if (source->elrange_size & (source->elrange_size - 1))
         return error_set(ret_error, "enclave_size is not a power of two");
-    return 0;
+    return check_services(source, ret_error);
 }
 
 static int check_encryption(const struct policy *p)
 {
     if (p->root_cipher == POLICY_CIPHER_NONE)
         return p->root_key_release == POLICY_KEY_NONE;
-    return p->root_cipher == POLICY_CIPHER_AES_XTS && p->root_key_release == POLICY_KEY_FILE;
+    return p->root_cipher == POLICY_CIPHER_AES_XTS &&
+           (p->root_key_release == POLICY_KEY_FILE || p->root_key_release == POLICY_KEY_SERVER);
 }
 
 int policy_compile(const struct policy_source *source, const struct policy_root *root, struct policy **ret_policy,
@@ -251,12 +280,10 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
     p.ports = append_ports(&w, source);
     p.volumes = append_volumes(&w, source);
     p.host_folders = append_folders(&w, source);
-    if (source->anchor_address) {
-        p.anchor = (struct policy_anchor){.address_offset = append_string(&w, source->anchor_address),
-                                          .timeout_ms = source->anchor_timeout * 1000};
-        memcpy(p.anchor.public_key, source->anchor_key, sizeof(p.anchor.public_key));
-    }
+    p.anchor = append_service(&w, &source->anchor);
     p.exec_commands = append_commands(&w, source);
+    p.key_server = append_service(&w, &source->key_server);
+    p.root_key_name_offset = append_string(&w, source->root_key_name);
     append(&w, "", 0, 8);
     if (w.failed) {
         free(w.bytes);
@@ -297,17 +324,31 @@ static int check_array(const struct policy *p, struct policy_list list, size_t i
                                list.count <= (p->size - list.offset) / item_size);
 }
 
+static int check_service(const struct policy *p, const struct policy_service *service)
+{
+    return check_string(p, service->address_offset) && service->timeout_ms <= POLICY_SERVICE_TIMEOUT_MAX;
+}
+
+/* Of a key at the key server: exactly where one is needed. */
+static int check_key_name(const struct policy *p, uint32_t offset, int needed)
+{
+    return !needed == !offset && check_string(p, offset) &&
+           (!needed || (p->key_server.address_offset && strlen((const char *)p + offset) < KEY_NAME_SIZE));
+}
+
 static int check_volumes(const struct policy *p)
 {
     const struct policy_volume *v = (const struct policy_volume *)((const char *)p + p->volumes.offset);
     if (p->volumes.count > VOLUME_MAX || !check_array(p, p->volumes, sizeof(*v)))
         return 0;
     for (uint32_t i = 0; i < p->volumes.count; i++)
-        if (!check_string(p, v[i].name_offset) || !check_string(p, v[i].path_offset) ||
-            !check_string(p, v[i].recovery_offset) || v[i].key > POLICY_VOLUME_FILE ||
+        if (!v[i].name_offset || !check_string(p, v[i].name_offset) || !v[i].path_offset ||
+            !check_string(p, v[i].path_offset) || !check_string(p, v[i].recovery_offset) ||
+            v[i].key > POLICY_VOLUME_SERVER ||
+            !check_key_name(p, v[i].key_name_offset, v[i].key == POLICY_VOLUME_SERVER) ||
             v[i].freshness > POLICY_FRESH_OUTPUT || (v[i].freshness >= POLICY_FRESH_LAG && !p->anchor.address_offset))
             return 0;
-    return check_string(p, p->anchor.address_offset) && p->anchor.timeout_ms <= POLICY_ANCHOR_TIMEOUT_MAX;
+    return check_service(p, &p->anchor);
 }
 
 static int check_folders(const struct policy *p)
@@ -360,7 +401,9 @@ int policy_check(const void *blob, size_t size, char **ret_error)
     if (!check_commands(p))
         return error_set(ret_error,
                          "a command for exec lies outside the policy, or is not of a kind known to this cofre");
-    if (!check_encryption(p))
+    if (!check_service(p, &p->key_server))
+        return error_set(ret_error, "the key server lies outside the policy");
+    if (!check_encryption(p) || !check_key_name(p, p->root_key_name_offset, p->root_key_release == POLICY_KEY_SERVER))
         return error_set(ret_error, "the root image is encrypted in a way that is not known to this cofre");
     return 0;
 }
@@ -463,13 +506,17 @@ static json_t *json_root(const struct policy *p)
     json_t *json = json_pack("{s:b}", "read_only", (p->flags & POLICY_READ_ONLY_ROOT) != 0);
     if (json && p->root_key_release == POLICY_KEY_FILE)
         json_object_set_new(json, "key", json_string("file"));
+    if (json && p->root_key_release == POLICY_KEY_SERVER) {
+        json_object_set_new(json, "key", json_string("server"));
+        json_object_set_new(json, "key_name", json_text(policy_blob_string(p, p->root_key_name_offset)));
+    }
     return json;
 }
 
 static json_t *json_volumes(const struct policy *p)
 {
-    static const char *const keys[] = {"mrenclave", "mrsigner", "file"}, *const modes[] = {"none", "local", "lag",
-                                                                                           "strict", "output"};
+    static const char *const keys[] = {"mrenclave", "mrsigner", "file", "server"};
+    static const char *const modes[] = {"none", "local", "lag", "strict", "output"};
     json_t *array = json_array();
     const struct policy_volume *v = (const struct policy_volume *)((const char *)p + p->volumes.offset);
     for (uint32_t i = 0; i < p->volumes.count; i++) {
@@ -481,6 +528,8 @@ static json_t *json_volumes(const struct policy *p)
             "size", (json_int_t)v[i].size, "cache", (json_int_t)v[i].cache_size);
         if (json && v[i].recovery_offset)
             json_object_set_new(json, "recovery", json_text(policy_blob_string(p, v[i].recovery_offset)));
+        if (json && v[i].key_name_offset)
+            json_object_set_new(json, "key_name", json_text(policy_blob_string(p, v[i].key_name_offset)));
         if (json && strcmp(policy_blob_string(p, v[i].path_offset), "/") != 0)
             json_object_set_new(json, "copy", json_boolean(!(v[i].flags & POLICY_VOLUME_NO_COPY)));
         else if (json)
@@ -488,6 +537,13 @@ static json_t *json_volumes(const struct policy *p)
         json_array_append_new(array, json);
     }
     return array;
+}
+
+static json_t *json_service(const struct policy *p, const struct policy_service *service)
+{
+    return json_pack("{s:o,s:o,s:i}", "address", json_text(policy_blob_string(p, service->address_offset)), "key",
+                     json_hex(service->public_key, sizeof(service->public_key)), "timeout",
+                     (int)service->timeout_ms / 1000);
 }
 
 static json_t *json_folders(const struct policy *p)
@@ -544,14 +600,10 @@ json_t *policy_to_json(const struct policy *p)
         json_root_image(p));
     if (json)
         json_object_set_new(json, "volumes", json_volumes(p));
-    if (json && p->anchor.address_offset) {
-        char key[2 * sizeof(p->anchor.public_key) + 1];
-        hex_encode(p->anchor.public_key, sizeof(p->anchor.public_key), key);
-        json_object_set_new(json, "anchor",
-                            json_pack("{s:o,s:s,s:i}", "address",
-                                      json_text(policy_blob_string(p, p->anchor.address_offset)), "key", key, "timeout",
-                                      (int)p->anchor.timeout_ms / 1000));
-    }
+    if (json && p->anchor.address_offset)
+        json_object_set_new(json, "anchor", json_service(p, &p->anchor));
+    if (json && p->key_server.address_offset)
+        json_object_set_new(json, "key_server", json_service(p, &p->key_server));
     if (json)
         json_object_set_new(json, "host_folders", json_folders(p));
     if (json)

@@ -10,6 +10,7 @@
 #include <yaml.h>
 
 #include "abi/hostfs.h"
+#include "abi/key_release.h"
 #include "abi/volume.h"
 #include "image/error.h"
 #include "image/policy.h"
@@ -350,9 +351,23 @@ static int volume_size(struct parser *p, yaml_node_t *node, uint64_t *ret_size)
     return 0;
 }
 
+/* It is a file's name at the key server. */
+static int key_name(struct parser *p, yaml_node_t *node, char **slot)
+{
+    const char *text = scalar(node);
+    size_t size = text ? strlen(text) : 0;
+    if (size == 0 || size >= KEY_NAME_SIZE || size != node->data.scalar.length || text[0] == '.' ||
+        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != size)
+        return bad(p, node,
+                   "a key's name is wanted here: at most 63 letters, digits, \".\", \"_\", \"-\", no \".\" first");
+    free(*slot);
+    *slot = strdup(text);
+    return *slot ? 0 : error_set(p->error, "out of memory");
+}
+
 static int read_volume_key(struct parser *p, const char *name, yaml_node_t *value, struct policy_source_volume *v)
 {
-    static const char *const keys[] = {"mrenclave", "mrsigner", "file", NULL};
+    static const char *const keys[] = {"mrenclave", "mrsigner", "file", "server", NULL};
     static const char *const modes[] = {"none", "local", "lag", "strict", "output", NULL};
     static const char *const updates[] = {"refuse", "keep", NULL};
     if (strcmp(name, "name") == 0 || strcmp(name, "path") == 0) {
@@ -364,7 +379,9 @@ static int read_volume_key(struct parser *p, const char *name, yaml_node_t *valu
         return *slot ? 0 : error_set(p->error, "out of memory");
     }
     if (strcmp(name, "key") == 0)
-        return volume_choice(p, value, keys, "key must be mrenclave, mrsigner or file", &v->key);
+        return volume_choice(p, value, keys, "key must be mrenclave, mrsigner, file or server", &v->key);
+    if (strcmp(name, "key_name") == 0)
+        return key_name(p, value, &v->key_name);
     if (strcmp(name, "freshness") == 0)
         return volume_choice(p, value, modes, "freshness must be none, local, lag, strict or output", &v->freshness);
     if (strcmp(name, "create") == 0)
@@ -397,9 +414,20 @@ static int read_volume_key(struct parser *p, const char *name, yaml_node_t *valu
         return volume_size(p, value, &v->size);
     if (strcmp(name, "cache") == 0)
         return volume_size(p, value, &v->cache_size);
-    return bad(p, value,
-               "unknown key (name, path, key, freshness, create, size, cache, copy, recovery, optional, read_only and "
-               "image_update are known)");
+    return bad(
+        p, value,
+        "unknown key (name, path, key, key_name, freshness, create, size, cache, copy, recovery, optional, read_only "
+        "and image_update are known)");
+}
+
+static yaml_node_t *mapping_value(struct parser *p, const yaml_node_t *node, const char *wanted)
+{
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+        const char *name = scalar(yaml_document_get_node(&p->document, pair->key));
+        if (name && strcmp(name, wanted) == 0)
+            return yaml_document_get_node(&p->document, pair->value);
+    }
+    return NULL;
 }
 
 static int read_volume_item(struct parser *p, yaml_node_t *node, struct policy_source_volume *v)
@@ -419,6 +447,13 @@ static int read_volume_item(struct parser *p, yaml_node_t *node, struct policy_s
         return bad(p, node, "the root's volume cannot be read-only");
     if (v->path[1] && v->image_update_given)
         return bad(p, node, "image_update is for the root's volume (path: /)");
+    if (v->key_name && v->key != POLICY_VOLUME_SERVER)
+        return bad(p, node, "key_name is for key: server");
+    if (v->key == POLICY_VOLUME_SERVER && !v->key_name) {
+        yaml_node_t *name = mapping_value(p, node, "name");
+        if (key_name(p, name, &v->key_name) < 0)
+            return -1;
+    }
     if (v->key == POLICY_VOLUME_MRENCLAVE && v->flags & POLICY_VOLUME_KEEP)
         return bad(p, node, "image_update: keep needs another key than mrenclave, which no other image has");
     if (v->flags & POLICY_VOLUME_CREATE && !v->size)
@@ -447,6 +482,7 @@ static int read_volumes(struct parser *p, yaml_node_t *node, const struct key *k
             free(v.name);
             free(v.path);
             free(v.recovery);
+            free(v.key_name);
             return -1;
         }
     }
@@ -454,7 +490,7 @@ static int read_volumes(struct parser *p, yaml_node_t *node, const struct key *k
 }
 
 /* Numbers: who resolves a name is not trusted anyway, and the host may go elsewhere. */
-static int read_anchor_address(struct parser *p, yaml_node_t *node, const struct key *key)
+static int read_address(struct parser *p, yaml_node_t *node, const struct key *key)
 {
     uint8_t address[16];
     const char *text = scalar(node), *colon = text ? strrchr(text, ':') : NULL;
@@ -470,18 +506,17 @@ static int read_anchor_address(struct parser *p, yaml_node_t *node, const struct
     return read_string(p, node, key);
 }
 
-static int read_anchor_key(struct parser *p, yaml_node_t *node, const struct key *key)
+static int read_public_key(struct parser *p, yaml_node_t *node, const struct key *key)
 {
+    struct policy_source_service *service = field(p, key);
     const char *text = scalar(node);
-    (void)key;
-    if (!text || strlen(text) != 2 * sizeof(p->source->anchor_key) ||
-        strspn(text, "0123456789abcdefABCDEF") != strlen(text))
-        return bad(p, node, "the counter's public key is wanted here: X25519, 64 hexadecimal digits");
-    for (size_t i = 0; i < sizeof(p->source->anchor_key); i++) {
+    if (!text || strlen(text) != 2 * sizeof(service->key) || strspn(text, "0123456789abcdefABCDEF") != strlen(text))
+        return bad(p, node, "the service's public key is wanted here: X25519, 64 hexadecimal digits");
+    for (size_t i = 0; i < sizeof(service->key); i++) {
         char digits[3] = {text[2 * i], text[2 * i + 1], 0};
-        p->source->anchor_key[i] = (uint8_t)strtoul(digits, NULL, 16);
+        service->key[i] = (uint8_t)strtoul(digits, NULL, 16);
     }
-    p->source->anchor_key_given = true;
+    service->key_given = true;
     return 0;
 }
 
@@ -611,10 +646,20 @@ static int read_key_release(struct parser *p, yaml_node_t *node, const struct ke
 {
     (void)key;
     const char *text = scalar(node);
-    if (!text || strcmp(text, "file") != 0)
-        return bad(p, node, "only \"file\" is known: the host gives the image's key, which is for development");
-    p->source->key_release = POLICY_KEY_FILE;
+    if (text && strcmp(text, "file") == 0)
+        p->source->key_release = POLICY_KEY_FILE;
+    else if (text && strcmp(text, "server") == 0)
+        p->source->key_release = POLICY_KEY_SERVER;
+    else
+        return bad(p, node,
+                   "\"server\" (the key server, after attestation) or \"file\" (the host gives the image's key, which "
+                   "is for development) is wanted here");
     return 0;
+}
+
+static int read_root_key_name(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    return key_name(p, node, field(p, key));
 }
 
 static int read_version(struct parser *p, yaml_node_t *node, const struct key *key)
@@ -660,14 +705,20 @@ static const struct key network_keys[] = {
 static const struct key root_keys[] = {
     {.name = "read_only", .fn = read_flag, .flag = POLICY_READ_ONLY_ROOT},
     {.name = "key", .fn = read_key_release},
+    {.name = "key_name", .fn = read_root_key_name, FIELD(root_key_name)},
     {0},
 };
-static const struct key anchor_keys[] = {
-    {.name = "address", .fn = read_anchor_address, FIELD(anchor_address)},
-    {.name = "key", .fn = read_anchor_key},
-    {.name = "timeout", .fn = read_u32, FIELD(anchor_timeout), RANGE(1, POLICY_ANCHOR_TIMEOUT_MAX / 1000)},
-    {0},
-};
+#define SERVICE_KEYS(service)                                                                                          \
+    {                                                                                                                  \
+        {.name = "address", .fn = read_address, FIELD(service.address)},                                               \
+            {.name = "key", .fn = read_public_key, FIELD(service)},                                                    \
+            {.name = "timeout", .fn = read_u32, FIELD(service.timeout), RANGE(1, POLICY_SERVICE_TIMEOUT_MAX / 1000)},  \
+        {                                                                                                              \
+            0                                                                                                          \
+        }                                                                                                              \
+    }
+static const struct key anchor_keys[] = SERVICE_KEYS(anchor);
+static const struct key key_server_keys[] = SERVICE_KEYS(key_server);
 static const struct key exec_keys[] = {
     {.name = "allow", .fn = read_exec_allow, .flag = POLICY_EXEC_ANY},
     {0},
@@ -701,6 +752,7 @@ static const struct key top_keys[] = {
     {.name = "tmpfs", .fn = read_tmpfs},
     {.name = "volumes", .fn = read_volumes},
     {.name = "anchor", .fn = read_nested, .keys = anchor_keys},
+    {.name = "key_server", .fn = read_nested, .keys = key_server_keys},
     {.name = "host_folders", .fn = read_host_folders},
     {.name = "exec", .fn = read_nested, .keys = exec_keys},
     {.name = "cpu", .fn = read_nested, .keys = cpu_keys},

@@ -1,6 +1,7 @@
 /* The kernel side of abi/hostcall.h. Answers are copied in once and checked against the header's table. */
 #include "kernel/arch/hostcall.h"
 
+#include "abi/key_release.h"
 #include "abi/volume.h"
 #include "kernel/arch/untrusted.h"
 #include "kernel/arch/vcpu.h"
@@ -164,6 +165,36 @@ int hostcall_volume(uint64_t op, uint64_t file, uint64_t block, uint64_t count)
     if (result > 0 || result < -MAX_ERRNO)
         host_lied("the result of a volume's operation");
     return (int)result;
+}
+
+static int key_call(enum key_op op, uint64_t offset, uint64_t size, int64_t most)
+{
+    int64_t result = hostcall(HOSTCALL_KEY, op, offset, size, 0);
+    if (result > most || result < -MAX_ERRNO)
+        host_lied("the size of a key server's answer");
+    return (int)result;
+}
+
+int hostcall_key_put(uint64_t offset, const void *data, size_t size)
+{
+    struct vcpu *vcpu = vcpu_self();
+    ASSERT(size <= HOSTCALL_DATA_SIZE);
+    untrusted_copy_out(SHARED(data), data, size);
+    return key_call(KEY_PUT, offset, size, 0);
+}
+
+int hostcall_key_send(size_t size, bool fresh)
+{
+    return key_call(KEY_SEND, size, fresh, 0);
+}
+
+int hostcall_key_read(void *data, size_t max)
+{
+    struct vcpu *vcpu = vcpu_self();
+    int size = key_call(KEY_READ, 0, 0, KEY_ANSWER_MAX);
+    if (size > 0)
+        untrusted_copy_in(data, SHARED(data), MIN((size_t)size, max));
+    return size;
 }
 
 noreturn_fn void hostcall_exit(int status)

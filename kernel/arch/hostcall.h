@@ -30,6 +30,12 @@ must_check int hostcall_quote_read(uint64_t offset, void *data, size_t max);
 /* One operation on a volume's file (abi/volume.h). With the kernel lock released while the host works, unless op says
  * VOLUME_OP_LATER. 0 or negative errno (host's, range-checked). */
 must_check int hostcall_volume(uint64_t op, uint64_t file, uint64_t block, uint64_t count);
+/* The message to the key server (abi/key_release.h), whose parts are at most HOSTCALL_DATA_SIZE bytes; its way; its
+ * answer, at most max bytes of it. 0, or the answer's size (host's word, at most KEY_ANSWER_MAX), or negative errno:
+ * -EAGAIN while the answer is not there yet. */
+must_check int hostcall_key_put(uint64_t offset, const void *data, size_t size);
+must_check int hostcall_key_send(size_t size, bool fresh);
+must_check int hostcall_key_read(void *data, size_t max);
 noreturn_fn void hostcall_exit(int status);
 
 #endif

@@ -14,6 +14,7 @@ struct super_block;
 #define REPORT_MARK_KERNEL "for kernels only" /* without its NUL */
 #define REPORT_MARK_SIZE 16
 #define REPORT_MARK_OFFSET 48
+/* So it is with KEY_RELEASE_MARK (abi/key_release.h), with which the kernel asks for keys. */
 
 /*
  * A quote of this enclave with 64 bytes of the caller's, kmalloc'd. Sleeps; one is made at a time. 0; -ERESTARTSYS;

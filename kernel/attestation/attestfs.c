@@ -6,6 +6,7 @@
 #include <linux/errno.h>
 #include <linux/stat.h>
 
+#include "abi/key_release.h"
 #include "kernel/attestation/attestation.h"
 #include "kernel/attestation/quote_check.h"
 #include "kernel/crypto/secret.h"
@@ -14,6 +15,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 
+_Static_assert(sizeof(KEY_RELEASE_MARK) == KEY_RELEASE_MARK_SIZE + 1, "abi/key_release.h");
 _Static_assert(sizeof(REPORT_MARK_KERNEL) == REPORT_MARK_SIZE + 1, "attestation.h");
 
 #define ATTESTFS_MAGIC 0x41545354 /* "ATST" */
@@ -51,7 +53,8 @@ static int store_user_report_data(const struct pseudo_ctx *ctx, const char *byte
 
     memcpy(data, user_report_data, sizeof(data));
     int r = assemble(data, sizeof(data), bytes, size, pos);
-    if (r == 0 && memcmp(data + REPORT_MARK_OFFSET, REPORT_MARK_KERNEL, REPORT_MARK_SIZE) == 0)
+    if (r == 0 && (memcmp(data + REPORT_MARK_OFFSET, REPORT_MARK_KERNEL, REPORT_MARK_SIZE) == 0 ||
+                   memcmp(data + KEY_RELEASE_MARK_OFFSET, KEY_RELEASE_MARK, KEY_RELEASE_MARK_SIZE) == 0))
         r = -EPERM;
     if (r == 0)
         memcpy(user_report_data, data, sizeof(data));

@@ -66,10 +66,10 @@ static void init_thread(void *arg)
     }
     process_link_init();
     console_init();
+    net_init(); /* before anything sleeps: who parks would otherwise come back at once for news that nobody takes */
     if (boot_params()->flags & BOOT_QUOTE)
         boot_quote();
     fs_init();
-    net_init();
     process_init();
     command_init();
 }

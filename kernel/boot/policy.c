@@ -7,6 +7,7 @@
 #include "kernel/boot/policy.h"
 
 #include "abi/hostfs.h"
+#include "abi/key_release.h"
 #include "abi/volume.h"
 #include "kernel/boot/boot.h"
 #include "kernel/lib/string.h"
@@ -50,7 +51,8 @@ static bool encryption_ok(const struct policy *p)
 {
     return p->root_cipher == POLICY_CIPHER_NONE
                ? p->root_key_release == POLICY_KEY_NONE
-               : p->root_cipher == POLICY_CIPHER_AES_XTS && p->root_key_release == POLICY_KEY_FILE;
+               : p->root_cipher == POLICY_CIPHER_AES_XTS &&
+                     (p->root_key_release == POLICY_KEY_FILE || p->root_key_release == POLICY_KEY_SERVER);
 }
 
 static bool numbers_ok(const struct policy *p)
@@ -62,6 +64,18 @@ static bool numbers_ok(const struct policy *p)
            p->root_hash_offset % PAGE_SIZE == 0 && p->root_hash_offset >= p->root_size;
 }
 
+static bool service_ok(const struct policy *p, const struct policy_service *service)
+{
+    return string_ok(p, service->address_offset) && service->timeout_ms <= POLICY_SERVICE_TIMEOUT_MAX;
+}
+
+/* Of a key at the key server: there exactly if it is needed. */
+static bool key_name_ok(const struct policy *p, uint32_t offset, bool needed)
+{
+    return !needed == !offset && string_ok(p, offset) &&
+           (!needed || (p->key_server.address_offset && strlen((const char *)p + offset) < KEY_NAME_SIZE));
+}
+
 static bool volumes_ok(const struct policy *p)
 {
     const struct policy_volume *v = (const void *)((const char *)p + p->volumes.offset);
@@ -69,10 +83,11 @@ static bool volumes_ok(const struct policy *p)
         return false;
     for (uint32_t i = 0; i < p->volumes.count; i++)
         if (!string_ok(p, v[i].name_offset) || !string_ok(p, v[i].path_offset) || !string_ok(p, v[i].recovery_offset) ||
-            v[i].key > POLICY_VOLUME_FILE || v[i].freshness > POLICY_FRESH_OUTPUT ||
+            v[i].key > POLICY_VOLUME_SERVER || v[i].freshness > POLICY_FRESH_OUTPUT ||
+            !key_name_ok(p, v[i].key_name_offset, v[i].key == POLICY_VOLUME_SERVER) ||
             (v[i].freshness >= POLICY_FRESH_LAG && p->anchor.address_offset == 0))
             return false;
-    return string_ok(p, p->anchor.address_offset) && p->anchor.timeout_ms <= POLICY_ANCHOR_TIMEOUT_MAX;
+    return service_ok(p, &p->anchor);
 }
 
 static bool host_folders_ok(const struct policy *p)
@@ -103,7 +118,8 @@ int policy_check(const void *blob, size_t max_size)
     if (max_size < sizeof(*p) || p->magic != POLICY_MAGIC || p->version != POLICY_VERSION || p->size < sizeof(*p) ||
         p->size > max_size)
         return -EINVAL;
-    if (!numbers_ok(p) || !encryption_ok(p))
+    if (!numbers_ok(p) || !encryption_ok(p) || !service_ok(p, &p->key_server) ||
+        !key_name_ok(p, p->root_key_name_offset, p->root_key_release == POLICY_KEY_SERVER))
         return -EINVAL;
     if (!strings_ok(p, p->groups) || !strings_ok(p, p->entrypoint) || !strings_ok(p, p->cmd) ||
         !strings_ok(p, p->env) || !strings_ok(p, p->env_allow))

@@ -81,6 +81,7 @@ static void split(struct noise_handshake *h, struct noise_channel *ret_channel)
     aes_gcm_key_init(&ret_channel->send, keys);
     aes_gcm_key_init(&ret_channel->receive, keys + 32);
     ret_channel->sent = ret_channel->received = 0;
+    memcpy(ret_channel->hash, h->hash, sizeof(ret_channel->hash));
     memory_wipe(keys, sizeof(keys));
 }
 
@@ -93,8 +94,10 @@ int noise_finish(struct noise_handshake *h, const uint8_t answer[NOISE_ANSWER_SI
     nonce_bytes(h->nonce, nonce);
     int error =
         aes_gcm_open(&h->key, nonce, h->hash, sizeof(h->hash), answer + X25519_SIZE, 0, answer + X25519_SIZE, none);
-    if (error == 0)
+    if (error == 0) {
+        mix_hash(h, answer + X25519_SIZE, AES_GCM_TAG_SIZE);
         split(h, ret_channel);
+    }
     memory_wipe(h, sizeof(*h));
     return error;
 }

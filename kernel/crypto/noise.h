@@ -26,6 +26,7 @@ struct noise_handshake {
 struct noise_channel {
     struct aes_gcm_key send, receive;
     uint64_t sent, received;
+    uint8_t hash[32]; /* of the handshake: of this channel and no other. Both sides have it; it is not secret */
 };
 
 /* Make the first message. prologue is a string that both sides agree on. `ephemeral`: 32 fresh random bytes. */

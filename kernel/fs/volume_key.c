@@ -31,11 +31,16 @@ static int sealed_key(const struct volume_key_source *source, const struct seale
     return sgx_seal_key_256(seal_policy(source), params->keyid, &svn, purpose, ret_key);
 }
 
-static int file_key(const struct volume_key_source *source, uint8_t ret_key[32])
+static bool wants_given(const struct volume_key_source *source)
 {
-    if (!source->file_key_given)
+    return source->key == POLICY_VOLUME_FILE || source->key == POLICY_VOLUME_SERVER;
+}
+
+static int given_key(const struct volume_key_source *source, uint8_t ret_key[32])
+{
+    if (!source->is_given)
         return -ENOKEY;
-    memcpy(ret_key, source->file_key, 32);
+    memcpy(ret_key, source->given_key, 32);
     return 0;
 }
 
@@ -43,8 +48,8 @@ int volume_key_unlock(void *arg, const struct volume_key_slot *slot, uint8_t ret
 {
     const struct volume_key_source *source = arg;
     struct sealed_params params;
-    if (source->key == POLICY_VOLUME_FILE) /* what a passphrase makes is stretched outside: cofre volume derive */
-        return slot->type == VOLUME_KEY_FILE || slot->type == VOLUME_KEY_PASSPHRASE ? file_key(source, ret_key)
+    if (wants_given(source)) /* what a passphrase makes is stretched outside: cofre volume derive */
+        return slot->type == VOLUME_KEY_FILE || slot->type == VOLUME_KEY_PASSPHRASE ? given_key(source, ret_key)
                                                                                     : -ENOKEY;
     if (slot->type != VOLUME_KEY_SEALED || slot->params_size != sizeof(params))
         return -ENOKEY;
@@ -55,9 +60,10 @@ int volume_key_unlock(void *arg, const struct volume_key_slot *slot, uint8_t ret
 int volume_key_new(const struct volume_key_source *source, struct volume_key_slot *ret_slot, uint8_t ret_key[32])
 {
     *ret_slot = (struct volume_key_slot){.type = VOLUME_KEY_FILE};
-    if (source->key == POLICY_VOLUME_FILE) {
-        string_copy(ret_slot->name, "key file", sizeof(ret_slot->name));
-        return file_key(source, ret_key);
+    if (wants_given(source)) {
+        string_copy(ret_slot->name, source->key == POLICY_VOLUME_FILE ? "key file" : "key server",
+                    sizeof(ret_slot->name));
+        return given_key(source, ret_key);
     }
     struct sealed_params params = {.policy = seal_policy(source)};
     struct sgx_svn svn;

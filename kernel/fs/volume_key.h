@@ -1,4 +1,8 @@
-/* Wrapping keys of volumes (docs/volumes.md): sealed to this enclave or its signer, or from a file of the host. */
+/*
+ * Wrapping keys of volumes (docs/volumes.md): sealed to this enclave or its signer, or given: by a file of the host, or
+ * by the key server. A given key opens the slot of a key file, so that whoever has the server's file can open the
+ * volume elsewhere with it.
+ */
 #ifndef COFRE_KERNEL_FS_VOLUME_KEY_H
 #define COFRE_KERNEL_FS_VOLUME_KEY_H
 
@@ -9,8 +13,8 @@
 struct volume_key_source {
     uint32_t key;     /* enum policy_volume_key */
     const char *name; /* of the policy: a volume of another name has another key */
-    const uint8_t *file_key;
-    bool file_key_given;
+    const uint8_t *given_key;
+    bool is_given;
 };
 
 /* volume_unlock_fn; arg is a struct volume_key_source. -ESTALE: sealed by a newer version of CPU or enclave. */

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 
 #include "kernel/arch/untrusted.h"
+#include "kernel/attestation/key_release.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/refuse.h"
 #include "kernel/crypto/secret.h"
@@ -29,6 +30,7 @@ struct opening {
     struct boot_volume boot;
     unsigned number; /* in the boot parameters */
     struct volume_key_source source;
+    uint8_t released[32]; /* by the key server */
     struct volume_local_anchor *local;
     struct volumefs *fs;
     struct super_block *lower; /* it is the root's upper layer, above this */
@@ -275,6 +277,23 @@ static int populate(const struct opening *o)
     return error;
 }
 
+/* Where the key comes from: the CPU, the host or the key server. */
+static void find_key(struct opening *o)
+{
+    bool from_server = o->policy->key == POLICY_VOLUME_SERVER;
+    o->source = (struct volume_key_source){.key = o->policy->key,
+                                           .name = o->name,
+                                           .given_key = from_server ? o->released : o->boot.key,
+                                           .is_given = from_server || o->boot.key_size == 32};
+    if (from_server) {
+        char what[320];
+        snprintf(what, sizeof(what), "the volume for %s", o->path);
+        key_release(what, policy_string_at(o->policy->key_name_offset), o->released, sizeof(o->released));
+    }
+    if (o->policy->key == POLICY_VOLUME_FILE && !o->source.is_given)
+        refuse(STATUS_REFUSED, "the volume for %s has its key in a file (run -v NAME:%s:key=FILE)", o->path, o->path);
+}
+
 static void open_volume(struct opening *o)
 {
     o->fs = kzalloc(sizeof(*o->fs));
@@ -282,12 +301,10 @@ static void open_volume(struct opening *o)
         refuse_volume(o, -ENOMEM);
     o->fs->path = o->path;
     volume_disk_init(&o->fs->disk, o->number, &o->boot, o->path);
-    o->source = (struct volume_key_source){
-        .key = o->policy->key, .name = o->name, .file_key = o->boot.key, .file_key_given = o->boot.key_size == 32};
-    if (o->policy->key == POLICY_VOLUME_FILE && !o->source.file_key_given)
-        refuse(STATUS_REFUSED, "the volume for %s has its key in a file (run -v NAME:%s:key=FILE)", o->path, o->path);
+    find_key(o);
     int error = open_engine(o);
-    memory_wipe(&o->boot.key, sizeof(o->boot.key));
+    memory_wipe(o->boot.key, sizeof(o->boot.key));
+    memory_wipe(o->released, sizeof(o->released));
     if (error == 0)
         error = populate(o);
     if (error < 0)

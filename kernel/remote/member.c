@@ -8,6 +8,9 @@
 #include <linux/errno.h>
 
 #include "kernel/arch/hostcall.h"
+#include "kernel/boot/boot.h"
+#include "kernel/boot/image_key.h"
+#include "kernel/crypto/secret.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/list.h"
 #include "kernel/lib/printk.h"
@@ -276,11 +279,28 @@ void member_end(const char *why)
     hostcall_exit(1);
 }
 
+/* What the init enclave had from a key server. Answers come in while this task sleeps, as to any request. */
+static void get_image_key(void)
+{
+    struct message m = {.type = MESSAGE_IMAGE_KEY};
+    struct record *record;
+    if (policy()->root_key_release != POLICY_KEY_SERVER)
+        return;
+    if (client_request(&m, sizeof(m), &record) < 0)
+        member_end("the init enclave is not there");
+    if (record->size != sizeof(struct image_key_message))
+        member_end("the init enclave has no key of the root image");
+    image_key_receive(((const struct image_key_message *)record->data)->key);
+    memory_wipe(record->data, record->size);
+    kfree(record);
+}
+
 void member_init(void)
 {
     struct message hello = {.type = MESSAGE_HELLO};
-    fs_init_member();
     client_init();
+    get_image_key();
+    fs_init_member();
     member_ops_set(&ops);
     static const uint64_t own[] = {__NR_execve, __NR_execveat, __NR_mmap};
     for (size_t i = 0; i < ARRAY_COUNT(own); i++)

@@ -29,7 +29,7 @@ enum message_type {
     MESSAGE_STORE = 6,    /* struct reply_head (ignored), then stores */
     MESSAGE_FETCH = 7,    /* struct window: addr, size */
     MESSAGE_HANDLED = 16, /* from here on: remote_handle() */
-    MESSAGE_TYPE_MAX = 64,
+    MESSAGE_TYPE_MAX = 80,
 };
 
 struct message {

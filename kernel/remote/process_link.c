@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <linux/signal.h>
 
+#include "kernel/boot/image_key.h"
 #include "kernel/crypto/secret.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/fs/vfs.h"
@@ -569,6 +570,22 @@ static void receive_hello(struct remote_member *member, struct record *record)
     spawn_ready(member);
 }
 
+/* Members are started by processes, so the image was mounted before: the key is here, if there is one. */
+static void receive_image_key(struct remote_member *member, struct record *record)
+{
+    const struct message *message = (const struct message *)record->data;
+    const uint8_t *key = image_key_released();
+    struct image_key_message answer = {.message = *message};
+    if (key) {
+        memcpy(answer.key, key, sizeof(answer.key));
+        remote_answer(member, &answer.message, sizeof(answer));
+        memory_wipe(&answer, sizeof(answer));
+    } else {
+        remote_answer_number(member, message, -ENOKEY);
+    }
+    kfree(record);
+}
+
 /* ---- what members ask for that sleeps: in a task that acts for the process ---- */
 
 static void work_fork(struct remote_member *member, struct process *process, const struct message *message, size_t size)
@@ -649,6 +666,7 @@ void process_link_init(void)
         void (*fn)(struct remote_member *member, struct record *record);
     } receivers[] = {
         {MESSAGE_HELLO, receive_hello},
+        {MESSAGE_IMAGE_KEY, receive_image_key},
         {MESSAGE_ABANDON, receive_abandon},
         {MESSAGE_SENT, receive_sent},
         {MESSAGE_START_WAIT, receive_start_wait},

@@ -6,6 +6,7 @@
 #ifndef COFRE_KERNEL_REMOTE_PROCESS_MESSAGE_H
 #define COFRE_KERNEL_REMOTE_PROCESS_MESSAGE_H
 
+#include "abi/policy.h"
 #include "kernel/mm/expected.h"
 #include "kernel/process/process.h"
 #include "kernel/process/siginfo.h"
@@ -68,8 +69,9 @@ enum process_message_type {
     MESSAGE_LOAN_FLAGS,
     MESSAGE_LOAN_DIRTY,
     MESSAGE_WATCH,
+    MESSAGE_IMAGE_KEY, /* R: struct message: the key that a key server released. Nobody need run there yet */
 };
-_Static_assert((int)MESSAGE_WATCH < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_IMAGE_KEY < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {
@@ -152,6 +154,11 @@ struct adopt_message {
     struct rlimit64 limits[RLIM_NLIMITS];
     struct signal_action actions[64];
     char hostname[65];
+};
+
+struct image_key_message {
+    struct message message;
+    uint8_t key[IMAGE_KEY_SIZE];
 };
 
 #define TIDS_BLOCK 8

@@ -63,6 +63,7 @@ with open(A + "user_report_data", "wb", buffering=0) as f: # nor what only kerne
         pass
 write("user_report_data", bytes(range(64)))
 assert refused("user_report_data", bytes(48) + b"for kernels only") == "Operation not permitted"
+assert refused("user_report_data", bytes(48) + b"for a key server") == "Operation not permitted" # the kernel asks there
 assert read("user_report_data") == bytes(range(64))
 own = read("report") # no target: for this enclave itself
 assert len(own) == 432 and own[320:384] == bytes(range(64))

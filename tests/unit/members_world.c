@@ -280,6 +280,8 @@ static void say_anything(struct input *in, struct fake_member *fake)
     uint32_t type = (uint32_t)number(in, 1) % 32;
     memset(&m, (int)number(in, 1), sizeof(m));
     m.message = (struct message){.type = type <= MESSAGE_CANCEL ? type : MESSAGE_HELLO + type - MESSAGE_CANCEL - 1};
+    if (type == 31)
+        m.message.type = MESSAGE_IMAGE_KEY;
     m.message.request = (uint32_t)number(in, 1) % 4;
     m.message.pid = some_pid(in, fake);
     m.message.tid = some_pid(in, fake);

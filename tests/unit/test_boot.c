@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "abi/hostcall.h"
+#include "abi/key_release.h"
 #include "abi/stats.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/cpuid.h"
@@ -141,7 +142,20 @@ static void a_wrong_policy_is_refused(void **state)
     WRONG(p->root_cipher = POLICY_CIPHER_AES_XTS);
     WRONG(p->root_key_release = POLICY_KEY_FILE);
     WRONG(p->root_cipher = 2; p->root_key_release = POLICY_KEY_FILE);
-    WRONG(p->root_cipher = POLICY_CIPHER_AES_XTS; p->root_key_release = 2);
+    WRONG(p->root_cipher = POLICY_CIPHER_AES_XTS; p->root_key_release = 3);
+#define BY_SERVER(p)                                                                                                   \
+    (p)->root_cipher = POLICY_CIPHER_AES_XTS, (p)->root_key_release = POLICY_KEY_SERVER,                               \
+    (p)->key_server.address_offset = sizeof(*(p)), (p)->root_key_name_offset = sizeof(*(p)) + 11
+    WRONG(BY_SERVER(p); p->root_key_name_offset = 0);
+    WRONG(BY_SERVER(p); p->root_key_name_offset = sizeof(blob));
+    WRONG(BY_SERVER(p); p->key_server.address_offset = 0);
+    WRONG(BY_SERVER(p); p->key_server.address_offset = sizeof(blob));
+    WRONG(BY_SERVER(p); p->key_server.timeout_ms = POLICY_SERVICE_TIMEOUT_MAX + 1);
+    WRONG(BY_SERVER(p); p->root_key_release = POLICY_KEY_FILE);
+    WRONG(BY_SERVER(p); memset(blob.strings + 11, 'x', KEY_NAME_SIZE)); /* a longer name than requests have room for */
+    make_policy();
+    BY_SERVER(&blob.policy);
+    assert_int_equal(policy_check(&blob, sizeof(blob)), 0);
     make_policy();
     blob.policy.root_cipher = POLICY_CIPHER_AES_XTS;
     blob.policy.root_key_release = POLICY_KEY_FILE;
@@ -206,6 +220,8 @@ static void boot_parameters_are_checked(void **state)
     LIE(p.image_key = key; p.image_key.size--);
     LIE(p.image_key = key; p.image_key.size++);
     LIE(p.image_key = key; p.image_key.addr = KERNEL_BASE);
+    blob.policy.root_key_release = POLICY_KEY_SERVER;
+    LIE(p.image_key = key); /* the host has none to give */
 }
 
 /* ---- CPUID ---- */

@@ -11,6 +11,7 @@
 
 #include <linux/errno.h>
 
+#include "abi/key_release.h"
 #include "abi/volume.h"
 #include "hosted_libc.h"
 #include "kernel/arch/hostcall.h"
@@ -140,10 +141,23 @@ static void ask_quote(void)
         assert_int_equal(data[i], 0x5a);
 }
 
+static void ask_key(void)
+{
+    static uint8_t data[2 * KEY_ANSWER_MAX];
+    size_t max = random_number() % KEY_ANSWER_MAX;
+    check_errno_or_0(hostcall_key_put(random_number(), data, random_number() % sizeof(data)));
+    check_errno_or_0(hostcall_key_send(random_number(), random_number() % 2));
+    memset(data, 0x5a, sizeof(data));
+    int result = hostcall_key_read(data, max);
+    assert_true(result <= (int)KEY_ANSWER_MAX && result >= -ERRNO_LAST);
+    for (size_t i = max; i < sizeof(data); i++)
+        assert_int_equal(data[i], 0x5a);
+}
+
 static void ask(void)
 {
     uint8_t report[432] = {0};
-    switch (random_number() % 10) {
+    switch (random_number() % 11) {
     case 0:
         check_errno_or_0(hostcall_spawn((enum spawn_op)(random_number() % 3), (unsigned)(random_number() % 9)));
         break;
@@ -159,6 +173,9 @@ static void ask(void)
     case 4:
         hostcall_park(random_number(), random_number() % 2);
         hostcall_kick(random_number());
+        break;
+    case 10:
+        ask_key();
         break;
     case 9:
         check_errno_or_0(hostcall_volume(random_number() % 4 | (random_number() % 2 ? VOLUME_OP_LATER : 0),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "abi/key_release.h"
 #include "image/policy.h"
 
 static const struct policy_root root = {.size = 8192, .hash_offset = 8192};
@@ -47,8 +48,8 @@ static void mistakes_are_named(void **state)
     expect_error("tmpfs: [{path: tmp}]\n", "not absolute");
     expect_error("env: {set: {A=B: c}}\n", "NAME has no");
     expect_error("version: 2\n", "only version 1");
-    expect_error("root:\n  key: attested\n", "p.yaml:2: root.key: only \"file\"");
-    expect_error("root: {key: [file]}\n", "p.yaml:1: root.key: only \"file\"");
+    expect_error("root:\n  key: attested\n", "p.yaml:2: root.key: \"server\"");
+    expect_error("root: {key: [file]}\n", "p.yaml:1: root.key: \"server\"");
     expect_error("memory: [1\n", "p.yaml:");
     for (const char *const *bad = (const char *const[]){"counter:1", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:70000", ":1",
                                                         "[::1]", "1.2.3.4:1x", NULL};
@@ -57,7 +58,21 @@ static void mistakes_are_named(void **state)
         snprintf(text, sizeof(text), "anchor: {address: '%s'}\n", *bad);
         expect_error(text, "p.yaml:1: anchor.address: an address");
     }
-    expect_error("anchor: {key: abcd}\n", "p.yaml:1: anchor.key: the counter's public key");
+    expect_error("anchor: {key: abcd}\n", "p.yaml:1: anchor.key: the service's public key");
+    expect_error("key_server: {key: abcd}\n", "p.yaml:1: key_server.key: the service's public key");
+    expect_error("key_server: {address: 'keys.example:1'}\n", "p.yaml:1: key_server.address: an address");
+    char long_name[KEY_NAME_SIZE + 1] = "";
+    memset(long_name, 'a', KEY_NAME_SIZE);
+    const char *const bad_names[] = {"''", "'.a'", "a/b", "'../a'", "\"a\\0b\"", "a b", long_name};
+    for (size_t i = 0; i < sizeof(bad_names) / sizeof(bad_names[0]); i++) {
+        char text[128];
+        snprintf(text, sizeof(text), "root: {key_name: %s}\n", bad_names[i]);
+        expect_error(text, "p.yaml:1: root.key_name: a key's name");
+    }
+    expect_error("volumes: [{name: a, path: /a, key: server, key_name: a/b}]\n", "a key's name");
+    expect_error("volumes: [{name: a b, path: /a, key: server}]\n", "a key's name");
+    expect_error("volumes: [{name: a, path: /a, key: file, key_name: b}]\n", "key_name is for key: server");
+    expect_error("volumes: [{name: a, path: /a, key: hope}]\n", "key must be");
     expect_error("anchor: {timeout: 0}\n", "p.yaml:1: anchor.timeout: a number from 1 to 600");
     expect_error("volumes: [{name: a, path: /a, freshness: fresh}]\n", "freshness must be");
     expect_error("memory: 99999999999999999999\n", "a size");
@@ -184,6 +199,58 @@ static void anchor_is_whole(void **state)
     assert_int_equal(compile_error(text, NULL), 0);
 }
 
+#define SERVER "key_server: {address: '10.0.0.1:4455', key: " KEY ", timeout: 7}\n"
+static void key_server_is_whole(void **state)
+{
+    static const char command[] = "command: {entrypoint: [/bin/true]}\n";
+    char text[512];
+    const char *const bad[][2] = {
+        {"key_server: {address: '10.0.0.1:4455'}\n", "key_server needs an address and a key"},
+        {"key_server: {key: " KEY "}\n", "key_server needs an address and a key"},
+        {"volumes: [{name: a, path: /a, key: server}]\n", "the volume a needs a key server"},
+        {SERVER "root: {key: server}\n", "go together"},
+        {SERVER "root: {key_name: a}\n", "go together"},
+        {"root: {key: server, key_name: a}\n", "root.key: server needs a key server"},
+        {SERVER "root: {key: server, key_name: a}\n", "root.key is for an encrypted image"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "%s%s", command, bad[i][0]);
+        assert_int_equal(compile_error(text, bad[i][1]), -1);
+    }
+}
+
+static void keys_of_a_server_are_said(void **state)
+{
+    struct policy *p = NULL;
+    size_t size;
+    char *error = NULL;
+    assert_int_equal(compile_encrypted(true,
+                                       SERVER "root: {key: server, key_name: app}\n"
+                                              "volumes: [{name: a, path: /a, key: server}, "
+                                              "{name: b, path: /b, key: server, key_name: c}, {name: d, path: /d}]\n",
+                                       &p, &size),
+                     0);
+    assert_int_equal(policy_check(p, size, &error), 0);
+    assert_int_equal(p->key_server.timeout_ms, 7000);
+    assert_int_equal(p->root_key_release, POLICY_KEY_SERVER);
+    json_t *json = policy_to_json(p), *volumes = json_object_get(json, "volumes");
+    json_t *server = json_object_get(json, "key_server"), *where = json_object_get(json, "root");
+    assert_string_equal(json_string_value(json_object_get(where, "key")), "server");
+    assert_string_equal(json_string_value(json_object_get(where, "key_name")), "app");
+    assert_string_equal(json_string_value(json_object_get(server, "address")), "10.0.0.1:4455");
+    assert_int_equal(json_integer_value(json_object_get(server, "timeout")), 7);
+    for (size_t i = 0; i < 3; i++) {
+        const char *name = json_string_value(json_object_get(json_array_get(volumes, i), "key_name"));
+        const char *want = (const char *[]){"a", "c", NULL}[i];
+        assert_true(want ? name && strcmp(name, want) == 0 : !name);
+    }
+    json_decref(json);
+    p->root_key_name_offset = 0;
+    assert_int_equal(policy_check(p, size, &error), -1);
+    free(error);
+    free(p);
+}
+
 static void is_canonical(void **state)
 {
     size_t a_size, b_size;
@@ -229,6 +296,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_named),         cmocka_unit_test(compiles_what_it_says),
         cmocka_unit_test(encryption_is_said),         cmocka_unit_test(is_canonical),
         cmocka_unit_test(changed_bytes_are_survived), cmocka_unit_test(anchor_is_whole),
+        cmocka_unit_test(key_server_is_whole),        cmocka_unit_test(keys_of_a_server_are_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
