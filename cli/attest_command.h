@@ -5,6 +5,7 @@
 #include "cli/command.h"
 
 int cmd_collateral(int argc, char **argv);
+int cmd_key_server(int argc, char **argv);
 int cmd_maa(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_ra_tls(int argc, char **argv);

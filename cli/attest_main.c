@@ -11,8 +11,8 @@ static const struct {
     const char *name;
     int (*fn)(int argc, char **argv);
 } commands[] = {
-    {"collateral", cmd_collateral}, {"maa", cmd_maa},       {"ra-tls", cmd_ra_tls},
-    {"simulation", cmd_simulation}, {"verify", cmd_verify},
+    {"collateral", cmd_collateral}, {"key-server", cmd_key_server}, {"maa", cmd_maa},
+    {"ra-tls", cmd_ra_tls},         {"simulation", cmd_simulation}, {"verify", cmd_verify},
 };
 
 int main(int argc, char **argv)

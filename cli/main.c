@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"verify", "verify a quote, a certificate, a token, a signature or an image", cmd_attest},
     {"maa", "have a quote verified by Microsoft Azure Attestation", cmd_attest},
     {"ra-tls", "open and serve channels to attested peers", cmd_attest},
+    {"key-server", "release keys to enclaves that prove what they are", cmd_attest},
     {"simulation", "what verifies the quotes of this machine's software enclave", cmd_attest},
     {"volume", "make encrypted volumes, look into them, check them", cmd_volume},
     {"gdb", "debug what runs in a software enclave", cmd_gdb},

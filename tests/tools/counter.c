@@ -1,7 +1,6 @@
 /*
- * A counter service, for tests (docs/VOLUME-FORMAT.md, "The counter's protocol"): the responder of
- * Noise_IK_25519_AESGCM_SHA256 over TCP, written over OpenSSL alone, so that the kernel's side meets another's reading
- * of the specification.
+ * A counter service, for tests (docs/VOLUME-FORMAT.md, "The counter's protocol"), over TCP and attest/noise.h, which is
+ * written over OpenSSL, so that the kernel's side meets another's reading of the specification.
  *
  *   counter --state FILE [--port N]     the private key is in FILE.key (made on first use), the counters in FILE
  *
@@ -18,10 +17,7 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/kdf.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -31,6 +27,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "attest/noise.h"
 
 #define MESSAGE_MAX 256
 #define COUNTER_MAX 64
@@ -67,139 +65,6 @@ static void need(bool good, const char *what)
         return;
     fprintf(stderr, "counter: %s\n", what);
     exit(1);
-}
-
-/* ---- what OpenSSL does ---- */
-
-static EVP_PKEY *key_of(const uint8_t private[32], uint8_t ret_public[32])
-{
-    size_t size = 32;
-    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private, 32);
-    need(key && EVP_PKEY_get_raw_public_key(key, ret_public, &size) == 1, "no X25519");
-    return key;
-}
-
-static bool agree(EVP_PKEY *mine, const uint8_t public[32], uint8_t ret_shared[32])
-{
-    size_t size = 32;
-    EVP_PKEY *peer = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, public, 32);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(mine, NULL);
-    bool good = peer && ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
-                EVP_PKEY_derive(ctx, ret_shared, &size) == 1;
-    EVP_PKEY_CTX_free(ctx);
-    EVP_PKEY_free(peer);
-    return good;
-}
-
-static void hash2(const void *a, size_t a_size, const void *b, size_t b_size, uint8_t ret_hash[32])
-{
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    need(ctx && EVP_DigestInit(ctx, EVP_sha256()) && EVP_DigestUpdate(ctx, a, a_size) &&
-             EVP_DigestUpdate(ctx, b, b_size) && EVP_DigestFinal(ctx, ret_hash, NULL),
-         "no SHA-256");
-    EVP_MD_CTX_free(ctx);
-}
-
-/* HKDF(chaining_key, input, 2), as the Noise specification spells it out. */
-static void noise_hkdf(const uint8_t chaining[32], const uint8_t *input, size_t size, uint8_t ret_keys[64])
-{
-    uint8_t temp[32], block[33];
-    HMAC(EVP_sha256(), chaining, 32, input, size, temp, NULL);
-    block[0] = 1;
-    HMAC(EVP_sha256(), temp, 32, block, 1, ret_keys, NULL);
-    memcpy(block, ret_keys, 32);
-    block[32] = 2;
-    HMAC(EVP_sha256(), temp, 32, block, 33, ret_keys + 32, NULL);
-}
-
-static void nonce_of(uint64_t n, uint8_t ret_nonce[12])
-{
-    memset(ret_nonce, 0, 4);
-    for (unsigned i = 0; i < 8; i++)
-        ret_nonce[4 + i] = (uint8_t)(n >> (56 - 8 * i));
-}
-
-static bool aead(bool seal, const uint8_t key[32], uint64_t n, const void *aad, int aad_size, const uint8_t *in,
-                 int size, uint8_t *out, uint8_t tag[16])
-{
-    uint8_t nonce[12];
-    int done;
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    nonce_of(n, nonce);
-    bool good = ctx && EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, seal) == 1 &&
-                (aad_size == 0 || EVP_CipherUpdate(ctx, NULL, &done, aad, aad_size) == 1) &&
-                (seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, 16, tag) == 1) &&
-                (size == 0 || EVP_CipherUpdate(ctx, out, &done, in, size) == 1) &&
-                EVP_CipherFinal_ex(ctx, out + size, &done) == 1 &&
-                (!seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, tag) == 1);
-    EVP_CIPHER_CTX_free(ctx);
-    return good;
-}
-
-/* ---- Noise_IK, the responder ---- */
-
-struct state {
-    uint8_t chaining[32], hash[32], key[32];
-    uint64_t n;
-};
-
-struct session {
-    uint8_t client[32], from_client[32], to_client[32];
-    uint64_t received, sent;
-};
-
-static void mix_hash(struct state *s, const void *data, size_t size)
-{
-    hash2(s->hash, 32, data, size, s->hash);
-}
-
-static bool mix_key(struct state *s, EVP_PKEY *mine, const uint8_t public[32])
-{
-    uint8_t shared[32], keys[64];
-    if (!agree(mine, public, shared))
-        return false;
-    noise_hkdf(s->chaining, shared, 32, keys);
-    memcpy(s->chaining, keys, 32);
-    memcpy(s->key, keys + 32, 32);
-    s->n = 0;
-    return true;
-}
-
-static bool decrypt_and_hash(struct state *s, const uint8_t *cipher, int size, uint8_t *plain)
-{
-    uint8_t tag[16], with_tag[64];
-    memcpy(tag, cipher + size, 16);
-    memcpy(with_tag, cipher, (size_t)size + 16);
-    if (!aead(false, s->key, s->n++, s->hash, 32, cipher, size, plain, tag))
-        return false;
-    mix_hash(s, with_tag, (size_t)size + 16);
-    return true;
-}
-
-static bool handshake(const uint8_t hello[96], uint8_t ret_answer[48], struct session *ret_session)
-{
-    static const char prologue[] = "cofre counter 1";
-    struct state s = {.n = 0};
-    uint8_t ephemeral_private[32], none[16], keys[64];
-    memcpy(s.hash, "Noise_IK_25519_AESGCM_SHA256", 28);
-    memcpy(s.chaining, s.hash, 32);
-    mix_hash(&s, prologue, strlen(prologue));
-    mix_hash(&s, own_public, 32);
-    mix_hash(&s, hello, 32);
-    if (!mix_key(&s, own, hello) || !decrypt_and_hash(&s, hello + 32, 32, ret_session->client) ||
-        !mix_key(&s, own, ret_session->client) || !decrypt_and_hash(&s, hello + 80, 0, none))
-        return false;
-    need(RAND_bytes(ephemeral_private, 32) == 1, "no random numbers");
-    EVP_PKEY *ephemeral = key_of(ephemeral_private, ret_answer);
-    mix_hash(&s, ret_answer, 32);
-    bool good = mix_key(&s, ephemeral, hello) && mix_key(&s, ephemeral, ret_session->client) &&
-                aead(true, s.key, s.n, s.hash, 32, NULL, 0, none, ret_answer + 32);
-    EVP_PKEY_free(ephemeral);
-    noise_hkdf(s.chaining, NULL, 0, keys);
-    memcpy(ret_session->from_client, keys, 32);
-    memcpy(ret_session->to_client, keys + 32, 32);
-    ret_session->received = ret_session->sent = 0;
-    return good;
 }
 
 /* ---- counters ---- */
@@ -297,25 +162,21 @@ static bool respond(int fd, const uint8_t *message, size_t size, uint8_t last[ME
     return n > 0;
 }
 
-static bool serve_request(int fd, struct session *s, const uint8_t *message, int size, uint8_t *last, size_t *last_size)
+static bool serve_request(int fd, struct attest_noise_channel *s, const uint8_t *message, int size, uint8_t *last,
+                          size_t *last_size)
 {
     struct request request;
     struct answer answer;
-    uint8_t tag[16], sealed[sizeof(answer) + 16];
-    if (size != (int)sizeof(request) + 16)
-        return false;
-    memcpy(tag, message + sizeof(request), 16);
-    if (!aead(false, s->from_client, s->received++, NULL, 0, message, sizeof(request), (uint8_t *)&request, tag))
+    uint8_t sealed[sizeof(answer) + 16];
+    if (size != (int)sizeof(request) + 16 || attest_noise_open(s, message, sizeof(request), (uint8_t *)&request) < 0)
         return false;
     pthread_mutex_lock(&lock);
     request_count++;
     answer = (struct answer){.type = request.type, .status = request.type == 1 ? 0 : 1};
     if (request.type == 1)
-        answer.previous = raise_counter(s->client, &request) - lie;
+        answer.previous = raise_counter(s->peer, &request) - lie;
     pthread_mutex_unlock(&lock);
-    need(aead(true, s->to_client, s->sent++, NULL, 0, (uint8_t *)&answer, sizeof(answer), sealed,
-              sealed + sizeof(answer)),
-         "no AES-GCM");
+    need(attest_noise_seal(s, (const uint8_t *)&answer, sizeof(answer), sealed) == 0, "no AES-GCM");
     return respond(fd, sealed, sizeof(sealed), last, last_size);
 }
 
@@ -324,9 +185,9 @@ static void *serve(void *arg)
     int fd = (int)(intptr_t)arg, one = 1;
     uint8_t message[MESSAGE_MAX], answer[48], last[MESSAGE_MAX + 2];
     size_t last_size = 0;
-    struct session session;
+    struct attest_noise_channel session;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (receive(fd, message) == 96 && handshake(message, answer, &session)) {
+    if (receive(fd, message) == 96 && attest_noise_respond(own, "cofre counter 1", message, answer, &session) == 0) {
         pthread_mutex_lock(&lock);
         handshake_count++;
         pthread_mutex_unlock(&lock);
@@ -410,7 +271,9 @@ static void key_load(void)
         need(RAND_bytes(private, 32) == 1 && pwrite(fd, private, 32, 0) == 32, "the key cannot be written");
     }
     close(fd);
-    own = key_of(private, own_public);
+    own = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, private, sizeof(private));
+    size_t size = sizeof(own_public);
+    need(own && EVP_PKEY_get_raw_public_key(own, own_public, &size) == 1, "no X25519");
 }
 
 int main(int argc, char **argv)
