@@ -2,7 +2,7 @@
 _cofre() {
     local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-} options=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'convert run ps exec inspect measure sign keygen quote simulation gdb check collateral verify maa ra-tls volume --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'convert run ps exec inspect measure sign keygen quote simulation gdb check collateral verify maa ra-tls key-server volume --help --version' -- "$word")
         return
     fi
     case $command in
@@ -32,6 +32,7 @@ _cofre() {
     verify) options='--policy --dry-run --report-data --collateral --url --ca --cache --offline --root --keys --time --json --help' ;;
     ra-tls) options='connect serve certificate show --listen --quote-device --quote-command --quote --key --curve --name --gramine
         --renew --policy --collateral --url --ca --cache --no-cache --offline --root --time --help' ;;
+    key-server) options='--listen --key --collateral --url --ca --cache --no-cache --offline --root --time --help' ;;
     maa) options='--url --ca --bearer-file --keys --runtime-data --runtime-json --nonce --token --token-out --time --json --help' ;;
     esac
     case $word in
