@@ -25,6 +25,10 @@ setup() {
     head -c 32 /dev/urandom >key
 }
 
+teardown() {
+    if mountpoint -q "$BATS_TEST_TMPDIR/small"; then umount "$BATS_TEST_TMPDIR/small"; fi
+}
+
 with() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume" -- sh -c "$2"; }
 with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" -- sh -c "$2"; }
 
@@ -120,6 +124,71 @@ with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" 
     run -0 --separate-stderr with_file v:/data:key=key 'cat /data/kept; ls /data'
     [ "$output" = "kept
 kept" ]
+}
+
+# On a host disk of 12 MiB: small is its folder. As Linux's tmpfs, or as ext4 in a file.
+small_disk() { # small_disk KIND
+    mkdir -p small
+    case $1 in
+    tmpfs) mount -t tmpfs -o size=12M tmpfs small || skip "no right to mount a small disk" ;;
+    ext4)
+        truncate -s 12M disk
+        mkfs.ext4 -q -O ^has_journal -m 0 disk
+        mount -o loop disk small || skip "no right to mount a small disk"
+        ;;
+    esac
+}
+
+@test "volumes: a host disk too small for a new one: refused before anything is made, and good when there is room" {
+    small_disk tmpfs
+    export COFRE_VOLUMES=$PWD/small/volumes
+    run -125 with_file v:/data:key=key true
+    [[ "$output" == *"making the volume "*" failed: No space left on device"* ]]
+    [ -z "$(find small -type f)" ]
+    mount -o remount,size=20M small
+    run -0 --separate-stderr with_file v:/data:key=key 'echo here >/data/f; cat /data/f'
+    umount small
+    [ "$output" = here ]
+}
+
+# What a volume's file has not got yet (it was copied with holes, say) can be missing when it is needed.
+fill_disk() { # fill_disk KIND ROOM-COMMAND...
+    local kind=$1 status=0
+    shift
+    with_file v:/data:key=key 'echo old >/data/kept; dd if=/dev/urandom of=/data/large bs=1M count=2 2>/dev/null; sha256sum /data/large' >sum
+    small_disk "$kind"
+    export COFRE_VOLUMES=$PWD/small
+    mkdir small/v
+    cp --sparse=always volumes/v/volume small/v/volume
+    fallocate --dig-holes small/v/volume
+    # Others use the disk, too: 1 MiB is left, which the runtime uses to fill ahead.
+    head -c $(($(stat -f -c '%a * %S' small) - (1 << 20))) /dev/zero >small/other
+    timeout -k 5 60 "$COFRE" run --softsgx -v v:/data:key=key "$E2E/volume-file" -- sh -c 'cd /data; i=0
+        while [ $((i += 1)) -le 100 ] && head -c 100000 /dev/urandom | dd of=$i conv=fsync; do echo $i; done
+        echo more >more && sync more && echo wrong; echo ended; cat kept; exit 0' >out 2>err || status=$?
+    [ "$status" = 125 ]
+    [ "$(tail -n 2 out | tr '\n' ' ')" = "ended old " ]
+    ! grep -q wrong out
+    grep -q 'cofre: volume v: writing failed: No space left on device (what was made durable is there)' err
+    grep -q 'Input/output error' err
+    "$COFRE" volume check --key-file key small/v/volume
+    "$@"
+    synced=$(tail -n 3 out | head -n 1) # the last file that was synced; ended when there was none
+    run -0 --separate-stderr with_file v:/data:key=key "cd /data; cat kept; sha256sum large; [ $synced = ended ] || wc -c <${synced/ended/kept}
+        dd if=/dev/urandom of=again bs=1M count=8 conv=fsync 2>/dev/null && sha256sum again | wc -l"
+    umount small
+    [ "${lines[0]}" = old ]
+    [ "${lines[1]}" = "$(sed 's|/data/||' sum)" ]
+    [ "$synced" = ended ] || [ "${lines[2]}" = 100000 ]
+    [ "${lines[-1]}" = 1 ]
+}
+
+@test "volumes: a host disk that fills up under a volume with holes: an error, nothing lost, and on it goes with room (tmpfs)" {
+    fill_disk tmpfs mount -o remount,size=64M small
+}
+
+@test "volumes: a host disk that fills up under a volume with holes: an error, nothing lost, and on it goes with room (ext4)" {
+    fill_disk ext4 rm small/other
 }
 
 @test "volumes: a large one is there at once, and is filled ahead of what is written" {
