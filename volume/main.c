@@ -24,7 +24,8 @@ static const struct {
     {"extract", "FILE PATH [OUT]", "one file's contents", 2, 3, volume_cmd_extract},
     {"tar", "FILE [PATH]", "a tree as an archive, to --output or standard output", 1, 2, volume_cmd_tar},
     {"resize", "FILE", "larger or smaller (--size), with all that is in it", 1, 1, volume_cmd_resize},
-    {"snapshot", "create|list|remove FILE [NAME]", "the tree as it is, kept under a name", 2, 3, volume_cmd_snapshot},
+    {"snapshot", "create|list|remove|rollback FILE [NAME]", "the tree as it is, kept under a name; or again as it was",
+     2, 3, volume_cmd_snapshot},
     {"clone", "FILE NEWFILE", "a volume of its own with the same in it (--new-key-file)", 2, 2, volume_cmd_clone},
     {"send", "FILE SNAPSHOT", "a snapshot, or the difference --from one, as a stream", 2, 2, volume_cmd_send},
     {"receive", "FILE", "such a stream from standard input, into a volume", 1, 1, volume_cmd_receive},
@@ -57,7 +58,7 @@ static void help(FILE *out)
           "  --inode NUMBER          what to dump\n"
           "  --output FILE           where to write the archive\n"
           "  --force                 rekey: key slots that cannot be kept are lost; create, clone, receive: over a "
-          "file that exists; unmount: although something in "
+          "file that exists; snapshot rollback: newer snapshots are lost; unmount: although something in "
           "it is open\n"
           "  --foreground            mount: stay, until unmounted or interrupted\n"
           "  --snapshot NAME         dump, extract, tar, mount, clone: of this snapshot\n"

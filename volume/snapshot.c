@@ -1,4 +1,4 @@
-/* snapshot create, list, remove. */
+/* snapshot create, list, remove, rollback. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -34,22 +34,66 @@ static int snapshot_failed(const char *doing, const char *path, const char *name
     return tool_failed_doing(doing, path, err);
 }
 
-/* Changes one; what was not done whole leaves nothing. */
-static int snapshot_change(struct tool_options *options, const char *path, const char *name, bool create)
+static const struct change {
+    const char *name, *doing;
+    int (*change)(struct volume *v, const char *name);
+} changes[] = {
+    {"create", "creating", volume_snapshot_create},
+    {"remove", "removing", volume_snapshot_remove},
+    {"rollback", "going back to", volume_snapshot_rollback},
+};
+
+static const struct change *change_find(const char *name)
 {
-    const char *doing = create ? "creating" : "removing";
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+        if (strcmp(changes[i].name, name) == 0)
+            return &changes[i];
+    return NULL;
+}
+
+/* With --force the newer ones go first, the newest before the others: each is gone for good or still whole. */
+static int newer_remove(struct volume *v, const char *name)
+{
+    for (;;) {
+        unsigned count, at = 0;
+        const struct volume_snapshot *list = volume_snapshots(v, &count);
+        while (at < count && strcmp(list[at].name, name) != 0)
+            at++;
+        if (at + 1 >= count)
+            return 0;
+        char newest[sizeof(list->name)];
+        memcpy(newest, list[count - 1].name, sizeof(newest));
+        int err = volume_snapshot_remove(v, newest);
+        if (err < 0)
+            return err;
+    }
+}
+
+/* Changes one; what was not done whole leaves nothing. */
+static int snapshot_change(struct tool_options *options, const char *path, const char *name, const struct change *what)
+{
+    bool back = what->change == volume_snapshot_rollback;
     struct volume_file file;
     struct volume *v;
     int code = tool_mount_writing(&file, path, options, NULL, &v);
     if (code != 0)
         return code;
-    int err = create ? volume_snapshot_create(v, name) : volume_snapshot_remove(v, name);
+    int err = back && options->force ? newer_remove(v, name) : 0;
+    if (err == 0)
+        err = what->change(v, name);
     if (err < 0)
         volume_abandon(v);
     else
         err = volume_unmount(v);
     volume_file_close(&file);
-    return err < 0 ? snapshot_failed(doing, path, name, err) : 0;
+    if (back && err == -EEXIST) {
+        fprintf(stderr,
+                "cofre: going back to snapshot \"%s\" of %s failed: there are newer ones, which would be lost (remove "
+                "them, or --force)\n",
+                name, path);
+        return EXIT_COFRE;
+    }
+    return err < 0 ? snapshot_failed(what->doing, path, name, err) : 0;
 }
 
 void tool_guid_text(const uint8_t guid[16], char ret_text[33])
@@ -95,12 +139,13 @@ static int snapshot_list(struct tool_options *options, const char *path)
 int volume_cmd_snapshot(struct tool_options *options, char **operands)
 {
     const char *what = operands[0], *path = operands[1], *name = operands[2];
-    bool create = strcmp(what, "create") == 0;
+    const struct change *change = change_find(what);
     if (strcmp(what, "list") == 0 && !name)
         return snapshot_list(options, path);
-    if ((!create && strcmp(what, "remove") != 0) || !name)
-        return command_usage("volume snapshot", "one of: create FILE NAME, list FILE, remove FILE NAME");
+    if (!change || !name)
+        return command_usage("volume snapshot",
+                             "one of: create FILE NAME, list FILE, remove FILE NAME, rollback FILE NAME");
     if (!name_valid(name))
         return command_usage("volume snapshot", "a NAME is up to 63 bytes without blanks and slashes");
-    return snapshot_change(options, path, name, create);
+    return snapshot_change(options, path, name, change);
 }

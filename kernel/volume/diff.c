@@ -49,13 +49,14 @@ static int block_read(struct vol_diff *d, uint64_t ino, unsigned level, uint64_t
                       const struct volume_pointer *pointer, uint8_t *data)
 {
     struct volume_block_aad aad = {ino, index, level};
-    int err = pointer->where ? vol_pointer_read(d->v, pointer, &aad, data) : 0;
+    bool empty = pointer->where == 0;
+    int err = empty ? 0 : vol_pointer_read(d->v, pointer, &aad, data);
     if (err == -EIO && d->bad) {
         d->bad(d, ino, level, index);
         err = 0;
-        pointer = &(const struct volume_pointer){0};
+        empty = true;
     }
-    if (err == 0 && pointer->where == 0)
+    if (empty)
         memset(data, 0, VOLUME_BLOCK_SIZE);
     return err;
 }

@@ -240,7 +240,7 @@ void vol_pointer_free(struct volume_node *node, const struct volume_pointer *poi
 
 /* kernel/volume/snapshot.c */
 must_check int vol_snapshots_load(struct volume *v);
-/* The tree of today is from here on that of this snapshot (for reading). -ENOENT. */
+/* The tree of today is from here on that of this snapshot; nothing of it may be in memory. -ENOENT. */
 must_check int vol_snapshot_show(struct volume *v, const char *name);
 /* Does the last snapshot refer to a block of the node's tree? */
 bool vol_snapshot_has(const struct volume_node *node, const struct volume_pointer *pointer);

@@ -1,7 +1,7 @@
 /*
- * Making and removing snapshots. Each is done by one checkpoint; until that is durable nothing is different. What a
- * snapshot alone has is found by comparing it with its neighbours: a block is its own if it is newer than the snapshot
- * before and if the one after (or today's tree) has another in its place.
+ * Making and removing snapshots, and going back to one. Each is done by one checkpoint; until that is durable nothing
+ * is different. What a snapshot alone has is found by comparing it with its neighbours: a block is its own if it is
+ * newer than the snapshot before and if the one after (or today's tree) has another in its place.
  */
 #include "kernel/mm/kmalloc.h"
 #include "kernel/volume/diff.h"
@@ -120,5 +120,42 @@ int volume_snapshot_remove(struct volume *v, const char *name)
     v->snapshot_count--;
     memmove(&v->snapshots[at], &v->snapshots[at + 1], (v->snapshot_count - (unsigned)at) * sizeof(*v->snapshots));
     err = table_store(v, v->snapshot_count + 1);
+    return err < 0 ? err : vol_checkpoint(v);
+}
+
+static bool nodes_in_use(const struct volume *v)
+{
+    for (unsigned i = 0; i < VOL_BUCKETS; i++)
+        if (!LIST_EMPTY(&v->nodes[i]))
+            return true;
+    return false;
+}
+
+/*
+ * Only to the last one: blocks of those after it would be found by comparing them with a tree that is not the next one
+ * any more. What is newer than it is today's alone, and free now; everything else of today's tree it has, too.
+ */
+int volume_snapshot_rollback(struct volume *v, const char *name)
+{
+    int at = snapshot_find(v, name);
+    if (v->failed || v->options.read_only)
+        return v->failed ? v->failed : -EROFS;
+    if (at < 0)
+        return at;
+    if ((unsigned)at + 1 < v->snapshot_count)
+        return -EEXIST;
+    int err = vol_checkpoint(v); /* so that today's tree is all on the disk, and nothing in memory is newer */
+    if (err < 0)
+        return err;
+    vol_cache_drop(v);
+    if (nodes_in_use(v))
+        return -EBUSY;
+    const struct volume_snapshot *s = &v->snapshots[at];
+    struct volume_root today = vol_tree_today(v);
+    struct vol_diff d = {
+        .v = v, .left_only = true, .floor_epoch = s->epoch, .floor_nonce = s->nonce, .block = block_free};
+    err = vol_diff(&d, &today, &s->inodes);
+    if (err == 0)
+        err = vol_snapshot_show(v, name);
     return err < 0 ? err : vol_checkpoint(v);
 }

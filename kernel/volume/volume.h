@@ -245,13 +245,16 @@ typedef void (*volume_progress_fn)(void *arg, uint64_t done, uint64_t total);
 must_check int volume_resize(struct volume *v, uint64_t block_count, volume_progress_fn progress, void *arg);
 
 /*
- * Snapshots: the whole tree as it is now, kept under a name; its blocks are not used again until it is removed. Made
- * and removed by the tools, respected by all. After an error the volume is only good for volume_abandon().
+ * Snapshots: the whole tree as it is now, kept under a name; its blocks are not used again until it is removed. Made,
+ * removed and gone back to by the tools, respected by all. After an error the volume is only good for volume_abandon().
  */
 const struct volume_snapshot *volume_snapshots(const struct volume *v, unsigned *ret_count); /* oldest first */
 /* -EEXIST, -EINVAL (no name), -ENOSPC (VOLUME_SNAPSHOT_MAX, or no room). Everything is durable then. */
 must_check int volume_snapshot_create(struct volume *v, const char *name);
 must_check int volume_snapshot_remove(struct volume *v, const char *name); /* -ENOENT */
+/* The tree is as that of the snapshot, which stays; what is newer is gone. -ENOENT, -EEXIST (there is a newer snapshot),
+ * -EBUSY (the caller has a node). */
+must_check int volume_snapshot_rollback(struct volume *v, const char *name);
 
 /* Walk and verify everything reachable, count uses of blocks, links and entries. Problems go to report. */
 typedef void (*volume_report_fn)(void *arg, const char *problem);

@@ -116,3 +116,70 @@ snapshot() { "$COFRE" volume snapshot "$1" --key-file key v "${@:2}"; }
     "$COFRE" volume check --key-file key v
     "$COFRE" volume extract --key-file key v big | cmp - big
 }
+
+@test "volume snapshot: back to the last one, and to an older one only if the newer may go" {
+    first=$(digest v)
+    snapshot create one
+    head -c 3M /dev/urandom >big
+    put big
+    second=$(digest v)
+    snapshot create two
+    room=$(used)
+    head -c 6M /dev/urandom >big2
+    put big2
+    echo new >another
+    put another
+    snapshot rollback two
+    [ "$(digest v)" = "$second" ]
+    [ $(($(used) - room)) -lt 100000 ] # the room of what was given up is free
+    "$COFRE" volume check --quiet --key-file key v
+    put big2
+    third=$(digest v)
+    run -125 snapshot rollback one
+    [[ $output == *'going back to snapshot "one" of v failed: there are newer ones, which would be lost (remove them, or --force)'* ]]
+    run -125 snapshot rollback three
+    [[ $output == *"no snapshot of that name"* ]]
+    run -2 snapshot rollback
+    [ "$(digest v)" = "$third" ]
+    snapshot rollback one --force
+    [ "$(digest v)" = "$first" ]
+    [ "$(snapshot list --quiet)" = one ]
+    "$COFRE" volume check --quiet --key-file key v
+    put big # and on it goes
+    "$COFRE" volume extract --key-file key v big | cmp - big
+    [ "$(digest --snapshot one v)" = "$first" ]
+}
+
+@test "volume snapshot: killed on the way back: the tree is all as it was, or all the snapshot's" {
+    snapshot create one
+    first=$(digest v)
+    for i in $(seq 10); do
+        head -c 1M /dev/urandom >"big-$i"
+        put "big-$i"
+        now=$(digest v)
+        "$COFRE" volume snapshot rollback --key-file key v one &
+        sleep 0.00$((RANDOM % 10))
+        kill -9 $! 2>/dev/null || true
+        wait $! 2>/dev/null || true
+        "$COFRE" volume check --quiet --key-file key v
+        after=$(digest v)
+        [ "$after" = "$now" ] || [ "$after" = "$first" ]
+        [ "$(digest --snapshot one v)" = "$first" ]
+    done
+}
+
+@test "volume snapshot: who changed a copy since goes back, and takes the next difference" {
+    head -c 32 /dev/urandom >stream
+    snapshot create one
+    "$COFRE" volume send --key-file key --stream-key-file stream --quiet v one | "$COFRE" volume receive --size 16M --key-file key --stream-key-file stream --quiet w
+    echo two >two
+    put two
+    snapshot create two
+    "$COFRE" volume send --key-file key --stream-key-file stream --quiet --from one v two >difference
+    tar -c stream | "$COFRE" volume import --key-file key w
+    run ! "$COFRE" volume receive --key-file key --stream-key-file stream --quiet w <difference
+    "$COFRE" volume snapshot rollback --key-file key w one
+    "$COFRE" volume receive --key-file key --stream-key-file stream --quiet w <difference
+    [ "$(digest w)" = "$(digest v)" ]
+    "$COFRE" volume check --quiet --key-file key w
+}

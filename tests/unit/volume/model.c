@@ -50,6 +50,26 @@ void model_deinit(struct model *m)
         node_clear(&m->nodes[i]);
 }
 
+static void bytes_copy(struct model_bytes *ret_copy, const struct model_bytes *b)
+{
+    *ret_copy = (struct model_bytes){0};
+    if (b->data)
+        bytes_set(ret_copy, b->data, b->size);
+}
+
+void model_copy(struct model *ret_copy, const struct model *m)
+{
+    *ret_copy = *m;
+    for (int i = 0; i < MODEL_NODES; i++) {
+        const struct model_node *from = &m->nodes[i];
+        struct model_node *to = &ret_copy->nodes[i];
+        bytes_copy(&to->live, &from->live);
+        bytes_copy(&to->durable, &from->durable);
+        for (int x = 0; x < MODEL_XATTRS; x++)
+            bytes_copy(&to->xattrs[x], &from->xattrs[x]);
+    }
+}
+
 static void node_commit(struct model_node *n)
 {
     if (n->used && S_ISREG(n->mode))

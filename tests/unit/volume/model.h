@@ -36,6 +36,7 @@ char *volume_text(struct volume *v);
 
 void model_init(struct model *m);
 void model_deinit(struct model *m);
+void model_copy(struct model *ret_copy, const struct model *m);
 /* A commit of this node's contents (-1: of all). */
 void model_commit(struct model *m, int node);
 

@@ -854,6 +854,280 @@ static void test_receive_refused(void **state)
     pair_free(&p);
 }
 
+/* Back to the last snapshot of a changing tree, again and again: the tree is that, and everything goes on from there.
+ */
+struct past {
+    char name[8], *text;
+    struct model m;
+};
+
+static void past_free(struct past *p)
+{
+    free(p->text);
+    model_deinit(&p->m);
+}
+
+static void past_keep(struct past *p, const struct model *m, struct volume *v, unsigned number)
+{
+    snprintf(p->name, sizeof(p->name), "p%u", number % 1000);
+    p->text = volume_text(v);
+    model_copy(&p->m, m);
+    assert_int_equal(volume_snapshot_create(v, p->name), 0);
+}
+
+static void past_return(const struct past *past, unsigned count, struct model *m, struct volume *v)
+{
+    const struct past *last = &past[count - 1];
+    struct volume_node *root;
+    if (count > 1)
+        assert_int_equal(volume_snapshot_rollback(v, past[count - 2].name), -EEXIST);
+    assert_int_equal(volume_snapshot_rollback(v, "none"), -ENOENT);
+    assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
+    assert_int_equal(volume_snapshot_rollback(v, last->name), -EBUSY);
+    volume_node_put(root);
+    assert_int_equal(volume_snapshot_rollback(v, last->name), 0);
+    model_deinit(m);
+    model_copy(m, &last->m);
+    char *text = volume_text(v), *expected = model_text(m, false);
+    assert_string_equal(text, last->text);
+    assert_string_equal(text, expected);
+    free(text);
+    free(expected);
+}
+
+static void past_check(struct disk *d, const struct past *past, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct kept kept = {.text = past[i].text};
+        string_copy(kept.name, past[i].name, sizeof(kept.name));
+        kept_check(d, &kept, 1);
+    }
+}
+
+static void test_rollback_random(void **state)
+{
+    (void)state;
+    for (uint64_t seed = soak.seed + 50; seed < soak.seed + 50 + 4 * soak.times; seed++) {
+        struct disk *d = disk_formatted(6000);
+        struct volume *v = mount_good(d, false);
+        struct model m;
+        struct past past[6];
+        unsigned count = 0, next = 0, returns = 0;
+        disk_seed(seed);
+        model_init(&m);
+        for (unsigned round = 0; round < 40; round++) {
+            for (unsigned i = 0; i < 15; i++)
+                model_change(&m, v);
+            uint64_t what = disk_random() % 5;
+            if (count == 0 || (what < 2 && count < 6)) {
+                past_keep(&past[count++], &m, v, next++);
+            } else if (what < 4) {
+                past_return(past, count, &m, v);
+                returns++;
+            } else {
+                unsigned at = (unsigned)(disk_random() % count);
+                assert_int_equal(volume_snapshot_remove(v, past[at].name), 0);
+                past_free(&past[at]);
+                memmove(&past[at], &past[at + 1], (--count - at) * sizeof(*past));
+            }
+            assert_clean(v);
+            if (disk_random() % 2) {
+                assert_int_equal(volume_unmount(v), 0);
+                past_check(d, past, count);
+                v = mount_good(d, false);
+            }
+        }
+        assert_true(returns > 5);
+        while (count > 0) { /* nothing is left of them, or of what was given up */
+            assert_int_equal(volume_snapshot_remove(v, past[--count].name), 0);
+            past_free(&past[count]);
+        }
+        assert_clean(v);
+        assert_int_equal(volume_unmount(v), 0);
+        v = mount_good(d, false);
+        char *live = volume_text(v), *expected = model_text(&m, false);
+        assert_string_equal(live, expected);
+        assert_clean(v);
+        assert_int_equal(volume_unmount(v), 0);
+        free(live);
+        free(expected);
+        model_deinit(&m);
+        disk_free(d);
+    }
+}
+
+/* Two snapshots and changes after them; what a call that fails or is cut off may leave. */
+struct returning {
+    struct disk *disk;
+    char *now;
+    struct kept kept[2];
+    unsigned before, after;
+};
+
+static struct returning returning_make(uint64_t seed)
+{
+    struct returning r = {.disk = disk_formatted(3000)};
+    struct volume *v = mount_good(r.disk, false);
+    struct model m;
+    disk_seed(seed);
+    model_init(&m);
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned step = 0; step < 80; step++)
+            model_change(&m, v);
+        if (i < 2)
+            snapshot_keep(v, &r.kept[i], i == 0 ? "a" : "b");
+    }
+    assert_int_equal(volume_sync(v), 0);
+    r.now = volume_text(v);
+    assert_int_equal(volume_unmount(v), 0);
+    assert_string_not_equal(r.now, r.kept[1].text);
+    model_deinit(&m);
+    return r;
+}
+
+static void returning_free(struct returning *r)
+{
+    disk_free(r->disk);
+    free(r->now);
+    free(r->kept[0].text);
+    free(r->kept[1].text);
+}
+
+/* Today's tree, or that of the last snapshot; that, and the one before it unless it may be gone, in any case. */
+static bool assert_now_or_back(struct returning *r, struct disk *d, bool may_go)
+{
+    struct volume *v = mount_good(d, false);
+    char *text = volume_text(v);
+    bool back = strcmp(text, r->kept[1].text) == 0;
+    if (!back)
+        assert_string_equal(text, r->now);
+    free(text);
+    assert_clean(v);
+    assert_int_equal(volume_unmount(v), 0);
+    kept_check(d, r->kept + may_go, 2 - may_go);
+    *(back ? &r->after : &r->before) += 1;
+    return back;
+}
+
+static void rollback_crash_hook(struct disk *d)
+{
+    for (unsigned how = CRASH_NONE; how < CRASH_COUNT; how++) {
+        struct disk *image = disk_crash(d, (enum disk_crash)how);
+        assert_now_or_back(d->hook_arg, image, false);
+        disk_free(image);
+    }
+}
+
+static void test_rollback_crash(void **state)
+{
+    (void)state;
+    for (uint64_t seed = soak.seed + 60; seed < soak.seed + 60 + 3 * soak.times; seed++) {
+        struct returning r = returning_make(seed);
+        struct volume *v = mount_good(r.disk, false);
+        r.disk->hook = rollback_crash_hook;
+        r.disk->hook_arg = &r;
+        assert_int_equal(volume_snapshot_rollback(v, "b"), 0);
+        r.disk->hook = NULL;
+        volume_abandon(v);
+        assert_true(r.before > 0 && r.after > 0);
+        assert_true(assert_now_or_back(&r, r.disk, false));
+        returning_free(&r);
+    }
+}
+
+/* What else the tools do with a volume, each with every allocation, read, and write or flush failing in turn. */
+static int do_create(struct volume *v)
+{
+    return volume_snapshot_create(v, "c");
+}
+static int do_remove(struct volume *v)
+{
+    return volume_snapshot_remove(v, "a");
+}
+static int do_rollback(struct volume *v)
+{
+    return volume_snapshot_rollback(v, "b");
+}
+static int do_replicate(struct volume *v)
+{
+    struct items items = {0};
+    int err = volume_replicate(v, "a", "b", items_add, &items);
+    free(items.data);
+    return err;
+}
+static int do_check(struct volume *v)
+{
+    struct volume_check_result result;
+    int err = volume_check(v, NULL, NULL, &result);
+    return err == 0 && result.problem_count > 0 ? -EIO : err; /* what cannot be read is a problem */
+}
+static int do_mount(struct volume *v)
+{
+    return volume_sync(v);
+}
+
+enum fault { FAULT_ALLOC, FAULT_READ, FAULT_WRITE, FAULT_COUNT };
+static const int fault_errors[FAULT_COUNT] = {-ENOMEM, -EIO, -EIO};
+
+static void fault_set(struct disk *d, enum fault fault, unsigned long k)
+{
+    if (fault == FAULT_ALLOC)
+        disk_fail_alloc(k);
+    else if (fault == FAULT_READ)
+        d->fail_read_at = d->read_events + k;
+    else
+        d->fail_at = d->events + k;
+}
+
+static bool fault_clear(struct disk *d, enum fault fault)
+{
+    bool hit = fault == FAULT_ALLOC  ? disk_alloc_failed()
+               : fault == FAULT_READ ? d->read_events >= d->fail_read_at
+                                     : d->events >= d->fail_at;
+    disk_fail_alloc(0);
+    d->fail_read_at = d->fail_at = 0;
+    return hit;
+}
+
+/* Whatever failed, an error says so; the tree is today's, or the snapshot's for who went back; nothing leaks. */
+static bool fault_run(struct returning *r, int (*what)(struct volume *), enum fault fault, unsigned long k)
+{
+    struct disk *d = disk_clone(r->disk);
+    int err;
+    long live = disk_alloc_live();
+    if (what == do_mount)
+        fault_set(d, fault, k);
+    struct volume *v = disk_mount(d, NULL, &err);
+    if (what != do_mount)
+        fault_set(d, fault, k);
+    if (v)
+        err = what(v);
+    bool hit = fault_clear(d, fault);
+    assert_true(err == 0 || (hit && err == fault_errors[fault]));
+    volume_abandon(v);
+    assert_int_equal(disk_alloc_live(), live);
+    bool back = assert_now_or_back(r, d, what == do_remove);
+    assert_true(!back || what == do_rollback);
+    assert_true(err != 0 || back == (what == do_rollback));
+    disk_free(d);
+    return hit;
+}
+
+static void test_tools_fail(void **state)
+{
+    (void)state;
+    static int (*const all[])(struct volume *) = {do_mount, do_create, do_remove, do_rollback, do_replicate, do_check};
+    struct returning r = returning_make(soak.seed + 70);
+    unsigned counts[FAULT_COUNT] = {0};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        for (int fault = FAULT_ALLOC; fault < FAULT_COUNT; fault++)
+            for (unsigned long k = 1; fault_run(&r, all[i], (enum fault)fault, k); k += soak.on ? 1 : 1 + k / 16)
+                counts[fault]++;
+    printf("%u allocations, %u reads, %u writes and flushes failed\n", counts[0], counts[1], counts[2]);
+    assert_true(counts[0] > 40 && counts[1] > 40 && counts[2] > 12);
+    returning_free(&r);
+}
+
 int main(int argc, char **argv)
 {
     soak_begin(argc, argv);
@@ -864,7 +1138,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_snapshot_crash),  cmocka_unit_test(test_snapshot_full),
         cmocka_unit_test(test_snapshot_many),   cmocka_unit_test(test_replica_random),
         cmocka_unit_test(test_receive_crash),   cmocka_unit_test(test_receive_fails),
-        cmocka_unit_test(test_receive_refused),
+        cmocka_unit_test(test_receive_refused), cmocka_unit_test(test_rollback_random),
+        cmocka_unit_test(test_rollback_crash),  cmocka_unit_test(test_tools_fail),
     };
     return cmocka_run_group_tests_name("volume tools", tests, NULL, NULL);
 }
