@@ -186,6 +186,72 @@ static void test_faults(void **state)
     }
 }
 
+/* A volume that has room for `room` blocks more, and no other. */
+static void fill(struct volume *v, uint64_t room)
+{
+    static const uint8_t block[VOLUME_BLOCK_SIZE] = {1};
+    struct volume_node *root, *node;
+    uint64_t offset = 0;
+    assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
+    assert_int_equal(volume_create(root, "filler", 6, S_IFREG | 0600, 0, (struct volume_owner){0, 0}, &node), 0);
+    while (volume_write(node, offset, block, sizeof(block)) == (ssize_t)sizeof(block))
+        offset += sizeof(block);
+    assert_int_equal(volume_write(node, offset, block, sizeof(block)), -ENOSPC);
+    assert_true(offset > room * sizeof(block));
+    assert_int_equal(volume_truncate(node, offset - room * sizeof(block)), 0);
+    for (unsigned i = 0; i < 3; i++) /* what was freed becomes usable after two */
+        assert_int_equal(volume_checkpoint(v), 0);
+    volume_node_put(node);
+    volume_node_put(root);
+}
+
+/*
+ * No block but so many: a step is done or refused before it changes anything, what was done can always be synced and
+ * survives a crash, and the file that filled the volume can be removed. True if the step was done.
+ */
+static bool run_full(const struct model_step *step, uint64_t room)
+{
+    struct crash_run r;
+    struct volume_node *root;
+    start(&r);
+    fill(r.v, room);
+    char *before = model_text(&r.m, false);
+    model_do(&r.m, r.v, step);
+    assert_true(model_sync(&r.m, r.v, -1));
+    assert_int_equal(volume_failed(r.v), 0);
+    crash_assert_clean(r.v);
+    volume_abandon(r.v);
+    r.v = crash_mount(r.disk, NULL);
+    crash_assert_clean(r.v);
+    assert_int_equal(volume_node_get(r.v, VOLUME_ROOT_INO, &root), 0);
+    assert_int_equal(volume_unlink(root, "filler", 6), 0);
+    volume_node_put(root);
+    assert_same(&r, "full");
+    assert_int_equal(volume_checkpoint(r.v), 0);
+    crash_assert_clean(r.v);
+    char *after = model_text(&r.m, false);
+    bool done = strcmp(before, after) != 0;
+    free(before);
+    free(after);
+    crash_run_end(&r);
+    return done;
+}
+
+static void test_room(void **state)
+{
+    (void)state;
+    unsigned done = 0, refused = 0;
+    for (unsigned i = 0; i < STEPS; i++)
+        for (uint64_t room = 0; room < 40; room += soak.on ? 1 : 3) {
+            if (run_full(&steps[i], room))
+                done++;
+            else
+                refused++;
+        }
+    printf("%u steps with little room done, %u refused\n", done, refused);
+    assert_true(done > 50 && refused > 10);
+}
+
 /* The sets of syncs that wait for one another: one write and one flush for all, and all of it survives. */
 static void test_group_commit(void **state)
 {
@@ -241,6 +307,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_group_commit),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_room),
         cmocka_unit_test(test_sequences),
     };
     return cmocka_run_group_tests_name("volume steps", tests, NULL, NULL);
