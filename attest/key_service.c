@@ -15,7 +15,9 @@
 #include "attest/key_request.h"
 #include "attest/policy.h"
 #include "image/error.h"
+#include "image/key_wrap.h"
 
+_Static_assert(KEY_WRAP_KEY_MAX == KEY_SIZE_MAX, "image/key_wrap.h");
 _Static_assert(KEY_QUOTE_SIZE_MAX <= ATTEST_QUOTE_SIZE_MAX, "any of them can be verified");
 
 /* Fills the reason; what quotes and certificates brought into it is made to print. */
@@ -87,39 +89,61 @@ static bool is_welcome(const struct attest_key_service *service, const struct at
     return accepted;
 }
 
-/* The bytes of a key file, at most KEY_SIZE_MAX; without the buffers of stdio, which would keep them. */
-static int read_key(const char *path, uint8_t ret_key[KEY_SIZE_MAX], size_t *ret_size, char **ret_error)
+/* The bytes of a small file: 0, 1 if there is none. Without the buffers of stdio, which would keep them. */
+static int read_small(const char *path, uint8_t *ret_bytes, size_t max, size_t *ret_size, char **ret_error)
 {
-    uint8_t bytes[KEY_SIZE_MAX + 1];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd >= 0 ? read(fd, bytes, sizeof(bytes)) : -1;
-    int result = size < 0 ? error_set_errno(ret_error, errno, "%s", path) : 0;
+    ssize_t size = fd >= 0 ? read(fd, ret_bytes, max) : -1;
+    int saved = errno;
     if (fd >= 0)
         close(fd);
-    if (result == 0 && (size == 0 || size > KEY_SIZE_MAX))
-        result = error_set(ret_error, "%s: a key has 1 to %d bytes", path, KEY_SIZE_MAX);
-    if (result == 0) {
-        memcpy(ret_key, bytes, (size_t)size);
-        *ret_size = (size_t)size;
+    if (fd < 0 && saved == ENOENT)
+        return 1;
+    *ret_size = size > 0 ? (size_t)size : 0;
+    return size < 0 ? error_set_errno(ret_error, saved, "%s", path) : 0;
+}
+
+/* From NAME.key; else from NAME.wrapped. */
+static int read_key(const struct attest_key_service *service, const char *name, uint8_t ret_key[KEY_SIZE_MAX],
+                    size_t *ret_size, char **ret_error)
+{
+    uint8_t bytes[KEY_SIZE_MAX + KEY_WRAP_OVERHEAD + 1];
+    char *plain, *wrapped;
+    size_t size = 0;
+    if (!path_of(service, name, "key", &plain))
+        return error_set(ret_error, "out of memory");
+    if (!path_of(service, name, "wrapped", &wrapped)) {
+        free(plain);
+        return error_set(ret_error, "out of memory");
+    }
+    int result = read_small(plain, bytes, sizeof(bytes), &size, ret_error);
+    if (result == 0 && (size == 0 || size > KEY_SIZE_MAX)) {
+        result = error_set(ret_error, "%s: a key has 1 to %d bytes", plain, KEY_SIZE_MAX);
+    } else if (result == 0) {
+        memcpy(ret_key, bytes, size);
+        *ret_size = size;
+    } else if (result > 0) {
+        result = read_small(wrapped, bytes, sizeof(bytes), &size, ret_error);
+        if (result > 0)
+            result = error_set(ret_error, "there is neither %s nor %s", plain, wrapped);
+        else if (result == 0 && key_unwrap(service->own, name, bytes, size, ret_key, ret_size, ret_error) < 0)
+            result = error_wrap(ret_error, "%s", wrapped);
     }
     OPENSSL_cleanse(bytes, sizeof(bytes));
+    free(plain);
+    free(wrapped);
     return result;
 }
 
 static void grant(const struct attest_key_service *service, const char *name, struct key_answer *ret_answer,
                   struct attest_key_event *event)
 {
-    char *path, *error = NULL;
+    char *error = NULL;
     size_t size = 0;
-    if (!path_of(service, name, "key", &path)) {
-        say(event, KEY_FAILED, "out of memory");
-        return;
-    }
     *ret_answer = (struct key_answer){.status = KEY_GRANTED};
-    if (read_key(path, ret_answer->key, &size, &error) < 0)
+    if (read_key(service, name, ret_answer->key, &size, &error) < 0)
         say(event, KEY_FAILED, "its key cannot be read: %s", error ? error : "out of memory");
     ret_answer->key_size = (uint32_t)size;
-    free(path);
     free(error);
 }
 

@@ -1,11 +1,12 @@
 /*
  * Releasing keys to enclaves that have proved what they are: what a key server decides (abi/key_release.h). The keys
- * are files: NAME.key has the bytes, NAME.yaml says who gets them (an appraisal policy); they are read anew for each
- * request, so that a change holds at once.
+ * are files: NAME.key has the bytes, or NAME.wrapped has them encrypted to the server (image/key_wrap.h); NAME.yaml
+ * says who gets them (an appraisal policy). They are read anew for each request, so that a change holds at once.
  */
 #ifndef COFRE_ATTEST_KEY_SERVICE_H
 #define COFRE_ATTEST_KEY_SERVICE_H
 
+#include <openssl/evp.h>
 #include <stdbool.h>
 
 #include "abi/key_release.h"
@@ -14,7 +15,8 @@
 struct attest_key_service {
     struct attest_store *store;
     const char *folder;
-    int64_t time; /* verify as of this time; 0: now */
+    EVP_PKEY *own; /* the server's X25519 key, for keys that are wrapped */
+    int64_t time;  /* verify as of this time; 0: now */
 };
 
 /* What became of a request, for the log: no bytes of a key, and nothing that does not print. */

@@ -25,8 +25,10 @@ static const char usage[] =
     "Usage: cofre key-server --listen ADDRESS --key FILE [OPTIONS] FOLDER\n\n"
     "Releases keys to enclaves that prove with a quote what they are: the keys of volumes (key: server in the policy)\n"
     "and of encrypted images (root.key: server). For the key NAME there are two files in FOLDER, read anew for each\n"
-    "request: NAME.key, its bytes (32 for a volume, 64 for an image), and NAME.yaml, who gets it: an appraisal policy\n"
-    "(man cofre-appraisal). Quotes of the software enclave prove nothing; they are taken only with --root and where\n"
+    "request: NAME.key, its bytes (32 for a volume, 64 for an image), or NAME.wrapped, as `cofre convert "
+    "--wrapped-key`\n"
+    "makes it; and NAME.yaml, who gets it: an appraisal policy (man cofre-appraisal). Quotes of the software enclave "
+    "prove nothing; they are taken only with --root and where\n"
     "the policy has `simulation: true`, and each is called by that name.\n"
     "Says \"IP:PORT PUBLIC-KEY\" on standard output when it listens; what is released, and what is refused and why, "
     "on\n"
@@ -242,7 +244,7 @@ static int run(const struct options *options, const char *folder)
     char *error = NULL;
     int listener = -1;
     server.own = load_own(options->key_file, &error);
-    server.service = (struct attest_key_service){.folder = folder, .time = options->evidence.time};
+    server.service = (struct attest_key_service){.folder = folder, .own = server.own, .time = options->evidence.time};
     int count = server.own ? attest_key_service_check(&server.service, &error) : -1;
     if (count >= 0 && (server.service.store = ra_tls_store_new(&options->evidence, &error)) != NULL)
         listener = ra_tls_listen(options->listen, &error);

@@ -26,9 +26,10 @@ static const char usage[] =
     "  --policy FILE      what may differ from the image's own configuration (YAML; see cofre-policy(5))\n"
     "  --key FILE         sign with this key (`cofre keygen` makes one)\n"
     "  --unsigned         leave it unsigned, for `cofre sign`\n"
-    "  --encrypt          encrypt the files (AES-256-XTS), with the key of --image-key; see root.key in "
+    "  --encrypt          encrypt the files (AES-256-XTS), with one of the keys below; see root.key in "
     "cofre-policy(5)\n"
     "  --image-key FILE   64 random bytes; made if FILE does not exist. Without it the image cannot run\n"
+    "  --wrapped-key FILE a new key, which is written to FILE for the policy's key server alone (cofre key-server)\n"
     "  --name REFERENCE   the image's name in DST (default: latest)\n"
     "  --force            replace DST if it is an image already\n"
     "  --max-size SIZE    refuse an image that unpacks to more (default: 64G)\n"
@@ -80,6 +81,9 @@ static void report(const struct convert_options *options, const struct convert_r
     if (options->image_key_path)
         printf("%-11s%s%s\n", "image key", options->image_key_path,
                result->image_key_made ? " (made now: keep it, without it the image cannot run)" : "");
+    if (options->wrapped_key_path)
+        printf("%-11s%s, for the key server alone: bring it there, without it the image cannot run\n", "image key",
+               options->wrapped_key_path);
     if (result->xattrs_dropped)
         fprintf(stderr, "cofre convert: %llu extended attributes that Linux cannot store were left out\n",
                 (unsigned long long)result->xattrs_dropped);
@@ -138,7 +142,8 @@ enum {
     OPTION_SIZE,
     OPTION_RATIO,
     OPTION_ENCRYPT,
-    OPTION_IMAGE_KEY
+    OPTION_IMAGE_KEY,
+    OPTION_WRAPPED_KEY
 };
 
 int main(int argc, char **argv)
@@ -150,6 +155,7 @@ int main(int argc, char **argv)
                                                  {"unsigned", no_argument, NULL, OPTION_UNSIGNED},
                                                  {"encrypt", no_argument, NULL, OPTION_ENCRYPT},
                                                  {"image-key", required_argument, NULL, OPTION_IMAGE_KEY},
+                                                 {"wrapped-key", required_argument, NULL, OPTION_WRAPPED_KEY},
                                                  {"name", required_argument, NULL, OPTION_NAME},
                                                  {"force", no_argument, NULL, OPTION_FORCE},
                                                  {"max-size", required_argument, NULL, OPTION_SIZE},
@@ -181,6 +187,9 @@ int main(int argc, char **argv)
         case OPTION_IMAGE_KEY:
             options.image_key_path = optarg;
             break;
+        case OPTION_WRAPPED_KEY:
+            options.wrapped_key_path = optarg;
+            break;
         case OPTION_NAME:
             options.name = optarg;
             break;
@@ -203,8 +212,9 @@ int main(int argc, char **argv)
         return command_usage("convert", "SRC and DST are wanted");
     if ((options.key_path != NULL) == is_unsigned)
         return command_usage("convert", "either --key FILE or --unsigned is wanted");
-    if (encrypt != (options.image_key_path != NULL))
-        return command_usage("convert", "--encrypt and --image-key FILE go together");
+    if (encrypt != (options.image_key_path || options.wrapped_key_path) ||
+        (options.image_key_path && options.wrapped_key_path))
+        return command_usage("convert", "--encrypt and either --image-key FILE or --wrapped-key FILE go together");
     options.source = argv[optind];
     options.target = argv[optind + 1];
     return run(&options, quiet);

@@ -6,7 +6,7 @@ _cofre() {
         return
     fi
     case $command in
-    convert) options='--policy --key --unsigned --encrypt --image-key --name --force --max-size --max-ratio --quiet --help' ;;
+    convert) options='--policy --key --unsigned --encrypt --image-key --wrapped-key --name --force --max-size --max-ratio --quiet --help' ;;
     run) options='--publish --volume --env --env-file --workdir --user --hostname --name --image-key --interactive --tty --vcpus --sgx --softsgx
         --stats --log --trace --help' ;;
     inspect | check) options='--json --help' ;;

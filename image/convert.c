@@ -100,10 +100,11 @@ static bool is_target(const struct conversion *conversion)
 /* Whether the policy and the command line agree, then the key itself. */
 static int prepare_encryption(struct conversion *conversion, char **ret_error)
 {
-    const char *path = conversion->options->image_key_path;
-    uint32_t release = conversion->policy_source.key_release;
+    const char *path = conversion->options->image_key_path, *wrapped = conversion->options->wrapped_key_path;
+    const struct policy_source *policy = &conversion->policy_source;
+    uint32_t release = policy->key_release;
 
-    if (!path)
+    if (!path && !wrapped)
         return release == POLICY_KEY_NONE ? 0
                                           : error_set(ret_error, "the policy says where the image's key comes from "
                                                                  "(root.key), but the image is not to be encrypted "
@@ -111,8 +112,17 @@ static int prepare_encryption(struct conversion *conversion, char **ret_error)
     if (release == POLICY_KEY_NONE)
         return error_set(ret_error, "the policy does not say how an enclave gets the key of an encrypted image "
                                     "(root.key: server; for development, file)");
-    if (image_key_open(path, conversion->image_key, &conversion->result->image_key_made, ret_error) < 0)
+    if (wrapped && (release != POLICY_KEY_SERVER || !policy->key_server.key_given || !policy->root_key_name))
+        return error_set(ret_error, "--wrapped-key is for a key server: the policy must have root.key: server, its "
+                                    "root.key_name and a key_server");
+    if (wrapped) {
+        if (image_key_make_wrapped(wrapped, policy->key_server.key, policy->root_key_name, conversion->image_key,
+                                   ret_error) < 0)
+            return -1;
+        conversion->result->image_key_made = true;
+    } else if (image_key_open(path, conversion->image_key, &conversion->result->image_key_made, ret_error) < 0) {
         return -1;
+    }
     conversion->root.cipher = POLICY_CIPHER_AES_XTS;
     image_key_check_value(conversion->image_key, conversion->root.key_check);
     return 0;
@@ -432,7 +442,7 @@ int convert(const struct convert_options *options, struct convert_result *ret_re
     int result = run(&conversion, ret_error);
     progress_end(options->progress);
     if (result < 0 && ret_result->image_key_made)
-        unlink(options->image_key_path);
+        unlink(options->wrapped_key_path ? options->wrapped_key_path : options->image_key_path);
     OPENSSL_cleanse(conversion.image_key, sizeof(conversion.image_key));
     drop_layers(&conversion);
     output_close(&conversion.output);

@@ -9,13 +9,14 @@
 #include "image/layers.h"
 
 struct convert_options {
-    const char *source;         /* see oci_image_open() */
-    const char *target;         /* see output_open() */
-    bool replace;               /* a target that is an image already */
-    const char *name;           /* reference of the image in the target */
-    const char *policy_path;    /* YAML; NULL = what the image's configuration says */
-    const char *key_path;       /* PEM private key; NULL = leave it unsigned */
-    const char *image_key_path; /* encrypt with the key in this file, made if it is not there; NULL = do not */
+    const char *source;           /* see oci_image_open() */
+    const char *target;           /* see output_open() */
+    bool replace;                 /* a target that is an image already */
+    const char *name;             /* reference of the image in the target */
+    const char *policy_path;      /* YAML; NULL = what the image's configuration says */
+    const char *key_path;         /* PEM private key; NULL = leave it unsigned */
+    const char *image_key_path;   /* encrypt with the key in this file, made if it is not there; NULL = do not */
+    const char *wrapped_key_path; /* encrypt with a new key that goes to this file for the key server alone; or NULL */
     const char *runtime_path, *kernel_path;
     struct layer_limits limits;
     struct progress *progress; /* may be NULL */

@@ -14,6 +14,7 @@
 
 #include "image/error.h"
 #include "image/file_io.h"
+#include "image/key_wrap.h"
 #include "image/parallel.h"
 #include "image/progress.h"
 
@@ -27,22 +28,42 @@ static bool halves_differ(const uint8_t key[IMAGE_KEY_SIZE])
     return memcmp(key, key + IMAGE_KEY_SIZE / 2, IMAGE_KEY_SIZE / 2) != 0;
 }
 
-static int make(const char *path, uint8_t ret_key[IMAGE_KEY_SIZE], char **ret_error)
+static int draw(const char *path, uint8_t ret_key[IMAGE_KEY_SIZE], char **ret_error)
 {
     do {
         if (RAND_priv_bytes(ret_key, IMAGE_KEY_SIZE) != 1)
             return error_set(ret_error, "drawing a key for %s failed", path);
     } while (!halves_differ(ret_key));
+    return 0;
+}
+
+/* A new file, whole and on disk, or none. */
+static int save(const char *path, const uint8_t *bytes, size_t size, char **ret_error)
+{
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set_errno(ret_error, errno, "making the image key %s", path);
-    int result = file_write(fd, 0, ret_key, IMAGE_KEY_SIZE, path, ret_error);
+    int result = file_write(fd, 0, bytes, size, path, ret_error);
     if (result == 0 && fsync(fd) < 0)
         result = error_set_errno(ret_error, errno, "writing the image key %s", path);
     close(fd);
     if (result < 0)
         unlink(path);
     return result;
+}
+
+static int make(const char *path, uint8_t ret_key[IMAGE_KEY_SIZE], char **ret_error)
+{
+    return draw(path, ret_key, ret_error) < 0 ? -1 : save(path, ret_key, IMAGE_KEY_SIZE, ret_error);
+}
+
+int image_key_make_wrapped(const char *path, const uint8_t server[32], const char *name,
+                           uint8_t ret_key[IMAGE_KEY_SIZE], char **ret_error)
+{
+    uint8_t wrapped[IMAGE_KEY_SIZE + KEY_WRAP_OVERHEAD];
+    if (draw(path, ret_key, ret_error) < 0 || key_wrap(server, name, ret_key, IMAGE_KEY_SIZE, wrapped, ret_error) < 0)
+        return -1;
+    return save(path, wrapped, sizeof(wrapped), ret_error);
 }
 
 int image_key_open(const char *path, uint8_t ret_key[IMAGE_KEY_SIZE], bool *ret_made, char **ret_error)

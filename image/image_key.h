@@ -15,6 +15,13 @@ struct progress;
  */
 int image_key_open(const char *path, uint8_t ret_key[IMAGE_KEY_SIZE], bool *ret_made, char **ret_error);
 
+/*
+ * A key that is drawn, and written only as the key server will open it (image/key_wrap.h), to a file that is not there
+ * yet.
+ */
+int image_key_make_wrapped(const char *path, const uint8_t server[32], const char *name,
+                           uint8_t ret_key[IMAGE_KEY_SIZE], char **ret_error);
+
 /* What tells the right key from a wrong one, and nothing else about it (abi/policy.h). */
 void image_key_check_value(const uint8_t key[IMAGE_KEY_SIZE], uint8_t ret_check[POLICY_KEY_CHECK_SIZE]);
 

@@ -24,6 +24,8 @@ setup_file() {
     for name in volume impatient debug; do "$COFRE" convert -q --policy $name.yaml --key ours.pem "$BUSYBOX" $name; done
     "$COFRE" convert -q --policy volume.yaml --key other.pem "$BUSYBOX" other
     "$COFRE" convert -q --policy image.yaml --key ours.pem --encrypt --image-key app-1.key "$BUSYBOX" image
+    sed 's/timeout: 60/timeout: 1/' image.yaml >impatient-image.yaml
+    "$COFRE" convert -q --policy impatient-image.yaml --key ours.pem --encrypt --image-key app-1.key "$BUSYBOX" impatient-image
     SIGNER=$("$COFRE" inspect --json volume | jq -r .signature.mrsigner)
     export SERVER_KEY SIGNER
 }
@@ -211,6 +213,29 @@ END
     rules app-1
     run -125 timeout -k 5 60 "$COFRE" run --softsgx "$FILES/image" -- true
     [[ $output == *"the key of the root image was not released: the key server refuses it to this enclave"* ]]
+}
+
+@test "key server: an image whose key was wrapped for it at conversion" {
+    simulated
+    "$COFRE" convert --policy "$FILES/image.yaml" --key "$FILES/ours.pem" --encrypt --wrapped-key app.wrapped "$("$TOP/tools/make-image" busybox)" wrapped >said
+    grep -q 'app.wrapped, for the key server alone' said
+    rm keys/app-1.key
+    run -125 timeout -k 5 60 "$COFRE" run --softsgx "$FILES/impatient-image" -- true
+    [[ $output == *"the key server has trouble of its own"* ]]
+    grep -q 'app-1: failed: .*there is neither keys/app-1.key nor keys/app-1.wrapped' log
+    cp app.wrapped keys/app-1.wrapped
+    run -0 --separate-stderr timeout -k 5 60 "$COFRE" run --softsgx wrapped -- echo here
+    [ "$output" = here ]
+    # never overwritten; only where the policy has a server; gone if the conversion fails
+    run -125 "$COFRE" convert --policy "$FILES/image.yaml" --unsigned --encrypt --wrapped-key app.wrapped "$("$TOP/tools/make-image" busybox)" again
+    [[ $output == *"app.wrapped: File exists"* ]]
+    printf 'root: {key: file}\n' >file.yaml
+    run -125 "$COFRE" convert --policy file.yaml --unsigned --encrypt --wrapped-key new.wrapped "$("$TOP/tools/make-image" busybox)" again
+    [[ $output == *"--wrapped-key is for a key server"* ]]
+    { cat "$FILES/image.yaml" && echo 'hostname: x'; } | sed 's/^command: .*/command: {entrypoint: [\/not\/there]}/' >bad.yaml
+    run -125 "$COFRE" convert --policy bad.yaml --unsigned --encrypt --wrapped-key new.wrapped "$("$TOP/tools/make-image" busybox)" again
+    [[ $output == *"does not exist in the image"* ]]
+    [ ! -e new.wrapped ] && [ -e app.wrapped ]
 }
 
 @test "key server: inspect says where keys come from" {

@@ -22,6 +22,7 @@
 #include "attest/key_service.h"
 #include "attest/noise.h"
 #include "image/file_io.h"
+#include "image/key_wrap.h"
 #include "kernel/attestation/key_request.h"
 #include "kernel/crypto/crypto.h"
 #include "kernel/crypto/noise.h"
@@ -112,6 +113,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(folder));
     server_key = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
     assert_int_equal(EVP_PKEY_get_raw_public_key(server_key, server_public, &size), 1);
+    service.own = server_key;
     service.store = attest_store_new(evidence_roots(), NULL);
     assert_non_null(service.store);
     write_collateral(collateral, sizeof(collateral));
@@ -351,6 +353,14 @@ static void test_keys(void **state)
     snprintf(path, sizeof(path), "%s/data.key", folder);
     unlink(path);
     assert_int_equal(ask(), KEY_SERVER_FAILED);
+    uint8_t wrapped[sizeof(key) + KEY_WRAP_OVERHEAD];
+    assert_int_equal(key_wrap(server_public, "datb", key, sizeof(key), wrapped, NULL), 0);
+    write_file("data.wrapped", wrapped, sizeof(wrapped));
+    assert_int_equal(ask(), KEY_SERVER_FAILED);
+    assert_non_null(strstr(event.reason, "another name"));
+    assert_int_equal(key_wrap(server_public, "data", key, sizeof(key), wrapped, NULL), 0);
+    write_file("data.wrapped", wrapped, sizeof(wrapped));
+    assert_int_equal(ask(), KEY_RELEASED);
     write_file("data.key", key, sizeof(key));
     assert_int_equal(ask(), KEY_RELEASED);
 }

@@ -15,6 +15,7 @@
 #include <nettle/xts.h>
 
 #include "image/image_key.h"
+#include "image/key_wrap.h"
 
 #define BLOCK 4096
 
@@ -111,6 +112,49 @@ static void check_value_is_an_hmac(void **state)
     assert_memory_equal(check, expected, sizeof(check));
 }
 
+/* What it is wrapped for opens it, under its name, whole and unchanged; nothing else does. */
+static void wrapped_keys_open_for_their_server(void **state)
+{
+    EVP_PKEY *server = EVP_PKEY_Q_keygen(NULL, NULL, "X25519"), *other = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
+    uint8_t public[32], key[IMAGE_KEY_SIZE], wrapped[IMAGE_KEY_SIZE + KEY_WRAP_OVERHEAD + 1], got[KEY_WRAP_KEY_MAX];
+    const size_t size = IMAGE_KEY_SIZE + KEY_WRAP_OVERHEAD;
+    size_t got_size = 0, public_size = sizeof(public);
+    char *error = NULL;
+    bool made;
+    (void)state;
+
+    assert_int_equal(EVP_PKEY_get_raw_public_key(server, public, &public_size), 1);
+    unlink(path);
+    assert_int_equal(image_key_make_wrapped(path, public, "app", key, &error), 0);
+    assert_int_equal(image_key_make_wrapped(path, public, "app", key, &error), -1); /* it is there */
+    unlink(path);
+    assert_int_equal(image_key_make_wrapped(path, public, "app", key, &error), 0);
+    FILE *f = fopen(path, "re");
+    assert_int_equal(fread(wrapped, 1, sizeof(wrapped), f), size);
+    fclose(f);
+    assert_null(memmem(wrapped, size, key, 16));
+    assert_int_equal(key_unwrap(server, "app", wrapped, size, got, &got_size, &error), 0);
+    assert_int_equal(got_size, IMAGE_KEY_SIZE);
+    assert_memory_equal(got, key, IMAGE_KEY_SIZE);
+    assert_int_equal(key_unwrap(other, "app", wrapped, size, got, &got_size, &error), -1);
+    assert_non_null(strstr(error, "another key server"));
+    assert_int_equal(key_unwrap(server, "apq", wrapped, size, got, &got_size, &error), -1);
+    assert_int_equal(key_unwrap(server, "", wrapped, size, got, &got_size, &error), -1);
+    for (size_t i = 0; i < size; i++) {
+        wrapped[i] ^= 4;
+        assert_int_equal(key_unwrap(server, "app", wrapped, size, got, &got_size, &error), -1);
+        wrapped[i] ^= 4;
+        assert_int_equal(key_unwrap(server, "app", wrapped, i, got, &got_size, &error), -1);
+    }
+    assert_int_equal(key_unwrap(server, "app", wrapped, size + 1, got, &got_size, &error), -1);
+    memset(public, 0, sizeof(public)); /* a point of small order */
+    assert_int_equal(key_wrap(public, "app", key, IMAGE_KEY_SIZE, wrapped, &error), -1);
+    assert_int_equal(image_key_open(path, key, &made, &error), -1); /* it is no plain key */
+    free(error);
+    EVP_PKEY_free(server);
+    EVP_PKEY_free(other);
+}
+
 /* Several jobs, not at the start of the file, with nothing changed around it. */
 static void encrypts_as_dm_crypt_does(void **state)
 {
@@ -155,9 +199,8 @@ static void encrypts_as_dm_crypt_does(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(is_made_once_and_for_its_owner),
-        cmocka_unit_test(what_is_no_key_is_refused),
-        cmocka_unit_test(check_value_is_an_hmac),
+        cmocka_unit_test(is_made_once_and_for_its_owner), cmocka_unit_test(what_is_no_key_is_refused),
+        cmocka_unit_test(check_value_is_an_hmac),         cmocka_unit_test(wrapped_keys_open_for_their_server),
         cmocka_unit_test(encrypts_as_dm_crypt_does),
     };
     return cmocka_run_group_tests_name("image key", tests, setup, teardown);
