@@ -31,7 +31,12 @@ static uint64_t pumped_ns; /* when vCPU 0 last did */
 
 static void look_around(void)
 {
-    timers_run(time_monotonic_ns());
+    uint64_t now = time_monotonic_ns();
+    if (unlikely(time_follow_due(now))) {
+        time_follow_host();
+        now = time_monotonic_ns();
+    }
+    timers_run(now);
     net_poll_ready();
     host_signals_poll();
     remote_poll();

@@ -6,10 +6,24 @@
 
 #define VDSO_SHIFT 32
 
-/* ns = base + ((TSC - base_tsc) * mult >> VDSO_SHIFT) */
-struct vdso_data {
+/* A clock that is ahead of the host's has a debt: it runs slower by 1/2^VDSO_DEBT_SHIFT until that is paid. */
+#define VDSO_DEBT_SHIFT 7
+struct vdso_clock {
+    uint64_t ns, debt;
+};
+
+/* elapsed = (TSC - base_tsc) * mult >> VDSO_SHIFT; a clock's time is ns + elapsed - min(elapsed >> VDSO_DEBT_SHIFT,
+ * debt) */
+struct vdso_times {
     uint64_t base_tsc, mult;
-    uint64_t monotonic_ns, realtime_ns;
+    struct vdso_clock monotonic, realtime;
+};
+
+/* times[sequence % 2] is in force; the other is written before sequence moves on. Who finds that it has, reads again.
+ */
+struct vdso_data {
+    uint64_t sequence;
+    struct vdso_times times[2];
 };
 
 extern struct vdso_data vdso_data;

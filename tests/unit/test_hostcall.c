@@ -100,9 +100,37 @@ static int64_t some_result(void)
     return r % 3 == 0 ? (int64_t)random_number() : edges[r / 3 % ARRAY_COUNT(edges)];
 }
 
+/* Its clocks, and how it tells them. */
+static struct hostcall_clock host_clock;
+static enum { CLOCK_ANYTHING, CLOCK_LIES, CLOCK_HONEST } clock_how;
+
+static uint64_t about(uint64_t value)
+{
+    uint64_t off = random_number() >> random_number() % 64;
+    return random_number() % 3 == 0 ? value : random_number() % 2 ? value + off : value - off;
+}
+
+static void tell_clock(void)
+{
+    struct hostcall_clock *c = (struct hostcall_clock *)shared.data;
+    *c = host_clock;
+    c->tsc = tsc;
+    tsc += random_number() % 5000;
+    if (clock_how == CLOCK_HONEST)
+        return;
+    c->tsc = random_number() % 4 ? c->tsc : about(c->tsc);
+    c->monotonic_ns = about(c->monotonic_ns);
+    c->realtime_ns = about(c->realtime_ns);
+    c->tsc_hz = about(c->tsc_hz);
+}
+
 void hostcall_exit_enter(void)
 {
     assert_true(shared.nr < HOSTCALL_COUNT);
+    if (shared.nr == HOSTCALL_CLOCK && clock_how != CLOCK_ANYTHING) {
+        tell_clock();
+        return;
+    }
     shared.result = some_result();
     for (unsigned n = random_number() % 4; n > 0; n--)
         ((uint32_t *)shared.data)[random_number() % 12] = (uint32_t)(random_number() % 3 ? random_number() : 1);
@@ -226,10 +254,21 @@ static void set_clock_once(void)
     }
     tsc = random_number() >> 2;
     time_init(values[0], values[1], values[2], values[3]);
-    uint64_t before = time_monotonic_ns(), real = time_realtime_ns();
+    clock_how = random_number() % 3 ? CLOCK_LIES : CLOCK_ANYTHING;
+    uint64_t before = time_monotonic_ns(), real = time_realtime_ns(), followed = before;
     for (int i = 0; i < 20; i++) {
         tsc += random_number() % 4 ? random_number() % 1000 : random_number() >> 20;
         assert_true(time_monotonic_ns() >= before && time_realtime_ns() >= real);
+        if (random_number() % 4 == 0) {
+            host_clock = (struct hostcall_clock){0, time_monotonic_ns(), time_realtime_ns(), values[0]};
+            before = time_monotonic_ns();
+            real = time_realtime_ns();
+            time_follow_host();
+            uint64_t now = time_monotonic_ns();
+            assert_true(now >= before && time_realtime_ns() >= real);
+            assert_true(now - before <= 10100000 + (now - followed) / 99);
+            followed = now;
+        }
         before = time_monotonic_ns();
         real = time_realtime_ns();
     }
@@ -241,7 +280,59 @@ static void test_clock_never_steps_back(void **unused)
     answers = lies = 0;
     for (unsigned i = 0; i < ROUNDS; i++)
         set_clock_once();
+    clock_how = CLOCK_ANYTHING;
     assert_true(answers > ROUNDS / 100 && lies > ROUNDS / 10);
+}
+
+/* A second of a host whose TSC runs at `hz`; the kernel looks as often as it wants to. */
+static void second_passes(uint64_t hz)
+{
+    tsc += hz;
+    host_clock.monotonic_ns += 1000000000;
+    host_clock.realtime_ns += 1000000000;
+    if (time_follow_due(time_monotonic_ns()))
+        time_follow_host();
+}
+
+static int64_t ahead_of_host(void)
+{
+    return (int64_t)(time_monotonic_ns() - host_clock.monotonic_ns);
+}
+
+/* The rate that was measured in milliseconds is wrong by some millionths: over weeks that would be seconds. */
+static void follow_one(uint64_t told_hz, uint64_t hz)
+{
+    tsc = 1ULL << 40;
+    clock_how = CLOCK_HONEST;
+    host_clock = (struct hostcall_clock){0, 5000000000, 1700000000000000000, hz};
+    time_init(told_hz, tsc, host_clock.monotonic_ns, host_clock.realtime_ns);
+    for (int i = 0; i < 10; i++)
+        second_passes(hz);
+    for (int i = 0; i < 100000; i++) {
+        second_passes(hz);
+        assert_in_range(ahead_of_host() + 10000, 0, 20000);
+    }
+    host_clock.realtime_ns += 3600000000000; /* somebody sets the wall clock */
+    for (int i = 0; i < 70; i++)
+        second_passes(hz);
+    assert_in_range(time_realtime_ns() - host_clock.realtime_ns + 10000, 0, 20000);
+    host_clock.realtime_ns -= 60000000000;
+    for (int i = 0; i < 128 * 60 + 70; i++) {
+        uint64_t before = time_realtime_ns();
+        second_passes(hz);
+        assert_true(time_realtime_ns() - before > 990000000);
+        assert_in_range(ahead_of_host() + 10000, 0, 20000);
+    }
+    assert_in_range(time_realtime_ns() - host_clock.realtime_ns + 10000, 0, 20000);
+    clock_how = CLOCK_ANYTHING;
+}
+
+static void test_clock_follows_host(void **unused)
+{
+    follow_one(2500000000, 2500000000);
+    follow_one(2500000000, 2500100000);
+    follow_one(2500000000, 2499900000);
+    follow_one(3000000000, 2990000000);
 }
 
 /* EXIT does not return, whatever the host does. */
@@ -257,6 +348,7 @@ static void test_exit_is_the_end(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_lying_host), cmocka_unit_test(test_clock_never_steps_back),
+                                       cmocka_unit_test(test_clock_follows_host),
                                        cmocka_unit_test(test_exit_is_the_end)};
     the_vcpu.self = &the_vcpu;
     the_vcpu.shared = (host_ptr){(uint64_t)&shared};

@@ -35,14 +35,29 @@ static const struct vdso_data *data(void)
     return (const struct vdso_data *)addr;
 }
 
-static uint64_t elapsed_ns(const struct vdso_data *d)
+static uint64_t elapsed_ns(const struct vdso_times *t)
 {
     uint32_t low, high;
     __asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
-    int64_t delta = (int64_t)(((uint64_t)high << 32 | low) - d->base_tsc);
+    int64_t delta = (int64_t)(((uint64_t)high << 32 | low) - t->base_tsc);
     if (__builtin_expect(delta < 0, 0))
         return 0;
-    return (uint64_t)(((unsigned __int128)(uint64_t)delta * d->mult) >> VDSO_SHIFT);
+    return (uint64_t)(((unsigned __int128)(uint64_t)delta * t->mult) >> VDSO_SHIFT);
+}
+
+static uint64_t read_clock(int realtime)
+{
+    const struct vdso_data *d = data();
+    uint64_t sequence, ns;
+    do {
+        sequence = __atomic_load_n(&d->sequence, __ATOMIC_ACQUIRE);
+        const struct vdso_times *t = &d->times[sequence % 2];
+        const struct vdso_clock *c = realtime ? &t->realtime : &t->monotonic;
+        uint64_t elapsed = elapsed_ns(t), slower = elapsed >> VDSO_DEBT_SHIFT;
+        ns = c->ns + elapsed - (slower < c->debt ? slower : c->debt);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    } while (__builtin_expect(__atomic_load_n(&d->sequence, __ATOMIC_RELAXED) != sequence, 0));
+    return ns;
 }
 
 /* 2^64 ns are 584 years: a division by a constant, no loop. */
@@ -54,18 +69,17 @@ static void split(struct __kernel_timespec *ts, uint64_t ns)
 
 int __vdso_clock_gettime(int clock, struct __kernel_timespec *ts)
 {
-    const struct vdso_data *d = data();
     switch (clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_TAI:
-        split(ts, d->realtime_ns + elapsed_ns(d));
+        split(ts, read_clock(1));
         return 0;
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_MONOTONIC_COARSE:
     case CLOCK_BOOTTIME:
-        split(ts, d->monotonic_ns + elapsed_ns(d));
+        split(ts, read_clock(0));
         return 0;
     default:
         return (int)call(__NR_clock_gettime, clock, (int64_t)ts, 0);
@@ -74,9 +88,8 @@ int __vdso_clock_gettime(int clock, struct __kernel_timespec *ts)
 
 int __vdso_gettimeofday(struct timeval *tv, int32_t *zone)
 {
-    const struct vdso_data *d = data();
     if (tv) {
-        uint64_t ns = d->realtime_ns + elapsed_ns(d);
+        uint64_t ns = read_clock(1);
         tv->tv_sec = (int64_t)(ns / NS_PER_S);
         tv->tv_usec = (int64_t)(ns % NS_PER_S / 1000);
     }
@@ -87,8 +100,7 @@ int __vdso_gettimeofday(struct timeval *tv, int32_t *zone)
 
 int64_t __vdso_time(int64_t *ret)
 {
-    const struct vdso_data *d = data();
-    int64_t seconds = (int64_t)((d->realtime_ns + elapsed_ns(d)) / NS_PER_S);
+    int64_t seconds = (int64_t)(read_clock(1) / NS_PER_S);
     if (ret)
         *ret = seconds;
     return seconds;
