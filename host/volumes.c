@@ -212,6 +212,9 @@ static int open_volume(struct runtime *runtime, const struct volume_option *opti
     ret = open_file(v, policy, ret_error);
     if (ret == 0 && policy->freshness == POLICY_FRESH_LOCAL)
         ret = open_anchor(v, ret_error);
+    if (ret == 0 && option->key_path && policy->key != POLICY_VOLUME_FILE)
+        ret = fail(ret_error, EINVAL, "the volume for %s has its key from elsewhere than a file (policy: key)",
+                   option->path);
     if (ret == 0 && option->key_path)
         ret = read_key(option->key_path, boot, ret_error);
     if (ret < 0)

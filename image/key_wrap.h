@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define KEY_WRAP_INFO "cofre wrapped key"
-#define KEY_WRAP_OVERHEAD (16 + 32 + 32 + 16)
+#define KEY_WRAP_OVERHEAD 96
 #define KEY_WRAP_KEY_MAX 64 /* bytes of a key */
 
 /* ret_wrapped: size + KEY_WRAP_OVERHEAD bytes. 0, or -1 with *ret_error. */

@@ -27,8 +27,8 @@ struct linger {
 bool remote_linger(struct linger *linger, bool awake);
 /*
  * Before sending what will be answered: nobody need wake this enclave, since remote_linger() comes next, if that pays.
- * What ends it, too: remote_linger_end(), or to sleep. If it does not pay only because other tasks want to run, the idle
- * loop lingers after these.
+ * What ends it, too: remote_linger_end(), or to sleep. If it does not pay only because other tasks want to run, the
+ * idle loop lingers after these.
  */
 bool remote_linger_begin(struct linger *linger);
 void remote_linger_end(void);

@@ -77,6 +77,9 @@ with() { timeout -k 5 60 "$COFRE" run --softsgx -v data:/data "$FILES/$1" -- sh 
     [ "$output" = secret ]
     cat log
     [ "$(grep -c 'data: released: mrenclave .* mrsigner '"$SIGNER"' (SIMULATION: this proves nothing)' log)" = 2 ]
+    # the host has no way to give another
+    run -125 timeout -k 5 60 "$COFRE" run --softsgx -v data:/data:key=keys/data.key "$FILES/volume" -- true
+    [[ $output == *"has its key from elsewhere than a file"* ]]
     # whoever has the server's file can look into it elsewhere
     run -0 "$COFRE" volume check --key-file keys/data.key volumes/data/volume
     # another key under the name opens nothing, and changes nothing
