@@ -322,6 +322,11 @@ void rewrite_leave_stub(struct trap_frame *frame)
     }
 }
 
+bool rewrite_straddles(uaddr_t boundary)
+{
+    return stubs_straddle(boundary);
+}
+
 void rewrite_counts(uint64_t *ret_rewritten, uint64_t *ret_left)
 {
     *ret_rewritten = rewritten_count;

@@ -39,6 +39,9 @@ struct stream;
 must_check int rewrite_save(struct stream *stream, bool stubs); /* stubs: false if no rewritten text goes along */
 must_check int rewrite_load(struct stream *stream);
 
+/* Whether a site may have been rewritten whose bytes lie on both sides of this page boundary. */
+bool rewrite_straddles(uaddr_t boundary);
+
 /* Counts since boot, for statistics: sites that became jumps; `syscall` instructions seen and left as they are. */
 void rewrite_counts(uint64_t *ret_rewritten, uint64_t *ret_left);
 

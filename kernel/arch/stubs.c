@@ -21,6 +21,7 @@
 
 #define AREAS_MAX 256
 #define SLOTS_MAX 0x10000
+#define STRADDLED_MAX 64
 #define REACH ((1L << 31) - 0x20000)
 #define LEA_SIZE 7
 #define JMP_GS_SIZE 8
@@ -39,6 +40,10 @@ struct area {
 
 static struct area areas[AREAS_MAX];
 static size_t area_count;
+
+/* Boundaries between pages that sites lie across: few. Once noted they stay; there may be more than have room. */
+static uaddr_t straddled[STRADDLED_MAX];
+static size_t straddled_count;
 
 static bool in_reach(const struct area *area, uaddr_t site)
 {
@@ -123,6 +128,24 @@ static bool relative_in_reach(const struct stub_request *r, uaddr_t stub)
     return moved == (int32_t)moved;
 }
 
+static void note_straddling(const struct slot *slot)
+{
+    uaddr_t boundary = ALIGN_DOWN(slot->site + slot->site_size - 1, PAGE_SIZE);
+    if (boundary <= slot->site || stubs_straddle(boundary))
+        return;
+    if (straddled_count < STRADDLED_MAX)
+        straddled[straddled_count] = boundary;
+    straddled_count++;
+}
+
+bool stubs_straddle(uaddr_t boundary)
+{
+    for (size_t i = 0; i < MIN(straddled_count, (size_t)STRADDLED_MAX); i++)
+        if (straddled[i] == boundary)
+            return true;
+    return straddled_count > STRADDLED_MAX;
+}
+
 uaddr_t stub_new(const struct stub_request *r)
 {
     struct area *area = area_with_room(r->site);
@@ -135,6 +158,7 @@ uaddr_t stub_new(const struct stub_request *r)
         (struct slot){r->site, (uint8_t)r->site_size, (uint8_t)r->before_size, (uint8_t)r->after_size, r->syscall_kept};
     area->next_free = i + 1;
     area->used++;
+    note_straddling(&area->slots[i]);
     uaddr_t stub = area->base + i * STUB_SIZE;
     stub_write(stub, r);
     return stub;
@@ -214,7 +238,7 @@ static bool slot_ok(const struct slot *slot)
            (!slot->site || mm_range_ok(slot->site, slot->site_size));
 }
 
-/* Counts what is used, too. */
+/* Counts what is used, too, and notes what straddles. */
 static bool slots_ok(struct area *area)
 {
     area->used = 0;
@@ -222,10 +246,12 @@ static bool slots_ok(struct area *area)
     for (size_t i = area->slot_count; i-- > 0;) {
         if (!slot_ok(&area->slots[i]))
             return false;
-        if (area->slots[i].site)
-            area->used++;
-        else
+        if (!area->slots[i].site) {
             area->next_free = i;
+            continue;
+        }
+        area->used++;
+        note_straddling(&area->slots[i]);
     }
     return true;
 }

@@ -133,15 +133,20 @@ static bool page_is_zero(uaddr_t page)
     return true;
 }
 
+/* A call site across two pages is rewritten in both: one of them alone is of no use. */
+static bool stands_alone(uaddr_t page)
+{
+    return !(page_state(page) & PAGE_REWRITTEN) || !(rewrite_straddles(page) || rewrite_straddles(page + PAGE_SIZE));
+}
+
 /*
- * Nothing to send: it would be made zero when touched, or read from its file. Without EDMM nothing comes by faults.
- * Clean text never goes as a guess: a call site across two pages is rewritten in both, and so both would have to.
+ * Nothing to send: it would be made zero when touched, or read from its file, which costs the reader more than it takes
+ * to send what it will touch. Without EDMM nothing comes by faults.
  */
 static bool skip_page(const struct vma *vma, uaddr_t page, bool own)
 {
     if (vma->file)
-        return own && (page_state(page) & PAGE_CLEAN) && pages_edmm() &&
-               ((page_state(page) & PAGE_REWRITTEN) || !touched_wanted(page));
+        return own && (page_state(page) & PAGE_CLEAN) && pages_edmm() && !(touched_wanted(page) && stands_alone(page));
     return (page_state(page) & PAGE_R) && page_is_zero(page);
 }
 

@@ -1,8 +1,8 @@
 /*
  * Which pages of files children touch that were forked from here. A fork does not send clean pages of files that the
  * child can read for itself; but hashing one costs more than to be sent it, and a fault more than either. So each child
- * tells at its end, or before its exec, what it missed, and the next fork sends those as well, except for text
- * (kernel/mm/image.c says why). Only a guess: whatever is said here, a child's memory is the same.
+ * tells at its end, or before its exec, what it missed, and the next fork sends those as well. Only a guess: whatever
+ * is said here, a child's memory is the same.
  */
 #ifndef COFRE_KERNEL_MM_TOUCHED_H
 #define COFRE_KERNEL_MM_TOUCHED_H

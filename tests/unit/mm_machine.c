@@ -37,6 +37,7 @@ static struct policy the_policy;
 const struct member_ops *member_ops;
 struct process machine_process;
 unsigned long machine_hostcalls;
+uaddr_t machine_straddled;
 int machine_lie = -1;
 
 static jmp_buf death;
@@ -146,6 +147,11 @@ void rewrite_text_copy(uaddr_t start, void *bytes, size_t size)
 
 void rewrite_forget(uaddr_t start, size_t size)
 {
+}
+
+bool rewrite_straddles(uaddr_t boundary)
+{
+    return boundary == machine_straddled;
 }
 
 int rewrite_save(struct stream *stream, bool stubs)

@@ -353,6 +353,43 @@ static void test_touched_pages_come_along(void **state)
     drop_all();
 }
 
+static void map_file(unsigned first, unsigned count, int prot, int flags, unsigned file, unsigned index)
+{
+    assert_int_equal(mm_map(page_at(first), count * PAGE_SIZE, prot, flags | MAP_FIXED, &disk_files[file],
+                            (file_off_t)(index * PAGE_SIZE)),
+                     page_at(first));
+}
+
+/* Text comes along as it was rewritten, but not one of two pages that share a call site. */
+static void test_touched_text_comes_along(void **state)
+{
+    const uint32_t wanted[] = {(uint32_t)(page_at(5) / PAGE_SIZE), (uint32_t)(page_at(20) / PAGE_SIZE),
+                               (uint32_t)(page_at(30) / PAGE_SIZE)};
+    const uint8_t sent = PAGE_COMMITTED | PAGE_R | PAGE_X | PAGE_CLEAN | PAGE_REWRITTEN;
+    uint8_t value = 0;
+
+    memset(model, 0, sizeof model);
+    drop_all();
+    touched_forget();
+    map_file(0, 64, PROT_READ | PROT_EXEC, MAP_PRIVATE, 0, 0);
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_equal(machine_touch(page_at(i), false, &value), 0);
+    touched_want(wanted, 3);
+    machine_straddled = page_at(20); /* its first instruction begins in the page before */
+    save();
+    drop_all();
+    assert_int_equal(image_load(&memory.stream, &files), 0);
+    for (unsigned i = 0; edmm && i < 64; i++)
+        assert_int_equal(page_state(page_at(i)), i == 5 || i == 30 ? sent : 0);
+    for (unsigned i = 0; i < 64; i++) {
+        assert_int_equal(machine_touch(page_at(i), false, &value), 0);
+        assert_int_equal(value, i % 16);
+    }
+    machine_straddled = 0;
+    touched_forget();
+    drop_all();
+}
+
 /* Much that is said to be wanted, and the day that all of it is forgotten. */
 static void test_wanted_is_bounded(void **state)
 {
@@ -368,13 +405,6 @@ static void test_wanted_is_bounded(void **state)
     for (unsigned i = 0; i < 100; i++)
         touched_age();
     assert_false(touched_wanted(3 * PAGE_SIZE));
-}
-
-static void map_file(unsigned first, unsigned count, int prot, int flags, unsigned file, unsigned index)
-{
-    assert_int_equal(mm_map(page_at(first), count * PAGE_SIZE, prot, flags | MAP_FIXED, &disk_files[file],
-                            (file_off_t)(index * PAGE_SIZE)),
-                     page_at(first));
 }
 
 static void check_committed(unsigned first, unsigned count, const char *expected)
@@ -522,6 +552,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_clean_pages_stay),
         cmocka_unit_test(test_touched_pages_come_along),
+        cmocka_unit_test(test_touched_text_comes_along),
         cmocka_unit_test(test_wanted_is_bounded),
         cmocka_unit_test(test_expected_pages_come_first),
         cmocka_unit_test(test_programs_are_remembered),

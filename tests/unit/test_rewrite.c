@@ -297,6 +297,23 @@ static void forgotten_stubs_are_used_again(void **state)
     }
 }
 
+/* Two pages of text at once, a site across their boundary: neither is of use without the other. */
+static void sites_across_pages_are_known(void **state)
+{
+    static uint8_t two[2 * 4096];
+    uaddr_t text = (uaddr_t)areas + (32UL << 20);
+    (void)state;
+    memset(two, 0x90, sizeof(two));
+    memcpy(two + 100, "\x90\xb8\x01\0\0\0\x0f\x05", 8);
+    memcpy(two + 4096 - 4, "\x90\xb8\x01\0\0\0\x0f\x05", 8);
+    memcpy(two + 8192 - 8, "\x90\xb8\x01\0\0\0\x0f\x05", 8);
+    rewrite_text_copy(text, two, sizeof(two));
+    assert_int_equal(two[4096 - 3], 0xe9);
+    assert_true(rewrite_straddles(text + 4096));
+    assert_false(rewrite_straddles(text));
+    assert_false(rewrite_straddles(text + 8192));
+}
+
 struct program {
     const char *path;
     unsigned sites_min;
@@ -370,6 +387,7 @@ int main(void)
         cmocka_unit_test_teardown(without_room_sites_stay, forget_all),
         cmocka_unit_test_teardown(signal_frames_show_no_stub, forget_all),
         cmocka_unit_test_teardown(forgotten_stubs_are_used_again, forget_all),
+        cmocka_unit_test_teardown(sites_across_pages_are_known, forget_all),
         cmocka_unit_test_teardown(real_programs, forget_all),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
