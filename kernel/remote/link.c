@@ -292,15 +292,19 @@ static void ring_get(const struct link *link, uint32_t position, void *dst, size
     untrusted_copy_in((uint8_t *)dst + first, link->in_ring, size - first);
 }
 
-/* The producer may have found no room: it does not see the tail move unless it is told (make_sure_of_room()). */
+/*
+ * The producer may have found no room: it does not see the tail move unless it is told (make_sure_of_room()). That is
+ * when half of the ring is free, so that what it sends next is many records. Who has no room has more than `low` in it.
+ */
 static void consume(struct link *link, size_t total)
 {
+    const uint32_t low = (uint32_t)MIN(link->ring_size / 2, link->ring_size - RECORD_SIZE_MAX);
     uint32_t before = link->tail;
     link->tail += (uint32_t)total;
     untrusted_poke64(tail_of(link, !link->side), link->tail);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     uint32_t used = (uint32_t)untrusted_peek64(head_of(link, !link->side)) - before;
-    if (used > link->ring_size - RECORD_SIZE_MAX)
+    if (used > low && used - (uint32_t)total <= low)
         doorbell_ring(link->peer);
 }
 
