@@ -147,6 +147,10 @@ static void grant(struct directory *directory, struct directory_page *page, stru
     }
     if (request->holder == 0)
         page->held = true;
+    else if (had)
+        set_add(&page->promoted, request->holder);
+    else
+        set_remove(&page->promoted, request->holder);
     directory->ops->grant(directory, page, request, had);
 }
 
@@ -198,14 +202,18 @@ bool directory_answered(struct directory *directory, uint64_t index, uint32_t ho
         return false;
     if (has != (answer != ANSWER_NOTHING) || (answer == ANSWER_READS && !asked))
         return false;
-    if (asked)
+    if (asked) {
         set_remove(&page->asked, holder);
+        set_remove(&page->promoted, holder);
+    }
     if (page->owner == holder && has)
         page->owner = DIRECTORY_NOBODY;
     if (answer == ANSWER_READS)
         set_add(&page->readers, holder);
     else
         set_remove(&page->readers, holder);
+    if (set_has(&page->promoted, holder) && answer != ANSWER_READS)
+        ask(directory, page, holder, false);
     step(directory, page);
     return true;
 }
@@ -238,6 +246,7 @@ static void lose(struct directory *directory, struct directory_page *page, uint3
         page->owner = DIRECTORY_NOBODY;
     set_remove(&page->readers, holder);
     set_remove(&page->asked, holder);
+    set_remove(&page->promoted, holder);
     step(directory, page);
 }
 

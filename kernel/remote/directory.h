@@ -9,7 +9,9 @@
  *   2. Requests are served in order of arrival. The first is granted when all holders in its way have answered a
  *      "take"; nobody is asked twice.
  *   3. A holder that still owes an answer gets nothing: so its next answer is to that question.
- *   4. While the home holds a page (directory_hold()), what was granted to it is not asked for.
+ *   4. Who gives a copy up, to which a grant without contents may be on its way, is asked in any case: so that its
+ *      refusal is not taken for what becomes of a later grant.
+ *   5. While the home holds a page (directory_hold()), what was granted to it is not asked for.
  *
  * A page that nobody else has, and nobody waits for, has no entry.
  */
@@ -41,6 +43,7 @@ struct directory_page {
     uint64_t index;
     uint32_t owner;                   /* DIRECTORY_NOBODY: the home's copy counts */
     struct holder_set readers, asked; /* asked: were told to give it up and have not answered */
+    struct holder_set promoted;       /* were last sent a grant without contents, and may have to refuse it */
     TAILQ_HEAD(, directory_request) requests;
     bool held; /* by the home */
     bool stepping;
