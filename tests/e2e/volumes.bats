@@ -46,6 +46,7 @@ with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" 
 
 @test "volumes: what was synced is there after kill -9, and the volume is whole" {
     for round in 1 2 3; do
+        rm -f out # or the last round's would be looked at until the shell has made it anew
         "$COFRE" run --softsgx -v "v:/data:key=key" "$E2E/volume-file" -- \
             sh -c 'cd /data; i=0; while :; do i=$((i + 1)); echo $i | dd of=n conv=fsync; mv n number; dd of=s conv=fsync </dev/null; echo $i; done' >out 2>/dev/null &
         pid=$!
