@@ -12,7 +12,7 @@
  * fuzz-sources: kernel/remote/exec_link.c kernel/remote/handle.c kernel/remote/link.c kernel/remote/process_link.c
  * fuzz-sources: kernel/remote/server.c kernel/remote/spawn.c kernel/remote/stream.c kernel/remote/work.c
  * fuzz-sources: kernel/remote/pending.c kernel/remote/show.c kernel/remote/programs.c kernel/mm/touched.c
- * fuzz-sources: tests/unit/no_loans.c
+ * fuzz-sources: kernel/remote/frames.c kernel/remote/sealed.c tests/unit/no_loans.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include "tests/unit/members_world.h"

@@ -16,6 +16,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
+#include "kernel/remote/frames.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -82,12 +83,62 @@ void pipe_page_put(struct pipe *pipe, struct pipe_page *page)
 {
     if (--page->refcount)
         return;
+    if (!page->data) {
+        if (page->sealed.frame)
+            frame_drop(page->sealed.frame);
+        kfree(page);
+        return;
+    }
     if (!pipe->spare) {
         pipe->spare = page;
         return;
     }
     page_free(page->data);
     kfree(page);
+}
+
+int pipe_page_open(struct pipe_page *page)
+{
+    uint8_t *data;
+
+    if (page->data)
+        return 0;
+    data = page_alloc();
+    if (!data)
+        return -ENOMEM;
+    sealed_open(&page->sealed, data);
+    frame_drop(page->sealed.frame);
+    page->data = data;
+    return 0;
+}
+
+/* The next page of a write, if that comes sealed: no copy is made. *ret_page is NULL if it does not. 0 or -ENOMEM. */
+static int take_sealed(struct iov_iter *from, struct pipe_page **ret_page)
+{
+    struct sealed_page sealed;
+
+    *ret_page = NULL;
+    if (!iov_iter_take_sealed(from, &sealed))
+        return 0;
+    *ret_page = kmalloc(sizeof **ret_page);
+    if (!*ret_page) {
+        frame_drop(sealed.frame);
+        return -ENOMEM;
+    }
+    **ret_page = (struct pipe_page){.refcount = 1, .sealed = sealed};
+    return 0;
+}
+
+/* A whole page that only this pipe has, to a reader in another enclave. */
+static bool give_sealed(const struct pipe_buffer *buffer, struct iov_iter *to)
+{
+    struct pipe_page *page = buffer->page;
+
+    if (page->data || page->refcount > 1 || buffer->size < PAGE_SIZE || to->count < PAGE_SIZE ||
+        !iov_iter_give_sealed(to, &page->sealed))
+        return false;
+    page->sealed.frame = 0;
+    return true;
 }
 
 void pipe_drop_tail(struct pipe *pipe)
@@ -154,7 +205,7 @@ int pipe_wait_writable(struct pipe *pipe, bool nonblock)
 
 /* ---- reading and writing ---- */
 
-/* Take what there is. Bytes, or -EFAULT if not one could be delivered. */
+/* Take what there is. Bytes, or -EFAULT or -ENOMEM if not one could be delivered. */
 static ssize_t read_buffers(struct pipe *pipe, struct iov_iter *to)
 {
     ssize_t done = 0;
@@ -162,8 +213,16 @@ static ssize_t read_buffers(struct pipe *pipe, struct iov_iter *to)
     while (!pipe_empty(pipe) && to->count) {
         struct pipe_buffer *buffer = pipe_buffer_at(pipe, pipe->tail);
         uint32_t wanted = (uint32_t)MIN((size_t)buffer->size, to->count);
-        size_t got = copy_to_iter(to, buffer->page->data + buffer->offset, wanted);
+        size_t got = PAGE_SIZE;
         bool packet = buffer->packet;
+
+        if (!give_sealed(buffer, to)) {
+            int r = pipe_page_open(buffer->page);
+
+            if (r < 0)
+                return done ? done : r;
+            got = copy_to_iter(to, buffer->page->data + buffer->offset, wanted);
+        }
 
         buffer->offset += (uint32_t)got;
         buffer->size -= (uint32_t)got;
@@ -215,9 +274,17 @@ static ssize_t write_merge(struct pipe *pipe, struct iov_iter *from)
 
 static ssize_t write_buffer(struct pipe *pipe, struct iov_iter *from, bool packet)
 {
-    struct pipe_page *page = pipe_page_new(pipe);
     size_t wanted = MIN(from->count, PAGE_SIZE), got;
+    struct pipe_page *page;
+    int r = take_sealed(from, &page);
 
+    if (r < 0)
+        return r;
+    if (page) {
+        pipe_push(pipe, page, 0, PAGE_SIZE, false, packet);
+        return PAGE_SIZE;
+    }
+    page = pipe_page_new(pipe);
     if (!page)
         return -ENOMEM;
     got = copy_from_iter(from, page->data, wanted);

@@ -1,16 +1,19 @@
 /*
  * Pipes: rings of page-sized buffers, as Linux's, so that atomicity, packets and capacity are the same. A buffer's page
- * may be in several pipes at once (tee).
+ * may be in several pipes at once (tee). What comes from another enclave may be sealed, and is opened only if it is not
+ * whole pages that another enclave reads.
  */
 #ifndef COFRE_KERNEL_FS_PIPE_H
 #define COFRE_KERNEL_FS_PIPE_H
 
 #include "kernel/fs/file.h"
+#include "kernel/remote/sealed.h"
 #include "kernel/sched/wait.h"
 
 struct pipe_page {
     unsigned refcount;
-    uint8_t *data; /* one page */
+    uint8_t *data;             /* one page; NULL while it is sealed */
+    struct sealed_page sealed; /* its frame is ours */
 };
 
 struct pipe_buffer {
@@ -57,6 +60,8 @@ static inline struct pipe_buffer *pipe_buffer_at(const struct pipe *pipe, uint32
 /* A page with one reference, or NULL. */
 struct pipe_page *pipe_page_new(struct pipe *pipe) must_check;
 void pipe_page_put(struct pipe *pipe, struct pipe_page *page);
+/* Before its data is touched. 0 or -ENOMEM. */
+must_check int pipe_page_open(struct pipe_page *page);
 /* The first buffer is used up: out of the ring. */
 void pipe_drop_tail(struct pipe *pipe);
 /* There is room: add a buffer, whose page reference is taken over. */

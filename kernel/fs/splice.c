@@ -223,6 +223,9 @@ static int64_t splice_from_pipe(struct pipe *pipe, struct end *out, size_t size,
         if (r <= 0)
             return done ? done : r;
         buffer = pipe_buffer_at(pipe, pipe->tail);
+        r = pipe_page_open(buffer->page);
+        if (r < 0)
+            return done ? done : r;
         put = end_write(out, buffer->page->data + buffer->offset, MIN((size_t)buffer->size, size - (size_t)done));
         if (put <= 0)
             return done ? done : put;

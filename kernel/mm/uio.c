@@ -202,6 +202,26 @@ static inline bool is_remote(const struct iov_iter *it)
     return unlikely(task_current()->agent != NULL) && !it->kernel;
 }
 
+bool iov_iter_take_sealed(struct iov_iter *it, struct sealed_page *ret_page)
+{
+    uint64_t addr;
+
+    if (!is_remote(it) || next_piece(it, PAGE_SIZE, &addr) < PAGE_SIZE || !agent_take_sealed(addr, ret_page))
+        return false;
+    advance_in_piece(it, PAGE_SIZE);
+    return true;
+}
+
+bool iov_iter_give_sealed(struct iov_iter *it, const struct sealed_page *page)
+{
+    uint64_t addr;
+
+    if (!is_remote(it) || next_piece(it, PAGE_SIZE, &addr) < PAGE_SIZE || !agent_give_sealed(addr, page))
+        return false;
+    advance_in_piece(it, PAGE_SIZE);
+    return true;
+}
+
 /*
  * Rings are copied straight from and to application pages: they are committed with the rights needed, and cannot change
  * until this sleeps.

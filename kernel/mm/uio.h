@@ -35,6 +35,13 @@ void iov_release(struct io_segment fast[8], struct io_segment *segments);
 size_t copy_to_iter(struct iov_iter *it, const void *src, size_t size);
 size_t copy_from_iter(struct iov_iter *it, void *dst, size_t size);
 size_t zero_iter(struct iov_iter *it, size_t size);
+/*
+ * Sealed pages (kernel/remote/sealed.h), where the memory is another enclave's: if the next page of the iterator is
+ * one, take it, or give one as it. False: nothing has happened, copy.
+ */
+struct sealed_page;
+bool iov_iter_take_sealed(struct iov_iter *it, struct sealed_page *ret_page);
+bool iov_iter_give_sealed(struct iov_iter *it, const struct sealed_page *page);
 /* Same between rings in untrusted memory and the iterator; nobody else writes in the words around dst. */
 size_t copy_untrusted_to_iter(struct iov_iter *it, host_ptr src, size_t size);
 size_t copy_untrusted_from_iter(struct iov_iter *it, host_ptr dst, size_t size);

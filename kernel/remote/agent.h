@@ -12,10 +12,14 @@
 
 struct remote_member;
 
+struct sealed_page;
+
 /* Input that is here. */
 struct piece {
     uint64_t addr, size;
-    uint8_t *data;
+    uint8_t *data;                    /* of sealed pages: NULL, or a copy once one was needed */
+    const struct sealed_page *sealed; /* in *call */
+    uint64_t untaken;                 /* of these, by bits */
 };
 
 #define AGENT_OUTPUT_SMALL 640
@@ -70,6 +74,12 @@ size_t agent_clear_out(uaddr_t dst, size_t size);
 ssize_t agent_string_in(char *dst, uaddr_t src, size_t size);
 /* Room for output at dst: at most size bytes, at *ret_room (kernel memory), to be filled at once. 0: it faults. */
 size_t agent_out_room(uaddr_t dst, size_t size, void **ret_room);
+/*
+ * Sealed pages (sealed.h): one that is exactly the input at src, whose frame is the caller's then; and one as output at
+ * dst, whose frame is the reader's then. False: it must be copied.
+ */
+bool agent_take_sealed(uaddr_t src, struct sealed_page *ret_page);
+bool agent_give_sealed(uaddr_t dst, const struct sealed_page *page);
 /* Input at src that is here already, without a copy: bytes at *ret_data; 0: none, use agent_copy_in(). */
 size_t agent_in_place(uaddr_t src, size_t size, const void **ret_data);
 

@@ -4,6 +4,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/remote/agent.h"
+#include "kernel/remote/frames.h"
 #include "kernel/sched/task.h"
 
 #define OUT_START (sizeof(struct message) + sizeof(struct reply_head))
@@ -50,7 +51,19 @@ static int add_piece(struct agent *agent, uint64_t addr, uint64_t size, uint8_t 
     uint64_t end;
     if (!data || __builtin_add_overflow(addr, size, &end))
         return -EPROTO;
-    agent->pieces[agent->piece_count++] = (struct piece){addr, size, data};
+    agent->pieces[agent->piece_count++] = (struct piece){.addr = addr, .size = size, .data = data};
+    return 0;
+}
+
+/* Sealed pages at the beginning of a window. */
+static int add_sealed(struct agent *agent, const struct window *w, uint32_t count, struct cursor *c)
+{
+    const struct sealed_page *pages = count <= FRAMES_MEMBER_MAX ? take(c, count * sizeof(*pages)) : NULL;
+    if (!pages || !(w->flags & WINDOW_IN) || count * PAGE_SIZE > w->size ||
+        frames_claim(agent->member, pages, count) < 0)
+        return -EPROTO;
+    agent->pieces[agent->piece_count++] =
+        (struct piece){.addr = w->addr, .size = count * PAGE_SIZE, .sealed = pages, .untaken = (1ULL << count) - 1};
     return 0;
 }
 
@@ -71,11 +84,14 @@ static int decode_windows(struct agent *agent, struct cursor *c)
 {
     for (uint32_t i = 0; i < agent->head->window_count; i++) {
         const struct window *w = &agent->windows[i];
-        uint64_t end;
+        uint32_t sealed = w->flags >> WINDOW_SEALED_SHIFT;
+        uint64_t end, rest = w->size - sealed * PAGE_SIZE;
         if (__builtin_add_overflow(w->addr, w->span, &end) || w->size > w->span)
             return -EPROTO;
-        if ((w->flags & (WINDOW_IN | WINDOW_DATA)) == WINDOW_IN && w->size > 0 &&
-            add_piece(agent, w->addr, w->size, take(c, w->size)) < 0)
+        if (sealed > 0 && add_sealed(agent, w, sealed, c) < 0)
+            return -EPROTO;
+        if ((w->flags & (WINDOW_IN | WINDOW_DATA)) == WINDOW_IN && rest > 0 &&
+            add_piece(agent, w->addr + sealed * PAGE_SIZE, rest, take(c, rest)) < 0)
             return -EPROTO;
     }
     return 0;
@@ -91,7 +107,7 @@ int agent_decode(struct agent *agent)
     agent->windows = take(&c, agent->head->window_count * sizeof(struct window));
     if (!agent->windows)
         return -EPROTO;
-    size_t count = agent->head->window_count + agent->data_count;
+    size_t count = 2UL * agent->head->window_count + agent->data_count;
     if (count == 0)
         return 0;
     agent->pieces = kmalloc(count * sizeof(struct piece));
@@ -101,9 +117,27 @@ int agent_decode(struct agent *agent)
     return r < 0 ? r : decode_windows(agent, &c);
 }
 
+static void drop_untaken(struct piece *p)
+{
+    for (; p->untaken; p->untaken &= p->untaken - 1)
+        frame_drop(p->sealed[__builtin_ctzll(p->untaken)].frame);
+}
+
+static void sealed_free(struct agent *agent)
+{
+    for (size_t i = 0; i < agent->piece_count; i++) {
+        struct piece *p = &agent->pieces[i];
+        if (!p->sealed)
+            continue;
+        drop_untaken(p);
+        kfree(p->data);
+    }
+}
+
 void agent_memory_free(struct agent *agent)
 {
     struct record *record;
+    sealed_free(agent);
     while ((record = TAILQ_FIRST(&agent->data))) {
         TAILQ_REMOVE(&agent->data, record, entry);
         kfree(record);
@@ -206,13 +240,39 @@ size_t agent_out_room(uaddr_t addr, size_t size, void **ret_room)
     return size;
 }
 
+bool agent_give_sealed(uaddr_t dst, const struct sealed_page *page)
+{
+    struct agent *agent = self();
+    if (writable(agent, dst, PAGE_SIZE) < PAGE_SIZE || !frame_pass(page->frame, agent->member))
+        return false;
+    bool extends_pages = agent->last && (agent->last->size & STORE_SEALED) &&
+                         agent->last->addr + (agent->last->size & ~STORE_SEALED) == dst;
+    size_t needed = sizeof(struct store) + sizeof(*page);
+    if (ALIGN_UP(agent->out_size, 8UL) + needed > agent->out_capacity)
+        out_grow(agent);
+    if (ALIGN_UP(agent->out_size, 8UL) + needed > agent->out_capacity) {
+        out_send(agent, MESSAGE_STORE, 0, 0);
+        extends_pages = false;
+    }
+    if (!extends_pages) {
+        agent->out_size = ALIGN_UP(agent->out_size, 8UL);
+        agent->last = (struct store *)(agent->out + agent->out_size);
+        *agent->last = (struct store){.addr = dst, .size = STORE_SEALED};
+        agent->out_size += sizeof(struct store);
+    }
+    memcpy(agent->out + agent->out_size, page, sizeof(*page));
+    agent->out_size += sizeof(*page);
+    agent->last->size += PAGE_SIZE;
+    return true;
+}
+
 /* The call may read what it wrote. */
 static void patch_input(struct agent *agent, uaddr_t addr, const uint8_t *src, size_t size)
 {
     for (size_t i = 0; i < agent->piece_count; i++) {
         const struct piece *p = &agent->pieces[i];
         uint64_t start = MAX(addr, p->addr), end = MIN(addr + size, p->addr + p->size);
-        if (start < end)
+        if (start < end && p->data)
             memcpy(p->data + (start - p->addr), src + (start - addr), end - start);
     }
 }
@@ -249,19 +309,56 @@ void agent_reply(struct agent *agent, int64_t result, uint64_t flags)
 
 /* ---- input ---- */
 
-size_t agent_in_place(uaddr_t src, size_t size, const void **ret_data)
+/* The bytes of a piece; NULL: it is sealed, and cannot be opened any more or there is no memory for it. */
+static uint8_t *bytes_of(struct agent *agent, struct piece *p)
 {
-    struct agent *agent = self();
+    size_t count = p->size / PAGE_SIZE;
+    if (!p->sealed || p->data)
+        return p->data;
+    uint8_t *data = p->untaken == (1ULL << count) - 1 ? kmalloc(p->size) : NULL;
+    if (!data) {
+        agent->send_failed = true;
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++)
+        sealed_open(&p->sealed[i], data + i * PAGE_SIZE);
+    drop_untaken(p);
+    p->data = data;
+    return data;
+}
+
+static struct piece *piece_at(struct agent *agent, uaddr_t src)
+{
     for (size_t i = 0; i < agent->piece_count; i++) {
         size_t at = agent->piece_hint + i;
-        const struct piece *p = &agent->pieces[at < agent->piece_count ? at : at - agent->piece_count];
+        struct piece *p = &agent->pieces[at < agent->piece_count ? at : at - agent->piece_count];
         if (src - p->addr < p->size) {
             agent->piece_hint = (size_t)(p - agent->pieces);
-            *ret_data = p->data + (src - p->addr);
-            return MIN(size, p->size - (src - p->addr));
+            return p;
         }
     }
-    return 0;
+    return NULL;
+}
+
+bool agent_take_sealed(uaddr_t src, struct sealed_page *ret_page)
+{
+    struct piece *p = piece_at(self(), src);
+    uint64_t index = p ? (src - p->addr) / PAGE_SIZE : 0;
+    if (!p || (src - p->addr) % PAGE_SIZE || !(p->untaken >> index & 1))
+        return false;
+    p->untaken &= ~(1ULL << index);
+    *ret_page = p->sealed[index];
+    return true;
+}
+
+size_t agent_in_place(uaddr_t src, size_t size, const void **ret_data)
+{
+    struct piece *p = piece_at(self(), src);
+    const uint8_t *data = p ? bytes_of(self(), p) : NULL;
+    if (!data)
+        return 0;
+    *ret_data = data + (src - p->addr);
+    return MIN(size, p->size - (src - p->addr));
 }
 
 /* In a window, but not in what could be read of it. */

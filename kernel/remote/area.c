@@ -79,6 +79,11 @@ host_ptr link_area_ring(uint32_t number, unsigned side)
     return host_ptr_add(area.base, area.header.rings_offset + (2ULL * number + side) * area.header.ring_size);
 }
 
+host_ptr link_area_frame(uint32_t frame)
+{
+    return host_ptr_add(area.base, area.header.rings_offset + (uint64_t)frame * PAGE_SIZE);
+}
+
 uint32_t link_area_member_state(uint32_t member)
 {
     return untrusted_load32(MEMBER_FIELD(member, state));

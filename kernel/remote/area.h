@@ -16,6 +16,7 @@ uint32_t link_area_link_count(void);
 uint32_t link_area_ring_size(void);
 host_ptr link_area_link(uint32_t number); /* struct link_shared */
 host_ptr link_area_ring(uint32_t number, unsigned side);
+host_ptr link_area_frame(uint32_t frame);         /* page `frame` of all rings */
 uint32_t link_area_member_state(uint32_t member); /* the host's word */
 
 /*

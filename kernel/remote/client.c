@@ -6,6 +6,7 @@
  */
 #include "kernel/remote/client.h"
 
+#include <asm/unistd_64.h>
 #include <linux/errno.h>
 
 #include "abi/stats.h"
@@ -19,9 +20,11 @@
 #include "kernel/process/signal.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/calls.h"
+#include "kernel/remote/frames.h"
 #include "kernel/remote/local.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/remote.h"
+#include "kernel/remote/sealed_member.h"
 #include "kernel/remote/windows.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/task.h"
@@ -59,6 +62,7 @@ void client_init(void)
     link_open(&init_link, link_area_self(), 1, 0, key);
     memory_wipe(key, sizeof(key));
     mixed_init();
+    sealed_member_init();
 }
 
 void client_on_message(uint32_t type, void (*fn)(struct record *record))
@@ -194,16 +198,22 @@ static void copy_window(void *dst, struct gathered *g, size_t offset, size_t siz
     }
 }
 
+static size_t sealed_count(const struct gathered *g)
+{
+    return g->window.flags >> WINDOW_SEALED_SHIFT;
+}
+
 /* Send a window's bytes ahead, as DATA. */
 static int send_data(const struct message *like, struct gathered *g, uint32_t *count)
 {
     const size_t most = ALIGN_DOWN(LINK_MESSAGE_MAX - sizeof(struct message) - sizeof(struct store), PAGE_SIZE);
     size_t head = sizeof(struct message) + sizeof(struct store);
     int r = 0;
-    uint8_t *buffer = kmalloc(head + MIN(most, (size_t)g->window.size));
+    size_t sealed = sealed_count(g) * PAGE_SIZE;
+    uint8_t *buffer = kmalloc(head + MIN(most, (size_t)g->window.size - sealed));
     if (!buffer)
         return -ENOMEM;
-    for (size_t done = 0, n; r == 0 && done < g->window.size; done += n) {
+    for (size_t done = sealed, n; r == 0 && done < g->window.size; done += n) {
         n = MIN(most, g->window.size - done);
         *(struct message *)buffer = *like;
         ((struct message *)buffer)->type = MESSAGE_DATA;
@@ -224,7 +234,8 @@ static int send_ahead(const struct message *like, struct windows *w, uint32_t *r
         struct gathered *g = &w->list[i];
         if (!(g->window.flags & WINDOW_IN))
             continue;
-        size_t padded = ALIGN_UP((size_t)g->window.size, 8UL);
+        size += sealed_count(g) * sizeof(struct sealed_page);
+        size_t padded = ALIGN_UP((size_t)g->window.size - sealed_count(g) * PAGE_SIZE, 8UL);
         if (size + padded <= LINK_MESSAGE_MAX) {
             size += padded;
             continue;
@@ -247,10 +258,15 @@ static size_t build_call(uint8_t *buffer, const struct message *message, const s
     memcpy(buffer + sizeof(*message), head, sizeof(*head));
     for (size_t i = 0; i < w->count; i++) {
         struct gathered *g = &w->list[i];
-        if ((g->window.flags & (WINDOW_IN | WINDOW_DATA)) == WINDOW_IN && g->window.size > 0) {
-            copy_window(at, g, 0, g->window.size);
-            size_t padded = ALIGN_UP((size_t)g->window.size, 8UL);
-            memset(at + g->window.size, 0, padded - g->window.size);
+        size_t sealed = sealed_count(g);
+        if (sealed > 0) {
+            memcpy(at, g->sealed, sealed * sizeof(*g->sealed));
+            at += sealed * sizeof(*g->sealed);
+        }
+        if ((g->window.flags & (WINDOW_IN | WINDOW_DATA)) == WINDOW_IN && g->window.size > sealed * PAGE_SIZE) {
+            copy_window(at, g, sealed * PAGE_SIZE, g->window.size - sealed * PAGE_SIZE);
+            size_t rest = g->window.size - sealed * PAGE_SIZE, padded = ALIGN_UP(rest, 8UL);
+            memset(at + rest, 0, padded - rest);
             at += padded;
         }
         table[i] = g->window;
@@ -286,6 +302,18 @@ static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6
 
 /* ---- answers ---- */
 
+/* Pages that the call read from a pipe. Bytes of the record that they take; *good becomes false if one did not fit. */
+static size_t deliver_pages(const struct store *store, size_t left, bool *good)
+{
+    const struct sealed_page *pages = (const struct sealed_page *)(store + 1);
+    size_t count = (store->size & ~STORE_SEALED) / PAGE_SIZE;
+    if (count > (left - sizeof(*store)) / sizeof(*pages))
+        panic("a reply of the init enclave");
+    for (size_t i = 0; i < count; i++)
+        *good &= sealed_deliver(&pages[i], store->addr + i * PAGE_SIZE);
+    return sizeof(*store) + count * sizeof(*pages);
+}
+
 /* Write what the call wrote. False: some of it could not be. */
 static bool apply_stores(const struct pending *p, const struct record *record)
 {
@@ -294,6 +322,12 @@ static bool apply_stores(const struct pending *p, const struct record *record)
     bool good = true;
     while (left >= sizeof(struct store)) {
         const struct store *store = (const struct store *)at;
+        if (store->size & STORE_SEALED) {
+            size_t taken = deliver_pages(store, left, &good);
+            at += taken;
+            left -= taken;
+            continue;
+        }
         if (store->size > left - sizeof(*store))
             panic("a reply of the init enclave");
         uint64_t at_into = store->addr - INTO_KERNEL;
@@ -372,6 +406,7 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
 {
     pending_add(p, &lingers[nr % STATS_SYSCALL_MAX]);
     net_flush(); /* by the same ring of the bell */
+    sealed_tell_read();
     int64_t result = send_call(p, nr, args, w);
     if (result == 0)
         result = wait_reply(p, ret_flags);
@@ -413,6 +448,7 @@ struct transfer {
 
 static int64_t move_piece(struct transfer *t, uint64_t *ret_moved_most, uint64_t *ret_flags)
 {
+    struct sealed_page sealed[FRAMES_MEMBER_MAX];
     struct windows w;
     int r = 0;
     windows_init(&w);
@@ -424,6 +460,8 @@ static int64_t move_piece(struct transfer *t, uint64_t *ret_moved_most, uint64_t
     for (size_t i = 0; r == 0 && i < t->segment_count; i++)
         r = t->moves & MOVES_OUT ? windows_in(&w, t->segments[i].base, t->segments[i].size)
                                  : windows_out(&w, t->segments[i].base, t->segments[i].size);
+    if (r == 0 && t->nr == __NR_write && w.count == 1)
+        (void)sealed_window(&w.list[0], (int)t->args[0], sealed, ARRAY_COUNT(sealed));
     *ret_moved_most = w.in_bytes + w.out_bytes;
     int64_t result = r < 0 ? r : call_once(t->nr, t->args, &w, ret_flags);
     windows_free(&w);

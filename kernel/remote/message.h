@@ -43,6 +43,9 @@ enum window_flags {
     WINDOW_OUT = 2,  /* `size` bytes may be written; beyond them a write faults */
     WINDOW_DATA = 4, /* with WINDOW_IN: DATA messages brought the bytes, not the CALL */
 };
+/* In the flags, with WINDOW_IN: so many pages at its beginning are sealed (sealed.h). In the CALL, struct sealed_page
+ * of each take their place, also with WINDOW_DATA. */
+#define WINDOW_SEALED_SHIFT 8
 
 /* A range of the caller's memory that the call is known to touch. */
 struct window {
@@ -70,7 +73,9 @@ struct reply_head {
     uint64_t flags;
 };
 
-/* Followed by `size` bytes and padding to 8. */
+/* Followed by `size` bytes and padding to 8; or, with STORE_SEALED, by struct sealed_page of `size` / PAGE_SIZE pages.
+ */
+#define STORE_SEALED (1ULL << 63) /* in the size */
 struct store {
     uint64_t addr;
     uint64_t size;

@@ -20,6 +20,7 @@
 #include "kernel/process/table.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
+#include "kernel/remote/frames.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/pending.h"
 #include "kernel/remote/programs.h"
@@ -696,6 +697,7 @@ void process_link_init(void)
         remote_member_on_message(receivers[i].type, receivers[i].fn);
     shared_home_init();
     lender_init();
+    frames_init();
     remote_member_on_lost(spawn_lost);
     remote_ops_set(&ops);
 }

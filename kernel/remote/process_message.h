@@ -70,8 +70,12 @@ enum process_message_type {
     MESSAGE_LOAN_DIRTY,
     MESSAGE_WATCH,
     MESSAGE_IMAGE_KEY, /* R: struct message: the key that a key server released. Nobody need run there yet */
+    /* frames.h: to a member */
+    MESSAGE_FRAMES,
+    /* to init */
+    MESSAGE_FRAMES_READ,
 };
-_Static_assert((int)MESSAGE_IMAGE_KEY < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_FRAMES_READ < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {

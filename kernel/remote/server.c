@@ -21,6 +21,7 @@
 #include "kernel/remote/agent.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/calls.h"
+#include "kernel/remote/frames.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/remote.h"
 #include "kernel/sched/sched.h"
@@ -33,6 +34,7 @@ struct remote_member {
     TAILQ_ENTRY(remote_member) entry;
     unsigned refcount;
     uint32_t number;
+    struct member_frames frames;
     bool proved, ended;
     struct link link;
     TAILQ_HEAD(member_agents, agent) agents; /* with a request, in order of arrival */
@@ -120,6 +122,11 @@ struct link *remote_member_link(struct remote_member *member)
     return &member->link;
 }
 
+struct member_frames *remote_member_frames(struct remote_member *member)
+{
+    return &member->frames;
+}
+
 bool remote_member_proved(const struct remote_member *member)
 {
     return member->proved;
@@ -194,6 +201,7 @@ static void serve(struct agent *agent, struct process *process)
     if (result > 0 && remote_call_moves(head->nr) && goes_on(head->nr, head->args[0]))
         flags |= REPLY_CONTINUE;
     lender_offer(agent->member, process, head->nr, head->args[0], result);
+    frames_offer(agent->member, process, head->nr, head->args[0], result);
     (void)remote_linger_begin(&next_call);
     agent_reply(agent, result == -ERESTART_RESTARTBLOCK ? -EINTR : result, flags);
     agent->entered = false;

@@ -4,6 +4,7 @@
 #ifndef COFRE_KERNEL_REMOTE_SERVER_H
 #define COFRE_KERNEL_REMOTE_SERVER_H
 
+#include "kernel/remote/frames.h"
 #include "kernel/remote/handle.h"
 #include "kernel/remote/message.h"
 
@@ -36,6 +37,7 @@ void remote_member_end(struct remote_member *member);
 
 uint32_t remote_member_number(const struct remote_member *member);
 struct link *remote_member_link(struct remote_member *member);
+struct member_frames *remote_member_frames(struct remote_member *member);
 /* Has the enclave proved itself: has a record of it opened? */
 bool remote_member_proved(const struct remote_member *member);
 struct remote_member *remote_member_find(uint32_t number); /* borrowed; NULL */

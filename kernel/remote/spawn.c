@@ -18,6 +18,7 @@
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/area.h"
+#include "kernel/remote/frames.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/server.h"
@@ -252,6 +253,7 @@ void spawn_poll(void)
         if (hostcall_spawn(SPAWN_RELEASE, e->number) < 0)
             continue;
         stream_numbers_release(e->number);
+        frames_release(e->number);
         TAILQ_REMOVE(&enclaves, e, entry);
         remote_member_put(e->member);
         kfree(e);

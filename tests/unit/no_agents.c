@@ -19,3 +19,15 @@ size_t agent_in_place(uaddr_t src, size_t size, const void **ret_data)
     hosted_abort("there are no agents");
     return 0;
 }
+
+bool agent_take_sealed(uaddr_t src, struct sealed_page *ret_page)
+{
+    hosted_abort("there are no agents");
+    return false;
+}
+
+bool agent_give_sealed(uaddr_t dst, const struct sealed_page *page)
+{
+    hosted_abort("there are no agents");
+    return false;
+}

@@ -23,6 +23,7 @@
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/remote.h"
 #include "kernel/remote/server.h"
+#include "kernel/remote/stream.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/time.h"
@@ -442,6 +443,18 @@ int raw_cmpxchg_user32(uint32_t *p, uint32_t expected, uint32_t desired, uint32_
     return -EFAULT;
 }
 
+/* Links above the members', whose rings are frames. */
+uint32_t stream_number_new(void)
+{
+    static uint32_t last = 3;
+    return last < 7 ? ++last : 0;
+}
+
+void stream_number_free(uint32_t number)
+{
+    (void)number;
+}
+
 /* ---- the world ---- */
 
 struct link_area *world_area(void)
@@ -513,6 +526,7 @@ void world_connect(void)
     remote.member = member;
     process_there.remote = &remote;
     client_init();
+    frames_init();
     polling = true;
     poller = thread_new(poll_main, NULL);
 }

@@ -16,6 +16,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/remote/agent.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/frames.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/server.h"
 #include "kernel/sched/wait.h"
@@ -485,6 +486,161 @@ static void test_member_that_ends(void **unused)
         world_abandon(tasks[i]);
 }
 
+/* ---- sealed pages ---- */
+
+/* A pipe of whole pages: what comes sealed stays so. */
+static struct sealed_page held[64];
+static size_t held_count, taken_most;
+
+static int64_t pipe_write(struct trap_frame *f)
+{
+    struct iov_iter it;
+    iov_iter_user(&it, f->rsi, f->rdx);
+    size_t before = held_count;
+    while (held_count - before < taken_most && iov_iter_take_sealed(&it, &held[held_count]))
+        held_count++;
+    size_t pages = (held_count - before) * PAGE_SIZE;
+    int64_t rest = it.count > 0 && taken_most == SIZE_MAX ? write_iter(&it) : 0;
+    return rest < 0 && pages == 0 ? rest : MAX(rest, 0) + (int64_t)pages;
+}
+
+static int64_t pipe_read(struct trap_frame *f)
+{
+    struct iov_iter it;
+    size_t done = 0;
+    iov_iter_user(&it, f->rsi, f->rdx);
+    while (done < held_count && iov_iter_give_sealed(&it, &held[done]))
+        done++;
+    for (size_t i = done; i < held_count; i++)
+        frame_drop(held[i].frame);
+    held_count = 0;
+    return (int64_t)(done * PAGE_SIZE);
+}
+
+static void pipe_begin(void)
+{
+    world_syscalls[__NR_write] = pipe_write;
+    world_syscalls[__NR_read] = pipe_read;
+    world_file_mode = WORLD_FIFO;
+    held_count = 0;
+    taken_most = SIZE_MAX;
+    fill_user(0, MIB);
+}
+
+/* Frames come with the first write that has some pages. */
+static void get_frames(int fd)
+{
+    world_syscalls[__NR_write] = fake_write;
+    assert_int_equal(SYSCALL3(write, fd, user(0), 0x20000), 0x20000);
+    world_syscalls[__NR_write] = pipe_write;
+    sink_size = 0;
+}
+
+static bool in_frames(const uint8_t *bytes, size_t size)
+{
+    return memmem(world_ring(4, 0), 8UL * WORLD_RING, bytes, size) != NULL;
+}
+
+static void test_pages_stay_sealed(void **unused)
+{
+    pipe_begin();
+    get_frames(9);
+    for (unsigned round = 0; round < 50; round++) {
+        /* 17 pages that begin anywhere, and a part of one */
+        assert_int_equal(SYSCALL3(write, 9, user(round * 100), 17 * PAGE_SIZE + 5), 17 * PAGE_SIZE + 5);
+        assert_int_equal(held_count, 17);
+        assert_int_equal(sink_size, 5);
+        assert_memory_equal(sink, user(round * 100 + 17 * PAGE_SIZE), 5);
+        assert_false(in_frames(user(round * 100), 64));
+        memset(user(MIB), 0, 18 * PAGE_SIZE);
+        assert_int_equal(SYSCALL3(read, 3, user(MIB + round), 17 * PAGE_SIZE), 17 * PAGE_SIZE);
+        assert_memory_equal(user(MIB + round), user(round * 100), 17 * PAGE_SIZE);
+        assert_int_equal(*user(MIB + round + 17 * PAGE_SIZE), 0);
+        sink_size = 0;
+    }
+    assert_true(frames_used() <= 2 * FRAMES_MEMBER_MAX);
+}
+
+/* Long ones, whose rest goes ahead of the call. */
+static void test_sealed_pages_and_others(void **unused)
+{
+    pipe_begin();
+    get_frames(9);
+    assert_int_equal(SYSCALL3(write, 9, user(8), 0x40000), 0x40000);
+    assert_int_equal(held_count, FRAMES_MEMBER_MAX);
+    assert_int_equal(sink_size, 0x40000 - FRAMES_MEMBER_MAX * PAGE_SIZE);
+    assert_memory_equal(sink, user(8 + FRAMES_MEMBER_MAX * PAGE_SIZE), sink_size);
+    assert_int_equal(SYSCALL3(read, 3, user(MIB), FRAMES_MEMBER_MAX * PAGE_SIZE), FRAMES_MEMBER_MAX * PAGE_SIZE);
+    assert_memory_equal(user(MIB), user(8), FRAMES_MEMBER_MAX * PAGE_SIZE);
+}
+
+/* Who copies what comes sealed, since it is no pipe, or takes a part, has the same bytes, and no frame is lost. */
+static void test_sealed_pages_are_bytes_as_well(void **unused)
+{
+    pipe_begin();
+    for (unsigned i = 0; i < 20; i++) {
+        get_frames(9);
+        world_syscalls[__NR_write] = fake_write;
+        assert_int_equal(SYSCALL3(write, 9, user(i), 20 * PAGE_SIZE + 1), 20 * PAGE_SIZE + 1);
+        assert_memory_equal(sink, user(i), 20 * PAGE_SIZE + 1);
+        world_syscalls[__NR_write] = pipe_write;
+        get_frames(9);
+        taken_most = i;
+        assert_int_equal(SYSCALL3(write, 9, user(0), 0x20000), (i < 32 ? i : 32) * PAGE_SIZE);
+        assert_int_equal(SYSCALL3(read, 3, user(MIB), 0x20000), (i < 32 ? i : 32) * PAGE_SIZE);
+        assert_memory_equal(user(MIB), user(0), i * PAGE_SIZE);
+        taken_most = SIZE_MAX;
+    }
+    assert_true(frames_used() <= 2 * FRAMES_MEMBER_MAX);
+}
+
+/* To where it cannot be written, or not as a whole: not given, or EFAULT, as with bytes. */
+static void test_sealed_pages_and_faults(void **unused)
+{
+    pipe_begin();
+    get_frames(9);
+    assert_int_equal(SYSCALL3(write, 9, user(0), 4 * PAGE_SIZE), 4 * PAGE_SIZE);
+    world_page(258, WORLD_PAGE_READ);
+    assert_int_equal(SYSCALL3(read, 3, user(256 * PAGE_SIZE), 4 * PAGE_SIZE), 2 * PAGE_SIZE);
+    assert_memory_equal(user(256 * PAGE_SIZE), user(0), 2 * PAGE_SIZE);
+    get_frames(9);
+    world_page(2, WORLD_PAGE_NONE);
+    assert_int_equal(SYSCALL3(write, 9, user(0), 4 * PAGE_SIZE), 2 * PAGE_SIZE);
+    assert_int_equal(held_count, 2);
+    assert_int_equal(SYSCALL3(read, 3, user(MIB), 2 * PAGE_SIZE), 2 * PAGE_SIZE);
+    assert_true(frames_used() <= 2 * FRAMES_MEMBER_MAX);
+}
+
+/* Nor when memory runs short anywhere. */
+static void test_sealed_pages_without_memory(void **unused)
+{
+    pipe_begin();
+    for (unsigned n = 1; n < 40; n++) {
+        world_fail_alloc(0);
+        get_frames(9);
+        world_fail_alloc(n);
+        int64_t r = SYSCALL3(write, 9, user(0), 16 * PAGE_SIZE);
+        world_fail_alloc(0);
+        if (r < 0) {
+            assert_int_equal(r, -ENOMEM);
+            assert_int_equal(held_count, 0);
+            sink_size = 0;
+            continue;
+        }
+        world_fail_alloc(n);
+        size_t count = held_count;
+        int64_t got = SYSCALL3(read, 3, user(MIB), 16 * PAGE_SIZE);
+        world_fail_alloc(0);
+        if (got > 0)
+            assert_memory_equal(user(MIB), user(0), (size_t)got);
+        else
+            assert_true(got == -ENOMEM || count == 0);
+        for (size_t i = 0; i < held_count; i++)
+            frame_drop(held[i].frame);
+        held_count = sink_size = 0;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,6 +657,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sleeping_calls_do_not_hold_up_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_threads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pages_stay_sealed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sealed_pages_and_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sealed_pages_are_bytes_as_well, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sealed_pages_and_faults, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sealed_pages_without_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_member_that_ends, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
