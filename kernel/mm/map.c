@@ -386,7 +386,7 @@ void mm_name(uaddr_t start, const char *name)
         vma->name = name;
 }
 
-#define STUB_AREA_SIZE 0x10000UL
+#define STUB_AREA_SIZE 0x4000UL
 #define STUB_REACH (1UL << 30)
 
 uaddr_t mm_stub_area(uaddr_t near, size_t *ret_size)
