@@ -10,8 +10,10 @@
 
 #define VOLUME_MAX 16U
 #define VOLUME_IO_BLOCK 4096U
-#define VOLUME_IO_BLOCKS 64U /* in one call, at most */
+#define VOLUME_IO_BLOCKS 64U /* in one operation, at most */
+#define VOLUME_BUFFERS 8U    /* of so many blocks each */
 #define VOLUME_BUFFER_SIZE (VOLUME_IO_BLOCKS * VOLUME_IO_BLOCK)
+#define VOLUME_BUFFERS_SIZE (VOLUME_BUFFERS * VOLUME_BUFFER_SIZE)
 
 enum volume_op_code {
     VOLUME_READ = 0,
@@ -23,23 +25,31 @@ enum volume_op_code {
      * that the policy names (`anchor`), over a new connection if `count` is 1, and put its answer there.
      */
     VOLUME_ANCHOR_EXCHANGE = 4,
+    VOLUME_WAIT = 5, /* until the operation that is done later with this buffer is done */
 };
 /*
- * Answer 0 at once and do it on a thread of the host's own: `result`, then `done` = sequence + 1 in struct
- * volume_shared, then a vCPU is kicked. One such operation at a time for each file.
+ * Answer 0 at once and do it on a thread of the host's own, in the order in which it was asked for: `result`, then
+ * `done` = sequence + 1 in the buffer's struct volume_lane, then a vCPU is kicked if `waited` is set. One such
+ * operation at a time for each buffer. What is not done later is done when all of these are done.
  */
 #define VOLUME_OP_LATER 0x100U
+#define VOLUME_OP_BUFFER(n) ((uint64_t)(n) << 12) /* which buffer it moves blocks in or out of */
 
 /* arg1: which file. Beside a volume there may be its anchor, a file of VOLUME_ANCHOR_BLOCKS. */
 #define VOLUME_FILE(number, anchor) ((uint64_t)(number) << 1 | ((anchor) ? 1U : 0U))
 #define VOLUME_ANCHOR_BLOCKS 2U
 
-/* One page for each volume, behind its buffer. */
-#define VOLUME_ANCHOR_MESSAGE 256U
-struct volume_shared {
+struct volume_lane {
     uint32_t sequence; /* kernel: of the operation to do later */
     uint32_t done;     /* host */
     int64_t result;    /* host: 0 or negative errno */
+};
+
+/* One page for each volume, behind its buffers. */
+#define VOLUME_ANCHOR_MESSAGE 256U
+struct volume_shared {
+    struct volume_lane lanes[VOLUME_BUFFERS];
+    uint64_t waited; /* kernel: a task sleeps until one of them is done */
     /* The same for VOLUME_ANCHOR_EXCHANGE, of which the result is the size of the answer. */
     uint32_t anchor_sequence;
     uint32_t anchor_done;
@@ -53,7 +63,7 @@ enum boot_volume_flags {
 };
 
 struct boot_volume {
-    uint64_t buffer; /* VOLUME_BUFFER_SIZE bytes, then a page with struct volume_shared; page aligned */
+    uint64_t buffer; /* VOLUME_BUFFERS_SIZE bytes, then a page with struct volume_shared; page aligned */
     uint64_t block_count;
     uint32_t flags;
     uint32_t key_size; /* 32 if a key file was given, else 0 */

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,12 +16,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define QUEUE VOLUME_BUFFERS
+
 struct request {
     uint64_t op, block, count;
+    unsigned buffer;
     bool anchor;
     uint32_t sequence;
 };
@@ -35,12 +36,15 @@ struct volume {
     bool read_only;
     char *buffer;
     struct volume_shared *shared;
-    /* what is to be done later, by `thread` */
+    /* what is to be done later, by `thread`, in this order; under `lock` */
     pthread_t thread;
-    atomic_uint wanted; /* futex: requests so far */
-    struct request request;
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    unsigned wanted, claimed; /* requests so far */
+    unsigned running, running_writes;
+    struct request requests[QUEUE];
     atomic_bool complained;
-    struct volume_counts counts; /* one operation at a time */
+    struct volume_counts counts; /* under `lock` */
     struct anchor_line *line;    /* to its counter; NULL: it has none */
     struct volume_fill fill;     /* unless read_only */
 };
@@ -219,17 +223,19 @@ static int open_volume(struct runtime *runtime, const struct volume_option *opti
         ret = read_key(option->key_path, boot, ret_error);
     if (ret < 0)
         return ret;
-    v->buffer = mmap(NULL, VOLUME_BUFFER_SIZE + PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    v->buffer = mmap(NULL, VOLUME_BUFFERS_SIZE + PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     size = lseek(v->fd, 0, SEEK_END); /* of a block device, too */
     if (v->buffer == MAP_FAILED || size < 0)
         return fail(ret_error, errno, "opening the volume %s failed: %s", option->name, strerror(errno));
-    v->shared = (struct volume_shared *)(v->buffer + VOLUME_BUFFER_SIZE);
+    v->shared = (struct volume_shared *)(v->buffer + VOLUME_BUFFERS_SIZE);
     if (policy->freshness >= POLICY_FRESH_LAG && open_line(v, artifacts_policy(&runtime->artifacts), ret_error) < 0)
         return -EINVAL;
     boot->buffer = (uint64_t)(uintptr_t)v->buffer;
     boot->block_count = (uint64_t)size / VOLUME_IO_BLOCK;
     boot->flags = (v->read_only ? BOOT_VOLUME_READ_ONLY : 0) | (option->rekey ? BOOT_VOLUME_REKEY : 0);
     snprintf(boot->path, sizeof(boot->path), "%s", option->path);
+    pthread_mutex_init(&v->lock, NULL);
+    pthread_cond_init(&v->moved, NULL);
     ret = v->read_only ? 0 : volume_fill_start(&v->fill, v->fd, (uint64_t)size);
     if (ret == 0)
         ret = pthread_create(&v->thread, NULL, thread_main, v);
@@ -256,10 +262,15 @@ struct boot_blob volumes_blob(void)
 
 /* ---- blocks ---- */
 
+static bool streams(const struct request *r)
+{
+    return r->op == VOLUME_WRITE && !r->anchor && r->count >= 16;
+}
+
 /* The disk works while the enclave seals the next ones: a flush will want these. */
 static void write_early(const struct volume *v, const struct request *r)
 {
-    if (r->op == VOLUME_WRITE && !r->anchor && r->count >= 16)
+    if (streams(r))
         (void)sync_file_range(v->fd, (off_t)(r->block * VOLUME_IO_BLOCK), (off_t)(r->count * VOLUME_IO_BLOCK),
                               SYNC_FILE_RANGE_WRITE);
 }
@@ -271,7 +282,7 @@ static int64_t transfer(const struct volume *v, const struct request *r)
     size_t size = r->count * VOLUME_IO_BLOCK;
 
     for (size_t done = 0; done < size;) {
-        struct iovec iov = {v->buffer + done, size - done};
+        struct iovec iov = {v->buffer + r->buffer * VOLUME_BUFFER_SIZE + done, size - done};
         off_t at = (off_t)(r->block * VOLUME_IO_BLOCK + done);
         ssize_t n =
             writes ? pwritev2(fd, &iov, 1, at, r->op == VOLUME_WRITE_DURABLE ? RWF_DSYNC : 0) : preadv(fd, &iov, 1, at);
@@ -293,7 +304,8 @@ static int64_t write_blocks(struct volume *v, const struct request *r)
         return -EROFS;
     volume_fill_pause(&v->fill);
     ret = transfer(v, r);
-    volume_fill_resume(&v->fill, (r->block + r->count) * VOLUME_IO_BLOCK);
+    /* Who writes much at a time, and has it made durable later, does not wait for the journal each time. */
+    volume_fill_resume(&v->fill, streams(r) ? 0 : (r->block + r->count) * VOLUME_IO_BLOCK);
     return ret;
 }
 
@@ -332,7 +344,9 @@ static int64_t perform(struct volume *v, const struct request *r)
              (!r->anchor || v->anchor_fd >= 0))
         ret = r->op == VOLUME_READ || r->anchor ? transfer(v, r) : write_blocks(v, r);
     if (ret == 0) {
+        pthread_mutex_lock(&v->lock);
         count(&v->counts, r);
+        pthread_mutex_unlock(&v->lock);
         write_early(v, r);
     }
     if (ret < 0 && !atomic_exchange(&v->complained, true))
@@ -351,40 +365,106 @@ static void kick_one(struct runtime *runtime)
         }
 }
 
+/*
+ * What is to be done later is done in order; only reads may run beside each other. Whoever waits for it helps, so that
+ * nobody waits for a thread to wake up.
+ */
+static bool claim(struct volume *v, struct request *ret_request)
+{
+    const struct request *r = &v->requests[v->claimed % QUEUE];
+
+    if (v->claimed == v->wanted || (v->running > 0 && (v->running_writes > 0 || r->op != VOLUME_READ)))
+        return false;
+    *ret_request = *r;
+    v->claimed++;
+    v->running++;
+    v->running_writes += r->op != VOLUME_READ;
+    return true;
+}
+
+/* Under the lock, which is given up meanwhile. */
+static void run_claimed(struct volume *v, const struct request *r)
+{
+    struct volume_lane *lane = &v->shared->lanes[r->buffer];
+    int64_t result;
+
+    pthread_mutex_unlock(&v->lock);
+    result = perform(v, r);
+    pthread_mutex_lock(&v->lock);
+    v->running--;
+    v->running_writes -= r->op != VOLUME_READ;
+    __atomic_store_n(&lane->result, result, __ATOMIC_RELAXED);
+    __atomic_store_n(&lane->done, r->sequence + 1, __ATOMIC_SEQ_CST);
+    pthread_cond_broadcast(&v->moved);
+}
+
 static void *thread_main(void *arg)
 {
     struct volume *v = arg;
+    struct request r;
 
-    for (unsigned seen = 0;; seen++) {
-        while (atomic_load(&v->wanted) == seen)
-            syscall(SYS_futex, &v->wanted, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
-        struct request r = v->request;
-        int64_t result = perform(v, &r);
-        __atomic_store_n(&v->shared->result, result, __ATOMIC_RELAXED);
-        __atomic_store_n(&v->shared->done, r.sequence + 1, __ATOMIC_RELEASE);
-        kick_one(v->runtime);
+    pthread_mutex_lock(&v->lock);
+    for (;;) {
+        while (!claim(v, &r))
+            pthread_cond_wait(&v->moved, &v->lock);
+        run_claimed(v, &r);
+        if (__atomic_load_n(&v->shared->waited, __ATOMIC_SEQ_CST))
+            kick_one(v->runtime);
     }
     return NULL;
 }
 
-static int64_t do_later(struct volume *v, const struct request *r)
+static int64_t do_later(struct volume *v, struct request *r)
 {
-    v->request = *r;
-    v->request.sequence = __atomic_load_n(&v->shared->sequence, __ATOMIC_RELAXED);
-    atomic_fetch_add(&v->wanted, 1);
-    syscall(SYS_futex, &v->wanted, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-    return 0;
+    int64_t ret = -EBUSY; /* a buffer is used twice */
+
+    r->sequence = __atomic_load_n(&v->shared->lanes[r->buffer].sequence, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&v->lock);
+    if (v->wanted - v->claimed < QUEUE) {
+        v->requests[v->wanted++ % QUEUE] = *r;
+        pthread_cond_broadcast(&v->moved);
+        ret = 0;
+    }
+    pthread_mutex_unlock(&v->lock);
+    return ret;
+}
+
+static bool is_done(const struct volume *v, const struct request *r)
+{
+    const struct volume_lane *lane = &v->shared->lanes[r->buffer];
+
+    if (r->op == VOLUME_WAIT)
+        return __atomic_load_n(&lane->done, __ATOMIC_ACQUIRE) == r->sequence + 1;
+    return v->claimed == v->wanted && v->running == 0;
+}
+
+static int64_t do_now(struct volume *v, struct request *r)
+{
+    struct request other;
+
+    r->sequence = __atomic_load_n(&v->shared->lanes[r->buffer].sequence, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&v->lock);
+    while (!is_done(v, r))
+        if (claim(v, &other))
+            run_claimed(v, &other);
+        else
+            pthread_cond_wait(&v->moved, &v->lock);
+    pthread_mutex_unlock(&v->lock);
+    return r->op == VOLUME_WAIT ? 0 : perform(v, r);
 }
 
 int64_t volumes_call(struct runtime *runtime, const uint64_t args[6])
 {
     uint64_t number = args[1] >> 1;
-    struct request r = {
-        .op = args[0] & ~(uint64_t)VOLUME_OP_LATER, .block = args[2], .count = args[3], .anchor = args[1] & 1};
+    struct request r = {.op = args[0] & 0xff,
+                        .block = args[2],
+                        .count = args[3],
+                        .buffer = (unsigned)(args[0] / VOLUME_OP_BUFFER(1)),
+                        .anchor = args[1] & 1};
 
-    if (runtime->member != 0 || number >= volume_count)
+    if (runtime->member != 0 || number >= volume_count || args[0] >= VOLUME_OP_BUFFER(VOLUME_BUFFERS))
         return -ENOSYS;
     if (r.op == VOLUME_ANCHOR_EXCHANGE)
         return volumes[number].line ? anchor_line_exchange(volumes[number].line, args[2], args[3] == 1) : -ENOSYS;
-    return args[0] & VOLUME_OP_LATER ? do_later(&volumes[number], &r) : perform(&volumes[number], &r);
+    return args[0] & VOLUME_OP_LATER ? do_later(&volumes[number], &r) : do_now(&volumes[number], &r);
 }

@@ -18,6 +18,9 @@ static struct volume_disk *disks[VOLUME_MAX];
 static unsigned waiting_count;
 
 #define SHARED(disk, member) host_ptr_add((disk)->shared, offsetof(struct volume_shared, member))
+#define LANE(disk, n, member)                                                                                          \
+    host_ptr_add(SHARED(disk, lanes), (n) * sizeof(struct volume_lane) + offsetof(struct volume_lane, member))
+#define AHEAD_MAX (VOLUME_BUFFERS / 2)
 
 static void wake_if_done(struct task **waiting, host_ptr done, uint32_t sequence)
 {
@@ -34,7 +37,7 @@ void volume_disks_poll(void)
         struct volume_disk *disk = disks[i];
         if (!disk)
             continue;
-        wake_if_done(&disk->waiting, SHARED(disk, done), disk->sequence);
+        wake_if_done(&disk->waiting, LANE(disk, disk->waited, done), disk->buffers[disk->waited].sequence);
         wake_if_done(&disk->anchor_waiting, SHARED(disk, anchor_done), disk->anchor_sequence);
     }
 }
@@ -50,38 +53,133 @@ static bool others_wait(void)
     return false;
 }
 
-static int do_later(struct volume_disk *disk, uint64_t op, uint64_t file, uint64_t block, uint64_t count)
+/* The buffer's operation is over. */
+static bool buffer_done(const struct volume_disk *disk, unsigned n)
 {
-    disk->sequence++;
-    untrusted_store64(disk->shared, disk->sequence); /* done = 0, too */
-    int error = hostcall_volume(op | VOLUME_OP_LATER, file, block, count);
+    return untrusted_load32(LANE(disk, n, done)) == disk->buffers[n].sequence + 1;
+}
+
+static int submit(struct volume_disk *disk, unsigned n, uint64_t op, uint64_t file, uint64_t block, uint64_t count)
+{
+    struct volume_buffer *b = &disk->buffers[n];
+    b->sequence++;
+    b->order = ++disk->order;
+    untrusted_store64(LANE(disk, n, sequence), b->sequence); /* done = 0, too */
+    int error = hostcall_volume(op | VOLUME_OP_LATER | VOLUME_OP_BUFFER(n), file, block, count);
     if (error < 0)
-        return error;
+        b->state = VOLUME_BUFFER_IDLE;
+    return error;
+}
+
+static void sleep_until_done(struct volume_disk *disk, unsigned n)
+{
     disk->waiting = task_current();
+    disk->waited = n;
     waiting_count++;
+    untrusted_store64(SHARED(disk, waited), 1);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before the look at `done` */
     for (;;) {
         task_prepare_sleep(false);
-        if (!disk->waiting)
+        if (!disk->waiting || buffer_done(disk, n))
             break;
         (void)!task_sleep(NO_DEADLINE);
     }
     task_cancel_sleep();
-    int64_t result = (int64_t)untrusted_load64(SHARED(disk, result));
+    waiting_count -= disk->waiting != NULL;
+    disk->waiting = NULL;
+    untrusted_store64(SHARED(disk, waited), 0);
+}
+
+/* Until the buffer's operation is over. Its result; the buffer is idle. */
+static int buffer_wait(struct volume_disk *disk, unsigned n, bool sleep)
+{
+    while (!buffer_done(disk, n)) {
+        if (sleep || others_wait())
+            sleep_until_done(disk, n);
+        else
+            (void)!hostcall_volume(VOLUME_WAIT | VOLUME_OP_BUFFER(n), VOLUME_FILE(disk->number, false), 0, 0);
+    }
+    int64_t result = (int64_t)untrusted_load64(LANE(disk, n, result));
     if (result > 0 || result < -4095)
         host_lied("the result of a volume's operation");
+    disk->buffers[n].state = VOLUME_BUFFER_IDLE;
     return (int)result;
 }
 
-static int disk_op(struct volume_disk *disk, uint64_t op, bool anchor, uint64_t block, uint64_t count)
+static void note_error(struct volume_disk *disk, const char *what, int error)
+{
+    if (error >= 0 || disk->error)
+        return;
+    disk->error = error;
+    printk(LOG_ERROR, "cofre: volume %s: the host failed to %s: error %d\n", disk->path, what, -error);
+}
+
+/* What became of a plain write that nobody waited for. */
+static void write_over(struct volume_disk *disk, unsigned n)
+{
+    int error = buffer_wait(disk, n, false);
+    note_error(disk, "write", error);
+    if (error < 0 && !disk->write_error)
+        disk->write_error = error;
+}
+
+/* All plain writes are over: the first error of any, ever. */
+static int writes_over(struct volume_disk *disk)
+{
+    for (unsigned n = 0; n < VOLUME_BUFFERS; n++)
+        if (disk->buffers[n].state == VOLUME_BUFFER_BEHIND)
+            write_over(disk, n);
+    return disk->write_error;
+}
+
+/* The buffer in this state that was asked for first; VOLUME_BUFFERS: none is. */
+static unsigned buffer_oldest(const struct volume_disk *disk, enum volume_buffer_state state)
+{
+    unsigned oldest = VOLUME_BUFFERS;
+    for (unsigned n = 0; n < VOLUME_BUFFERS; n++)
+        if (disk->buffers[n].state == state &&
+            (oldest == VOLUME_BUFFERS || disk->buffers[n].order < disk->buffers[oldest].order))
+            oldest = n;
+    return oldest;
+}
+
+/* A buffer for another operation; what was read ahead and not asked for goes last. */
+static unsigned buffer_take(struct volume_disk *disk)
+{
+    unsigned n = buffer_oldest(disk, VOLUME_BUFFER_IDLE);
+    if (n == VOLUME_BUFFERS) {
+        n = buffer_oldest(disk, VOLUME_BUFFER_BEHIND);
+        if (n < VOLUME_BUFFERS)
+            write_over(disk, n);
+    }
+    if (n == VOLUME_BUFFERS) {
+        n = buffer_oldest(disk, VOLUME_BUFFER_AHEAD);
+        ASSERT(n < VOLUME_BUFFERS);
+        (void)!buffer_wait(disk, n, false);
+    }
+    disk->buffers[n].state = VOLUME_BUFFER_BUSY;
+    return n;
+}
+
+static host_ptr buffer_data(const struct volume_disk *disk, unsigned n)
+{
+    return host_ptr_add(disk->data, (uint64_t)n * VOLUME_BUFFER_SIZE);
+}
+
+/* An operation whose end the caller waits for, with a buffer that it has taken. */
+static int disk_op(struct volume_disk *disk, unsigned n, uint64_t op, bool anchor, uint64_t block, uint64_t count)
 {
     uint64_t file = VOLUME_FILE(disk->number, anchor);
-    bool later = op == VOLUME_FLUSH || others_wait();
-    int error = later ? do_later(disk, op, file, block, count) : hostcall_volume(op, file, block, count);
-    if (error < 0 && !disk->error) {
-        disk->error = error;
-        printk(LOG_ERROR, "cofre: volume %s: the host failed to %s: error %d\n", disk->path,
-               op == VOLUME_READ ? "read" : "write", -error);
+    int error;
+    if (op == VOLUME_FLUSH || others_wait()) {
+        error = submit(disk, n, op, file, block, count);
+        if (error == 0)
+            error = buffer_wait(disk, n, true);
+    } else {
+        error = hostcall_volume(op | VOLUME_OP_BUFFER(n), file, block, count);
+        disk->buffers[n].state = VOLUME_BUFFER_IDLE;
     }
+    note_error(disk, op == VOLUME_READ ? "read" : "write", error);
     return error;
 }
 
@@ -89,34 +187,100 @@ static int disk_read_file(struct volume_disk *disk, bool anchor, uint64_t block,
 {
     int error = 0;
     for (uint64_t done = 0, n; error == 0 && done < count; done += n) {
+        unsigned buffer = buffer_take(disk);
         n = MIN(count - done, (uint64_t)VOLUME_IO_BLOCKS);
-        error = disk_op(disk, VOLUME_READ, anchor, block + done, n);
+        error = disk_op(disk, buffer, VOLUME_READ, anchor, block + done, n);
         if (error == 0)
-            untrusted_copy_in((char *)buf + done * VOLUME_IO_BLOCK, disk->buffer, n * VOLUME_IO_BLOCK);
+            untrusted_copy_in((char *)buf + done * VOLUME_IO_BLOCK, buffer_data(disk, buffer), n * VOLUME_IO_BLOCK);
     }
     return error;
 }
 
+/* The buffer that all these blocks are read ahead into; VOLUME_BUFFERS: none is. */
+static unsigned buffer_ahead(const struct volume_disk *disk, uint64_t block, uint64_t count)
+{
+    for (unsigned n = 0; n < VOLUME_BUFFERS; n++) {
+        const struct volume_buffer *b = &disk->buffers[n];
+        if (b->state == VOLUME_BUFFER_AHEAD && block >= b->block && block + count <= b->block + b->count)
+            return n;
+    }
+    return VOLUME_BUFFERS;
+}
+
 static int disk_read(void *arg, uint64_t block, uint64_t count, void *buf)
 {
-    return disk_read_file(arg, false, block, count, buf);
+    struct volume_disk *disk = arg;
+    unsigned n = buffer_ahead(disk, block, count);
+    if (n == VOLUME_BUFFERS || buffer_wait(disk, n, false) < 0)
+        return disk_read_file(disk, false, block, count, buf);
+    struct volume_buffer *b = &disk->buffers[n];
+    if (block + count < b->block + b->count)
+        b->state = VOLUME_BUFFER_AHEAD; /* somebody will come for the rest */
+    untrusted_copy_in(buf, host_ptr_add(buffer_data(disk, n), (block - b->block) * VOLUME_IO_BLOCK),
+                      count * VOLUME_IO_BLOCK);
+    return 0;
+}
+
+static void disk_read_ahead(void *arg, uint64_t block, uint64_t count)
+{
+    struct volume_disk *disk = arg;
+    unsigned n = buffer_oldest(disk, VOLUME_BUFFER_IDLE), used = 0;
+    for (unsigned i = 0; i < VOLUME_BUFFERS; i++)
+        used += disk->buffers[i].state == VOLUME_BUFFER_AHEAD;
+    if (count == 0 || count > VOLUME_IO_BLOCKS || buffer_ahead(disk, block, 1) < VOLUME_BUFFERS)
+        return;
+    if (used == AHEAD_MAX) { /* nobody came for the oldest */
+        n = buffer_oldest(disk, VOLUME_BUFFER_AHEAD);
+        if (!buffer_done(disk, n))
+            return;
+    }
+    if (n == VOLUME_BUFFERS)
+        return;
+    disk->buffers[n] = (struct volume_buffer){
+        .state = VOLUME_BUFFER_AHEAD, .sequence = disk->buffers[n].sequence, .block = block, .count = count};
+    (void)!submit(disk, n, VOLUME_READ, VOLUME_FILE(disk->number, false), block, count);
+}
+
+/* What was read ahead of these blocks is not what they are any more. */
+static void ahead_forget(struct volume_disk *disk, uint64_t block, uint64_t count)
+{
+    for (unsigned n = 0; n < VOLUME_BUFFERS; n++) {
+        struct volume_buffer *b = &disk->buffers[n];
+        if (b->state == VOLUME_BUFFER_AHEAD && block < b->block + b->count && b->block < block + count)
+            b->count = 0;
+    }
+}
+
+static int disk_write_some(struct volume_disk *disk, uint64_t block, uint64_t count, const void *buf, bool durable)
+{
+    unsigned n = buffer_take(disk);
+    ahead_forget(disk, block, count);
+    untrusted_copy_out(buffer_data(disk, n), buf, count * VOLUME_IO_BLOCK);
+    if (durable)
+        return disk_op(disk, n, VOLUME_WRITE_DURABLE, false, block, count);
+    disk->buffers[n].state = VOLUME_BUFFER_BEHIND;
+    int error = submit(disk, n, VOLUME_WRITE, VOLUME_FILE(disk->number, false), block, count);
+    note_error(disk, "write", error);
+    return error;
 }
 
 static int disk_write(void *arg, uint64_t block, uint64_t count, const void *buf, bool durable)
 {
     struct volume_disk *disk = arg;
-    int error = 0;
+    int error = durable ? writes_over(disk) : disk->write_error;
     for (uint64_t done = 0, n; error == 0 && done < count; done += n) {
         n = MIN(count - done, (uint64_t)VOLUME_IO_BLOCKS);
-        untrusted_copy_out(disk->buffer, (const char *)buf + done * VOLUME_IO_BLOCK, n * VOLUME_IO_BLOCK);
-        error = disk_op(disk, durable ? VOLUME_WRITE_DURABLE : VOLUME_WRITE, false, block + done, n);
+        error = disk_write_some(disk, block + done, n, (const char *)buf + done * VOLUME_IO_BLOCK, durable);
     }
     return error;
 }
 
 static int disk_flush(void *arg)
 {
-    return disk_op(arg, VOLUME_FLUSH, false, 0, 0);
+    struct volume_disk *disk = arg;
+    unsigned n = buffer_take(disk);
+    int error = disk_op(disk, n, VOLUME_FLUSH, false, 0, 0), written = writes_over(disk);
+    return error < 0 ? error : written;
 }
 
 static uint64_t disk_block_count(void *arg)
@@ -143,8 +307,9 @@ int volume_disk_anchor_read(struct volume_disk *disk, void *buf)
 
 int volume_disk_anchor_write(struct volume_disk *disk, uint64_t block, const void *buf)
 {
-    untrusted_copy_out(disk->buffer, buf, VOLUME_IO_BLOCK);
-    return disk_op(disk, VOLUME_WRITE_DURABLE, true, block, 1);
+    unsigned n = buffer_take(disk);
+    untrusted_copy_out(buffer_data(disk, n), buf, VOLUME_IO_BLOCK);
+    return disk_op(disk, n, VOLUME_WRITE_DURABLE, true, block, 1);
 }
 
 /* The host has not answered yet what it was asked last. */
@@ -196,15 +361,15 @@ ssize_t volume_disk_anchor_exchange(struct volume_disk *disk, bool fresh, const 
 
 void volume_disk_init(struct volume_disk *disk, unsigned number, const struct boot_volume *boot, const char *path)
 {
-    host_ptr buffer = {boot->buffer};
-    if (boot->buffer % PAGE_SIZE || !untrusted_range_ok(buffer, VOLUME_BUFFER_SIZE + PAGE_SIZE))
+    host_ptr data = {boot->buffer};
+    if (boot->buffer % PAGE_SIZE || !untrusted_range_ok(data, VOLUME_BUFFERS_SIZE + PAGE_SIZE))
         host_lied("a volume's buffer");
     *disk = (struct volume_disk){
-        .io = {disk, disk_read, disk_write, disk_flush, disk_block_count, disk_random, disk_now},
+        .io = {disk, disk_read, disk_write, disk_flush, disk_block_count, disk_random, disk_now, disk_read_ahead},
         .number = number,
         .block_count = boot->block_count,
-        .buffer = buffer,
-        .shared = host_ptr_add(buffer, VOLUME_BUFFER_SIZE),
+        .data = data,
+        .shared = host_ptr_add(data, VOLUME_BUFFERS_SIZE),
         .path = path,
     };
     disks[number] = disk;

@@ -5,6 +5,10 @@
  * kernel lock released; that is one exit, and the fastest when nobody else could use the vCPU. Later: the host gives it
  * to a thread of its own, the task sleeps, and the host kicks a vCPU when it is done. Flushes, which may take long, and
  * whatever is asked for while others want to run are done later.
+ *
+ * Nobody sleeps for a plain write, nor for blocks that are read ahead: several buffers let the host write and read
+ * while the enclave encrypts and decrypts. The host does what is done later in the order in which it was asked for, and
+ * what is done now after all of that. A write's error is what the next write or flush gives, and all after it.
  */
 #ifndef COFRE_KERNEL_FS_VOLUME_DISK_H
 #define COFRE_KERNEL_FS_VOLUME_DISK_H
@@ -14,13 +18,30 @@
 
 struct task;
 
+enum volume_buffer_state {
+    VOLUME_BUFFER_IDLE,
+    VOLUME_BUFFER_BEHIND, /* is being written, and was */
+    VOLUME_BUFFER_AHEAD,  /* is being read, and was */
+    VOLUME_BUFFER_BUSY,   /* of the operation that a task waits for */
+};
+
+struct volume_buffer {
+    enum volume_buffer_state state;
+    uint32_t sequence;     /* of its operation that is done later */
+    uint64_t order;        /* among those of all buffers */
+    uint64_t block, count; /* ahead: what is read; 0 blocks: nobody wants it any more */
+};
+
 struct volume_disk {
     struct volume_io io;  /* of the volume's file */
     unsigned number;      /* of boot_params.volumes */
     uint64_t block_count; /* the host's word, of when it started */
-    host_ptr buffer, shared;
-    uint32_t sequence;    /* of the operation that is done later, ... */
-    struct task *waiting; /* ... and who waits for it; NULL: none is */
+    host_ptr data, shared;
+    struct volume_buffer buffers[VOLUME_BUFFERS];
+    uint64_t order;
+    struct task *waiting; /* for the buffer `waited`; NULL: nobody does */
+    unsigned waited;
+    int write_error; /* the first of a plain write */
     uint32_t anchor_sequence;
     struct task *anchor_waiting;
     int error;        /* the first that the host gave; 0 */

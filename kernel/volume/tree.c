@@ -142,6 +142,7 @@ int vol_pointer_set(struct volume_node *node, uint64_t index, const struct volum
 #define READ_AHEAD_MIN 4
 #define READ_AHEAD_MAX VOL_BATCH
 #define POINTERS_AHEAD 8
+#define RUNS_AHEAD 3
 
 /* How many blocks from index on are not in memory and lie one behind the other on the disk. */
 static unsigned run_length(struct volume_node *node, const struct vol_block *parent, uint64_t index, unsigned max)
@@ -156,6 +157,19 @@ static unsigned run_length(struct volume_node *node, const struct vol_block *par
     return count;
 }
 
+/* The disk may begin to read this run of blocks and the runs behind it: the enclave decrypts one meanwhile. */
+static void announce(struct volume_node *node, const struct vol_block *parent, uint64_t index, unsigned count)
+{
+    const struct volume_io *io = node->volume->io;
+    for (unsigned i = 0; i < RUNS_AHEAD && io->read_ahead && count > 0; i++) {
+        io->read_ahead(io->arg, VOLUME_WHERE_BLOCK(vol_pointers(parent)[index % VOLUME_FANOUT].where), count);
+        index += count;
+        if (index % VOLUME_FANOUT == 0)
+            parent = vol_block_find(node, parent->level, index / VOLUME_FANOUT);
+        count = parent ? run_length(node, parent, index, READ_AHEAD_MAX) : 0;
+    }
+}
+
 /* The block (level, index) of a file, and up to max - 1 behind it, in one read; if it is missing, and not alone there.
  */
 static void read_run(struct volume_node *node, unsigned level, uint64_t index, unsigned max)
@@ -166,6 +180,8 @@ static void read_run(struct volume_node *node, unsigned level, uint64_t index, u
         vol_block_get(node, level + 1, index / VOLUME_FANOUT, VOL_READ, &parent) < 0 || !parent)
         return;
     unsigned count = run_length(node, parent, index, max);
+    if (max == READ_AHEAD_MAX && count > 0)
+        announce(node, parent, index, count);
     if (count > 1)
         vol_blocks_read(node, parent, index, count);
     vol_block_put(parent);

@@ -24,12 +24,16 @@ struct volume_node; /* an inode in memory, counted */
 struct volume_io {
     void *arg;
     int (*read)(void *arg, uint64_t block, uint64_t count, void *buf);
-    /* durable: as if followed by flush(), for what this call wrote at least. */
+    /*
+     * durable: as if followed by flush(), for what this call wrote at least. Else it may be under way still when it
+     * returns: reads see it all the same, and its error is that of the next write or flush.
+     */
     int (*write)(void *arg, uint64_t block, uint64_t count, const void *buf, bool durable);
     int (*flush)(void *arg); /* everything written before is durable */
     uint64_t (*block_count)(void *arg);
     void (*random)(void *arg, void *buf, size_t size); /* cryptographic */
     struct timespec_ns (*now)(void *arg);
+    void (*read_ahead)(void *arg, uint64_t block, uint64_t count); /* NULL, or: these will likely be read next */
 };
 
 /*
@@ -252,8 +256,8 @@ const struct volume_snapshot *volume_snapshots(const struct volume *v, unsigned 
 /* -EEXIST, -EINVAL (no name), -ENOSPC (VOLUME_SNAPSHOT_MAX, or no room). Everything is durable then. */
 must_check int volume_snapshot_create(struct volume *v, const char *name);
 must_check int volume_snapshot_remove(struct volume *v, const char *name); /* -ENOENT */
-/* The tree is as that of the snapshot, which stays; what is newer is gone. -ENOENT, -EEXIST (there is a newer snapshot),
- * -EBUSY (the caller has a node). */
+/* The tree is as that of the snapshot, which stays; what is newer is gone. -ENOENT, -EEXIST (there is a newer
+ * snapshot), -EBUSY (the caller has a node). */
 must_check int volume_snapshot_rollback(struct volume *v, const char *name);
 
 /* Walk and verify everything reachable, count uses of blocks, links and entries. Problems go to report. */
