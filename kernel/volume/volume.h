@@ -184,6 +184,7 @@ must_check int volume_setattr(struct volume_node *node, const struct inode_attr 
 /* Contents of regular files. Reads stop at the end of the file. Short counts only after an error midway. */
 must_check ssize_t volume_read(struct volume_node *node, uint64_t offset, void *buf, size_t size);
 must_check ssize_t volume_write(struct volume_node *node, uint64_t offset, const void *buf, size_t size);
+/* -ENOMEM of these two: part of it may have happened. */
 must_check int volume_truncate(struct volume_node *node, uint64_t size);
 /* FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE. Space is checked for, not kept. */
 must_check int volume_fallocate(struct volume_node *node, int mode, uint64_t offset, uint64_t size);

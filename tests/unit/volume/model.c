@@ -487,14 +487,16 @@ static void step_cut(struct model *m, struct volume *v)
     if (pick(2)) {
         offset = pick(3) == 0 ? offset / 4096 * 4096 : offset;
         snprintf(model_trace, sizeof(model_trace), "truncate %d to %zu", at, offset);
-        if (result_is(volume_truncate(node, offset), 0)) {
+        int err = volume_truncate(node, offset); /* part of it may have happened */
+        if (result_is(err == -ENOMEM ? volume_truncate(node, offset) : err, 0)) {
             bytes_resize(&n->live, offset);
             bytes_resize(&n->durable, offset);
         }
     } else {
         snprintf(model_trace, sizeof(model_trace), "punch %d at %zu size %zu", at, offset, size);
         int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-        if (result_is(volume_fallocate(node, mode, offset, size), 0)) {
+        int err = volume_fallocate(node, mode, offset, size);
+        if (result_is(err == -ENOMEM ? volume_fallocate(node, mode, offset, size) : err, 0)) {
             zero(&n->live, offset, size);
             zero(&n->durable, offset, size);
         }
