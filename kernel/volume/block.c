@@ -54,6 +54,14 @@ void vol_block_touch(struct vol_block *b)
     TAILQ_INSERT_HEAD(lru, b, lru_link);
 }
 
+static void data_free(uint8_t *data)
+{
+    if (!data)
+        return;
+    memory_wipe(data, VOLUME_BLOCK_SIZE);
+    page_free(data);
+}
+
 /* Out of memory; not on the LRU list any more, not dirty. */
 static void block_free(struct vol_block *b)
 {
@@ -62,35 +70,42 @@ static void block_free(struct vol_block *b)
     node->cached--;
     node->volume->cached_count--;
     vol_block_put(b->parent);
-    memory_wipe(b->data, VOLUME_BLOCK_SIZE);
-    page_free(b->data);
+    data_free(b->data);
     kfree(b);
     vol_node_release(node);
 }
 
-static void make_room(struct volume *v)
+/* The page of a block that had to go, which the next one overwrites; or NULL. */
+static uint8_t *make_room(struct volume *v)
 {
+    uint8_t *data = NULL;
     while (v->cached_count >= v->cached_max) {
         struct vol_block *b = TAILQ_LAST(&v->lru, vol_lru);
         if (!b)
-            return;
+            break;
         TAILQ_REMOVE(&v->lru, b, lru_link);
+        data_free(data);
+        data = b->data;
+        b->data = NULL;
         block_free(b);
     }
+    return data;
 }
 
 /* In memory with one reference and contents to be filled; takes a reference of parent on success. */
 static struct vol_block *block_new(struct volume_node *node, unsigned level, uint64_t index, struct vol_block *parent)
 {
     struct volume *v = node->volume;
-    make_room(v);
+    uint8_t *data = make_room(v);
     struct vol_block *b = kzalloc(sizeof(*b));
-    if (b)
-        b->data = page_alloc();
-    if (!b || !b->data) {
+    if (!data)
+        data = page_alloc();
+    if (!b || !data) {
         kfree(b);
+        data_free(data);
         return NULL;
     }
+    b->data = data;
     b->node = node;
     b->level = (uint8_t)level;
     b->index = index;
