@@ -77,6 +77,12 @@ int client_post(struct message *message, size_t size)
     return link_send(&init_link, message, size);
 }
 
+int client_post_quietly(struct message *message, size_t size)
+{
+    message->request = 0;
+    return link_send_quietly(&init_link, message, size);
+}
+
 /* Much is queued only when the init enclave is slow: then wait rather than fill memory. */
 static int send(const void *message, size_t size)
 {

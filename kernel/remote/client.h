@@ -27,6 +27,8 @@ int64_t remote_call_into(uint64_t nr, const uint64_t args[6], unsigned arg, void
 must_check int client_send(struct message *message, size_t size);
 /* The same from places that must not sleep. */
 must_check int client_post(struct message *message, size_t size);
+/* Nor does it ring: it goes with what is sent next. */
+must_check int client_post_quietly(struct message *message, size_t size);
 /* Send one and wait, not interruptibly, for the record that answers it (same request); kfree() that. */
 must_check int client_request(struct message *message, size_t size, struct record **ret_answer);
 /* Sleep until all that was sent is in the ring. */

@@ -212,7 +212,7 @@ static int enqueue(struct link *link, const void *message, size_t size)
     return 0;
 }
 
-int link_send(struct link *link, const void *message, size_t size)
+static int send(struct link *link, const void *message, size_t size, bool ring)
 {
     ASSERT(size > 0 && size <= LINK_MESSAGE_MAX);
     if (link->state == LINK_DEAD || link->state == LINK_CLOSED)
@@ -222,9 +222,19 @@ int link_send(struct link *link, const void *message, size_t size)
     if (link->state == LINK_GREETING || !TAILQ_EMPTY(&link->queue))
         return enqueue(link, message, size);
     int r = seal(link, message, size);
-    if (r == 0)
+    if (r == 0 && ring)
         link->peer_awake = doorbell_ring(link->peer);
     return r == -EAGAIN ? enqueue(link, message, size) : r == 0 ? 0 : -EPIPE;
+}
+
+int link_send(struct link *link, const void *message, size_t size)
+{
+    return send(link, message, size, true);
+}
+
+int link_send_quietly(struct link *link, const void *message, size_t size)
+{
+    return send(link, message, size, false);
 }
 
 bool link_has_room(const struct link *link, size_t size)

@@ -70,6 +70,8 @@ void link_close(struct link *link);
  * queued. 0, -ENOMEM (nothing is sent), or -EPIPE on a dead link.
  */
 must_check int link_send(struct link *link, const void *message, size_t size);
+/* The same without a ring: for what can wait until something else is sent. */
+must_check int link_send_quietly(struct link *link, const void *message, size_t size);
 /*
  * Would it go to the ring at once, or fail? And is there something to receive, or an end? Or has the other side just
  * greeted. May be asked without the kernel lock, by whoever sends, or receives.

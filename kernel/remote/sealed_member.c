@@ -76,7 +76,7 @@ void sealed_tell_read(void)
     if (read.count == 0)
         return;
     read.message = (struct message){.type = MESSAGE_FRAMES_READ};
-    if (client_post(&read.message, FRAMES_READ_SIZE(read.count)) == 0)
+    if (client_post_quietly(&read.message, FRAMES_READ_SIZE(read.count)) == 0)
         read.count = 0;
 }
 

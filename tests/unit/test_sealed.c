@@ -127,7 +127,7 @@ void remote_member_on_message(uint32_t type, void (*fn)(struct remote_member *me
     on_read = fn;
 }
 
-int link_send(struct link *link, const void *message, size_t size)
+int link_send_quietly(struct link *link, const void *message, size_t size)
 {
     struct remote_member *member = container_of(link, struct remote_member, link);
     if (member->dead)
