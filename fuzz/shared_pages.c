@@ -3,7 +3,7 @@
  * step after another (tests/unit/shared_world.c).
  *
  * fuzz-sources: tests/unit/shared_world.c tests/unit/hosted_libc.c kernel/remote/shared_home.c
- * fuzz-sources: kernel/remote/directory.c kernel/fs/page_map.c kernel/sched/timer.c
+ * fuzz-sources: kernel/remote/directory.c kernel/remote/turn.c kernel/fs/page_map.c kernel/sched/timer.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include "tests/unit/shared_world.h"

@@ -550,7 +550,26 @@ int shared_page_yield(struct inode *inode, uint64_t index, bool to_read, void *b
     return r == 0 && !to_read ? inode->ops->write_page(inode, index, buf) : r; /* there is room when it comes back */
 }
 
-int shared_page_install(struct inode *inode, uint64_t index, uaddr_t page, const void *contents, bool write)
+uaddr_t shared_place_of(const struct inode *inode, uint64_t index)
+{
+    for (struct vma *vma = vma_first(); vma; vma = vma_next(vma)) {
+        uint64_t first = vma->file && vma->file->inode == inode ? vma_page_index(vma, vma->start) : 0;
+
+        if (vma->file && vma->file->inode == inode && shared_coherent(vma) && index >= first &&
+            index - first < (vma->end - vma->start) / PAGE_SIZE)
+            return vma->start + (index - first) * PAGE_SIZE;
+    }
+    return 0;
+}
+
+static void stay(struct home *home, bool awaited)
+{
+    home->fresh = awaited;
+    home->hold_until_ns = awaited ? time_monotonic_ns() + HOLD_UNUSED_NS : 0;
+}
+
+int shared_page_install(struct inode *inode, uint64_t index, uaddr_t page, const void *contents, bool write,
+                        bool awaited)
 {
     struct vma *vma = mm_find_vma(page);
     struct home *home;
@@ -563,8 +582,7 @@ int shared_page_install(struct inode *inode, uint64_t index, uaddr_t page, const
     if (!home)
         return -ENOMEM;
     home->exclusive = write;
-    home->fresh = true;
-    home->hold_until_ns = time_monotonic_ns() + HOLD_UNUSED_NS;
+    stay(home, awaited);
     r = pages_commit_copy(page, 1, contents, rights_now(vma, index, vma_rights(vma->prot)));
     if (r == 0)
         page_state_set(page, PAGE_SHARED);
@@ -578,12 +596,12 @@ bool shared_page_here(const struct inode *inode, uint64_t index)
     return home_find(inode, index) != NULL;
 }
 
-void shared_page_promote(struct inode *inode, uint64_t index)
+void shared_page_promote(struct inode *inode, uint64_t index, bool awaited)
 {
     struct home *home = home_find(inode, index);
 
-    home->exclusive = home->fresh = true;
-    home->hold_until_ns = time_monotonic_ns() + HOLD_UNUSED_NS;
+    home->exclusive = true;
+    stay(home, awaited);
 }
 
 enum shared_take shared_page_take(struct inode *inode, uint64_t index, bool to_read, void *buf, uint64_t *ret_later)

@@ -105,11 +105,17 @@ must_check int shared_page_yield(struct inode *inode, uint64_t index, bool to_re
 
 /* For kernel/remote in a member. */
 enum shared_take { SHARED_NOT_HERE, SHARED_LATER, SHARED_CLEAN, SHARED_DIRTY };
-/* A page came for `page`: 0, -ENOMEM, or -ENOENT: no mapping there, or one has it already. */
-must_check int shared_page_install(struct inode *inode, uint64_t index, uaddr_t page, const void *contents, bool write);
+/* Where a mapping has the page, whether it is there or not; 0: nowhere. */
+uaddr_t shared_place_of(const struct inode *inode, uint64_t index);
+/*
+ * A page came for `page`: 0, -ENOMEM, or -ENOENT: no mapping there, or one has it already. awaited: by a thread, for
+ * which it is to stay for a moment.
+ */
+must_check int shared_page_install(struct inode *inode, uint64_t index, uaddr_t page, const void *contents, bool write,
+                                   bool awaited);
 bool shared_page_here(const struct inode *inode, uint64_t index);
 /* The copy may be written from now on. */
-void shared_page_promote(struct inode *inode, uint64_t index);
+void shared_page_promote(struct inode *inode, uint64_t index, bool awaited);
 /*
  * The init enclave wants it back: SHARED_CLEAN or SHARED_DIRTY (buf filled) when it is gone (or read-only), or, at
  * times before *ret_later, SHARED_LATER; a page that goes on its own before that answers by give(asked).

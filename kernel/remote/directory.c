@@ -6,6 +6,8 @@
 #include "kernel/lib/printk.h"
 #include "kernel/mm/kmalloc.h"
 
+#define LOOK_AGAIN 16
+
 /* ---- sets of holders ---- */
 
 static bool set_has(const struct holder_set *set, uint32_t holder)
@@ -135,10 +137,26 @@ static bool make_way(struct directory *directory, struct directory_page *page, c
     return clear;
 }
 
+/* Does who reads a page write to it next? Looked at once more every few times: it may have changed its mind. */
+static void learn(struct directory_page *page, const struct directory_request *request)
+{
+    bool alone = page->readers.count == (directory_has(page, request->holder) ? 1 : 0);
+    if (request->write) {
+        page->migrates |= alone && page->last_reader == request->holder;
+        page->last_reader = DIRECTORY_NOBODY;
+    } else if (alone) {
+        page->last_reader = request->holder;
+    } else {
+        page->last_reader = DIRECTORY_NOBODY;
+        page->migrates = false;
+    }
+}
+
 static void grant(struct directory *directory, struct directory_page *page, struct directory_request *request)
 {
     bool had = directory_has(page, request->holder);
     TAILQ_REMOVE(&page->requests, request, entry);
+    learn(page, request);
     if (request->write) {
         set_remove(&page->readers, request->holder);
         page->owner = request->holder; /* the home: nobody */
@@ -171,7 +189,12 @@ int directory_request(struct directory *directory, uint64_t index, struct direct
     struct directory_page *page = find_or_make(directory, index);
     if (!page)
         return -ENOMEM;
-    TAILQ_INSERT_TAIL(&page->requests, request, entry);
+    if (request->may_write && page->migrates && page->readers.count == 0 && ++page->migrations % LOOK_AGAIN != 0)
+        request->write = true;
+    if (request->first)
+        TAILQ_INSERT_HEAD(&page->requests, request, entry);
+    else
+        TAILQ_INSERT_TAIL(&page->requests, request, entry);
     step(directory, page);
     return 0;
 }
@@ -216,6 +239,13 @@ bool directory_answered(struct directory *directory, uint64_t index, uint32_t ho
         ask(directory, page, holder, false);
     step(directory, page);
     return true;
+}
+
+void directory_recall(struct directory *directory, uint64_t index, uint32_t holder)
+{
+    struct directory_page *page = directory_find(directory, index);
+    if (page && directory_owns(directory, index, holder))
+        ask(directory, page, holder, false);
 }
 
 void directory_hold(struct directory_page *page)

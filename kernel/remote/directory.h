@@ -6,8 +6,8 @@
  *
  *   1. There is one owner, who may write, and no reader; or there are readers, and nobody may write; or nobody but the
  *      home has it. The home may read unless there is an owner, and write if there are no readers either.
- *   2. Requests are served in order of arrival. The first is granted when all holders in its way have answered a
- *      "take"; nobody is asked twice.
+ *   2. Requests are served in order of arrival, `first` ones before others. The first is granted when all holders in
+ *      its way have answered a "take"; nobody is asked twice.
  *   3. A holder that still owes an answer gets nothing: so its next answer is to that question.
  *   4. Who gives a copy up, to which a grant without contents may be on its way, is asked in any case: so that its
  *      refusal is not taken for what becomes of a later grant.
@@ -32,6 +32,8 @@ struct directory_request {
     TAILQ_ENTRY(directory_request) entry;
     uint32_t holder;
     bool write;
+    bool first;     /* before those that wait already */
+    bool may_write; /* a grant for writing will do as well, if that is what mostly comes next */
 };
 
 struct holder_set {
@@ -45,7 +47,10 @@ struct directory_page {
     struct holder_set readers, asked; /* asked: were told to give it up and have not answered */
     struct holder_set promoted;       /* were last sent a grant without contents, and may have to refuse it */
     TAILQ_HEAD(, directory_request) requests;
-    bool held; /* by the home */
+    bool held;            /* by the home */
+    bool migrates;        /* who reads it writes to it next: grants for reading would only double the requests */
+    uint32_t last_reader; /* the only one, since it came from an owner */
+    uint8_t migrations;
     bool stepping;
 };
 
@@ -84,6 +89,8 @@ enum directory_answer { ANSWER_NOTHING = 0, ANSWER_GAVE, ANSWER_READS };
  */
 must_check bool directory_answered(struct directory *directory, uint64_t index, uint32_t holder,
                                    enum directory_answer answer, bool asked);
+/* The home wants back what the holder owns, though nobody asked for it. */
+void directory_recall(struct directory *directory, uint64_t index, uint32_t holder);
 /* Would contents from this holder count? */
 bool directory_owns(const struct directory *directory, uint64_t index, uint32_t holder);
 

@@ -46,6 +46,7 @@ static size_t idle_count;
 static struct linger next_call;
 
 static void (*on_lost)(struct remote_member *member, const char *lie);
+static void (*on_heard)(uint32_t member, uint32_t type);
 static void (*handlers[MESSAGE_TYPE_MAX])(struct remote_member *member, struct record *record);
 
 /* ---- members ---- */
@@ -144,6 +145,11 @@ struct remote_member *remote_member_find(uint32_t number)
 void remote_member_on_lost(void (*fn)(struct remote_member *member, const char *lie))
 {
     on_lost = fn;
+}
+
+void remote_member_on_heard(void (*fn)(uint32_t member, uint32_t type))
+{
+    on_heard = fn;
 }
 
 void remote_member_on_message(uint32_t type, void (*fn)(struct remote_member *member, struct record *record))
@@ -366,6 +372,8 @@ static void dispatch(struct remote_member *member, struct record *record)
 {
     const struct message *message = (const struct message *)record->data;
     uint32_t type = record->size >= sizeof(*message) ? message->type : MESSAGE_NONE;
+    if (on_heard)
+        on_heard(member->number, type);
     switch (type) {
     case MESSAGE_CALL:
         handle_call(member, record);

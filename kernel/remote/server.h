@@ -45,6 +45,8 @@ struct remote_member *remote_member_find(uint32_t number); /* borrowed; NULL */
 /* Called when a member is lost: its link died (lie: what the host lied about) or its host process ended (NULL). Must
  * not sleep. */
 void remote_member_on_lost(void (*fn)(struct remote_member *member, const char *lie));
+/* Called before each message is acted on. Must not sleep. */
+void remote_member_on_heard(void (*fn)(uint32_t member, uint32_t type));
 /* Messages of types from MESSAGE_HANDLED on. fn must not sleep; it owns the record. */
 void remote_member_on_message(uint32_t type, void (*fn)(struct remote_member *member, struct record *record));
 

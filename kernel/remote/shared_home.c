@@ -16,6 +16,7 @@
 #include "kernel/remote/shared_futex.h"
 #include "kernel/remote/shared_message.h"
 #include "kernel/remote/spawn.h"
+#include "kernel/remote/turn.h"
 #include "kernel/remote/work.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
@@ -30,6 +31,7 @@ struct object {
     uint64_t id;
     struct inode *inode; /* not referenced: it goes with it */
     struct directory directory;
+    struct turn turn;
 };
 
 /* What this kernel acquired, and holds for a moment. */
@@ -72,6 +74,7 @@ static struct object *object_of(struct inode *inode)
     object->id = ++last_id;
     object->inode = inode;
     directory_init(&object->directory, &directory_ops);
+    turn_init(&object->turn);
     LIST_INSERT_HEAD(&objects[object->id % OBJECT_BUCKETS], object, entry);
     inode->shared = object;
     return object;
@@ -103,6 +106,7 @@ static void evict(struct inode *inode)
     if (!object)
         return;
     LIST_REMOVE(object, entry);
+    turn_deinit(&object->turn);
     directory_deinit(&object->directory);
     inode->shared = NULL;
     kfree(object);
@@ -189,14 +193,37 @@ static void send(uint32_t number, size_t size)
         spawn_kill(member);
 }
 
-static void take(struct directory *directory, struct directory_page *page, uint32_t holder, bool to_read)
+static void send_take(const struct object *object, uint64_t index, uint32_t holder, bool to_read)
 {
-    const struct object *object = container_of(directory, struct object, directory);
     *outgoing_head = (struct shared_page_message){.message = {.type = MESSAGE_SHARED_TAKE},
                                                   .object = object->id,
-                                                  .index = page->index,
+                                                  .index = index,
                                                   .flags = to_read ? SHARED_READ : 0};
     send(holder, sizeof(*outgoing_head));
+}
+
+static void take(struct directory *directory, struct directory_page *page, uint32_t holder, bool to_read)
+{
+    struct object *object = container_of(directory, struct object, directory);
+    const struct directory_request *request = TAILQ_FIRST(&page->requests);
+    uint32_t waiter = request ? request->holder : TURN_NOBODY;
+    if (!turn_put_off(&object->turn, page->index, holder, waiter, to_read))
+        send_take(object, page->index, holder, to_read);
+}
+
+static void turn_take(struct turn *turn, uint64_t index, uint32_t holder, bool to_read)
+{
+    send_take(container_of(turn, struct object, turn), index, holder, to_read);
+}
+
+static void turn_hold(struct turn *turn)
+{
+    begin(container_of(turn, struct object, turn));
+}
+
+static void turn_release(struct turn *turn)
+{
+    end(container_of(turn, struct object, turn)->inode);
 }
 
 static void refuse(uint32_t number, uint64_t id, uint64_t index, int error)
@@ -218,13 +245,13 @@ static bool in_file(const struct inode *inode, uint64_t index)
     return index < ((uint64_t)inode->size + PAGE_SIZE - 1) / PAGE_SIZE;
 }
 
-static int request_new(struct object *object, uint64_t index, uint32_t holder, bool write, uint32_t count)
+/* like: holder, and what it wants and may. */
+static int request_new(struct object *object, uint64_t index, const struct directory_request *like, uint32_t count)
 {
     struct request *request = kzalloc(sizeof(*request));
     if (!request)
         return -ENOMEM;
-    *request = (struct request){
-        .request = {.holder = holder, .write = write}, .inode = inode_get(object->inode), .count = count};
+    *request = (struct request){.request = *like, .inode = inode_get(object->inode), .count = count};
     int r = directory_request(&object->directory, index, &request->request);
     if (r < 0)
         free_request(&request->request);
@@ -236,7 +263,7 @@ static void grant_more(struct object *object, uint64_t index, const struct reque
 {
     for (uint64_t i = index + 1; i < index + request->count; i++) {
         if (!in_file(object->inode, i) || directory_find(&object->directory, i) || shared_page_here(object->inode, i) ||
-            request_new(object, i, request->request.holder, request->request.write, 1) < 0)
+            request_new(object, i, &request->request, 1) < 0)
             return;
     }
 }
@@ -259,6 +286,7 @@ static void grant_member(struct object *object, struct directory_page *page, str
                                          .flags = (write ? SHARED_WRITE : 0) | (had ? 0 : SHARED_CONTENTS)};
         send(holder, sizeof(*outgoing_head) + (had ? 0 : PAGE_SIZE));
     }
+    turn_granted(&object->turn, holder, page->index, write);
     free_request(&request->request);
 }
 
@@ -371,11 +399,16 @@ static void serve_get(struct remote_member *member, struct file *file, const str
     if (already_asked(object, m->index, number))
         return; /* the answer to the first will do */
     int r = 0;
-    if (!in_file(inode, m->index) || (m->write && (!file_writable(file) || inode_write_sealed(inode))))
+    bool may_write = file_writable(file) && !inode_write_sealed(inode);
+    if (!in_file(inode, m->index) || (m->write && !may_write))
         r = -EIO;
     begin(object);
+    turn_asks(&object->turn, number, m->message.pid, m->handle);
+    struct directory_request like = {
+        .holder = number, .write = m->write != 0, .first = turn_is_of(&object->turn, number), .may_write = may_write};
     if (r == 0)
-        r = request_new(object, m->index, number, m->write != 0, m->count);
+        r = request_new(object, m->index, &like, m->count);
+    turn_waits(&object->turn, number, m->index);
     if (r < 0)
         refuse(number, object->id, m->index, r);
     end(inode);
@@ -451,6 +484,7 @@ static void forget(uint32_t holder)
         LIST_FOREACH_SAFE (object, &objects[i], entry, following) {
             struct inode *inode = object->inode;
             begin(object);
+            turn_lost(&object->turn, holder);
             directory_lost(&object->directory, holder, free_request);
             if (following)
                 inode_get(following->inode);
@@ -484,6 +518,38 @@ void shared_home_lost(uint32_t member)
         forget_lost(NULL);
 }
 
+static void recall(struct turn *turn, uint32_t enclave, uint64_t index)
+{
+    directory_recall(&container_of(turn, struct object, turn)->directory, index, enclave);
+}
+
+/* As if it had asked; but it may have closed the file meanwhile. */
+static void expect(struct turn *turn, uint32_t enclave, int pid, uint64_t handle, uint64_t index, bool write)
+{
+    struct object *object = container_of(turn, struct object, turn);
+    const struct remote_member *member = remote_member_find(enclave);
+    const struct process *process = member ? remote_process_of(member, &(struct message){.pid = pid}) : NULL;
+    const struct file *file = process ? handle_file(&process->remote->handles, handle) : NULL;
+    const struct directory_page *page = directory_find(&object->directory, index);
+    if (!file || file->inode != object->inode || !in_file(object->inode, index))
+        return;
+    write &= file_writable(file) && !inode_write_sealed(object->inode);
+    if ((page && page->owner == enclave) || (!write && page && directory_has(page, enclave)) ||
+        already_asked(object, index, enclave))
+        return;
+    struct directory_request like = {.holder = enclave, .write = write, .first = true};
+    (void)!request_new(object, index, &like, 1); /* without memory it will have to ask */
+}
+
+/* What says whether a member gets on with its work. */
+static void heard(uint32_t number, uint32_t type)
+{
+    if (type == MESSAGE_CALL || type == MESSAGE_FUTEX_WAKE)
+        turn_heard(number, TURN_CALLED);
+    else if (type == MESSAGE_FUTEX_WAIT)
+        turn_heard(number, TURN_SLEEPS);
+}
+
 void shared_home_init(void)
 {
     static const struct shared_ops ops = {
@@ -496,12 +562,16 @@ void shared_home_init(void)
         .anonymous = anonymous,
         .name = shared_home_name,
     };
+    static const struct turn_ops turns = {
+        .take = turn_take, .expect = expect, .recall = recall, .hold = turn_hold, .release = turn_release};
+    turn_start(&turns);
     timer_init(&hold_timer, release_holds);
     timer_init(&lost_timer, forget_lost);
     if (!pages_edmm())
         return;
     shared_ops_set(&ops);
     futex_home_init();
+    remote_member_on_heard(heard);
     remote_member_on_message(MESSAGE_SHARED_GET, receive_get);
     remote_member_on_message(MESSAGE_SHARED_BACK, receive_back);
     remote_member_on_message(MESSAGE_SHARED_NEW, receive_new);

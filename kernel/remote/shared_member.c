@@ -123,14 +123,14 @@ static int acquire(struct file *file, uint64_t index, uaddr_t page, bool write)
     return wait_done(p);
 }
 
-/* Where a page that came with another one belongs. */
+/* Where a page that came with another one belongs; or one that was not asked for at all. */
 static uaddr_t place_of(const struct inode *inode, uint64_t index)
 {
     const struct pending *p;
     LIST_FOREACH (p, &pendings, entry)
         if (p->inode == inode && index > p->index && index - p->index < SHARED_GET_MAX)
             return p->page + (index - p->index) * PAGE_SIZE;
-    return 0;
+    return shared_place_of(inode, index);
 }
 
 static int install(struct inode *inode, const struct pending *p, const struct shared_page_message *m)
@@ -138,7 +138,7 @@ static int install(struct inode *inode, const struct pending *p, const struct sh
     static uint8_t contents[PAGE_SIZE] __attribute__((aligned(4096))); /* as EACCEPTCOPY wants it */
     uaddr_t page = p ? p->page : place_of(inode, m->index);
     memcpy(contents, m->page, PAGE_SIZE);
-    int r = page ? shared_page_install(inode, m->index, page, contents, m->flags & SHARED_WRITE) : -ENOENT;
+    int r = page ? shared_page_install(inode, m->index, page, contents, m->flags & SHARED_WRITE, p) : -ENOENT;
     if (r < 0)
         send_back(m->object, m->index, 0);
     return r == -ENOMEM ? r : 0;
@@ -153,7 +153,7 @@ static int receive(struct inode *inode, const struct pending *p, const struct sh
     if (!shared_page_here(inode, m->index))
         send_back(m->object, m->index, 0);
     else if (m->flags & SHARED_WRITE)
-        shared_page_promote(inode, m->index);
+        shared_page_promote(inode, m->index, p);
     return 0;
 }
 

@@ -228,6 +228,7 @@ struct remote_member {
 
 static struct remote_member members[MEMBERS + 1];
 static void (*handlers[MESSAGE_TYPE_MAX])(struct remote_member *member, struct record *record);
+static void (*on_heard)(uint32_t member, uint32_t type);
 
 static bool honest(const struct remote_member *member)
 {
@@ -252,6 +253,11 @@ struct remote_member *remote_member_find(uint32_t n)
 void remote_member_on_message(uint32_t type, void (*fn)(struct remote_member *member, struct record *record))
 {
     handlers[type] = fn;
+}
+
+void remote_member_on_heard(void (*fn)(uint32_t member, uint32_t type))
+{
+    on_heard = fn;
 }
 
 struct process *remote_process_of(const struct remote_member *member, const struct message *message)
@@ -581,6 +587,7 @@ static void home_hears(struct remote_member *m)
     memcpy(record->data, p->bytes, p->size);
     kfree(p);
     uint32_t type = ((const struct message *)record->data)->type;
+    on_heard(m->number, type);
     if (handlers[type])
         handlers[type](m, record);
     else
@@ -664,6 +671,7 @@ static void step(bool home)
             home_uses(f, i, write);
         break;
     case 11:
+        on_heard((uint32_t)n, write ? MESSAGE_CALL : MESSAGE_FUTEX_WAIT);
         if (number(1) == 77)
             vanish(m);
         break;

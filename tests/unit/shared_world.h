@@ -1,5 +1,5 @@
 /*
- * The init enclave's side of pages that enclaves share (kernel/remote/shared_home.c, directory.c) among members
+ * The init enclave's side of pages that enclaves share (kernel/remote/shared_home.c, directory.c, turn.c) among members
  * that keep to the protocol and members that say anything. Links, processes and files are the least that will do. What
  * happens, and what liars say, are bytes of the input.
  *

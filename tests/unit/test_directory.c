@@ -110,7 +110,10 @@ static void home_receive(uint32_t number)
     struct parcel p = get(&members[number].from);
     if (p.kind != BACK) {
         struct directory_request *request = kzalloc(sizeof(*request));
-        *request = (struct directory_request){.holder = number, .write = p.kind == GET_WRITE};
+        *request = (struct directory_request){.holder = number,
+                                              .write = p.kind == GET_WRITE,
+                                              .first = random_below(4) == 0,
+                                              .may_write = random_below(2)};
         assert_int_equal(directory_request(&directory, 0, request), 0);
         return;
     }
@@ -270,6 +273,8 @@ static void step(void)
             give(m);
         else if (random_below(200) == 0)
             vanish(number);
+        else if (random_below(4) == 0)
+            directory_recall(&directory, 0, number);
         break;
     default:
         home_acts();
