@@ -11,7 +11,7 @@ struct sealed_page;
 
 struct gathered {
     struct window window;
-    const void *kernel; /* input that is the kernel's own rather than at window.addr; or NULL */
+    const void *kernel;               /* input that is the kernel's own rather than at window.addr; or NULL */
     const struct sealed_page *sealed; /* of its first pages, as many as the flags say */
 };
 

@@ -83,12 +83,12 @@ echo "good $good killed $killed of $n"
 }
 
 @test "the host kills processes that send themselves, or are being sent" {
-    in_container "$NESTED" sh 24
+    in_container "$NESTED" sh 48
     count=$("$TOP/tests/e2e/kill-members" kill "$PID" 3 2)
     finish
     [ "$STATUS" -eq 0 ]
     [ "$count" -gt 0 ]
-    grep -Eq '^good [1-9][0-9]* killed [0-9]+ of 24$' "$OUT"
+    grep -Eq '^good [1-9][0-9]* killed [0-9]+ of 48$' "$OUT"
 }
 
 @test "a process killed by the host has died of SIGKILL" {
