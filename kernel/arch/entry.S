@@ -110,10 +110,9 @@ FUNCTION enclave_entry
     SAVE_HOST VCPU_HOST_X
     rdgsbase %rax
     lea VCPU_EXCEPTION_STACK_TOP(%rax), %rsp
-    cmpq $0, %gs:VCPU_BOOTED
-    je .Ldead
     pushq $2
     popfq
+    mov %rax, %gs:VCPU_SELF     /* it may have been interrupted before it set that */
     xor %ebp, %ebp
     call exception_handle
     LEAVE VCPU_HOST_X, EXIT_RESUME

@@ -106,8 +106,11 @@ void exception_handle(void)
 
     regs->exitinfo = 0;
     regs->gsbase = (uint64_t)vcpu;
-    if (!vcpu->current)
-        exception_die();
+    if (!vcpu->current) { /* it boots: a tick finds nothing to look at yet */
+        if (exitinfo & EXITINFO_VALID)
+            exception_die();
+        return;
+    }
     if (regs->rip >= (uint64_t)kernel_start && regs->rip < (uint64_t)kernel_text_end) {
         kernel_interrupted(vcpu, regs, exitinfo);
         return;

@@ -91,6 +91,15 @@ echo "good $good killed $killed of $n"
     grep -Eq '^good [1-9][0-9]* killed [0-9]+ of 48$' "$OUT"
 }
 
+@test "the host interrupts vCPUs at any moment, also while they boot: nothing is to be seen of it" {
+    in_container "$WORK" sh 60
+    count=$("$TOP/tests/e2e/kill-members" tick "$PID" 7 4)
+    finish
+    [ "$STATUS" -eq 0 ]
+    [ "$count" -gt 1000 ]
+    grep -qx 'good 60 killed 0 of 60' "$OUT"
+}
+
 @test "a process killed by the host has died of SIGKILL" {
     in_container 'sleep 30 & echo ready; wait $!; echo died of $?; echo still here | cat'
     sleep 0.5
