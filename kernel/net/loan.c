@@ -241,7 +241,7 @@ static const struct socket_ops lent_ops = {.settle = lent_settle, .poll = lent_p
 
 int tcp_borrow(const struct tcp_loan *loan, void *borrowed, struct file **ret_file)
 {
-    if (loan->family != AF_INET && loan->family != AF_INET6)
+    if ((loan->family != AF_INET && loan->family != AF_INET6) || !tcp_loan_ok(loan))
         return -EPROTO;
     struct tcp_socket *t = tcp_new(loan->family);
     if (!t)

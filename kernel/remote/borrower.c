@@ -7,7 +7,6 @@
 #include "kernel/fs/file.h"
 #include "kernel/fs/poll.h"
 #include "kernel/lib/list.h"
-#include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/net/net.h"
@@ -184,7 +183,7 @@ static void receive_loan(struct record *record)
     const struct loan_message *m = (const struct loan_message *)record->data;
     struct process *process = record->size >= sizeof(*m) ? process_find(m->message.pid) : NULL;
     if (record->size < sizeof(*m))
-        panic("a loan of the init enclave");
+        member_end("a loan of the init enclave that is cut short");
     if (!may_borrow(process) || borrow(process, m) < 0)
         refuse(m);
     kfree(record);

@@ -26,6 +26,7 @@
 #include "kernel/remote/borrower.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/local_epoll.h"
+#include "kernel/remote/member.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/sched/time.h"
 
@@ -184,6 +185,8 @@ static int64_t send_piece(struct file *out, const uint64_t args[6], uint64_t pos
         return -EAGAIN;
     int64_t got = remote_call_into(__NR_pread64, from, 1, buf, size);
     size_t done = 0;
+    if (got > (int64_t)size)
+        member_end("more bytes of the init enclave than were asked for");
     while (got > 0 && done < (size_t)got) {
         iov_iter_kernel(&it, (char *)buf + done, (size_t)got - done);
         int64_t n = out->ops->write(out, &it, NULL);
@@ -220,8 +223,9 @@ static bool send_file(struct file *out, struct tcp_socket *t, const uint64_t arg
         file_put(in);
         return false;
     }
-    void *buf =
-        args[2] && args[3] && get_user64(&pos, args[2]) == 0 && (int64_t)pos >= 0 ? kmalloc(SENDFILE_PIECE) : NULL;
+    void *buf = args[2] && args[3] && get_user64(&pos, args[2]) == 0 && (int64_t)pos >= 0
+                    ? kzalloc(MIN(args[3], SENDFILE_PIECE))
+                    : NULL;
     if (!buf)
         return false;
     *ret_result = send_pieces(out, args, pos, buf);

@@ -210,6 +210,8 @@ static int64_t collect_there(struct half *h, struct epoll_event *events, size_t 
     const uint64_t args[6] = {(uint64_t)h->epfd, 0, max, 0};
     h->fired = false;
     int64_t n = remote_call_into(__NR_epoll_wait, args, 1, events, max * sizeof(*events));
+    if (n > (int64_t)max)
+        member_end("more events of the init enclave than were asked for");
     if (n < 0 || h->closed)
         return n;
     if ((size_t)n < max && !h->armed) {
@@ -270,7 +272,7 @@ static int64_t wait_events(struct half *h, struct epoll_event *events, size_t ma
 
 static int64_t wait_user(struct half *h, uaddr_t user_events, int max, uint64_t deadline_ns)
 {
-    struct epoll_event events[EVENTS_FAST];
+    struct epoll_event events[EVENTS_FAST] = {0}; /* the init enclave's word that it filled some */
     if (max <= 0 || max > INT32_MAX / (int)sizeof(events[0]))
         return -EINVAL;
     h->users++;

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -33,13 +35,31 @@ static void fill(uint8_t *bytes, uint64_t seed)
     }
 }
 
+static void run_in_child(const uint8_t *bytes)
+{
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        test->run(bytes, test->size);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("status %x, seed %lu", (unsigned)status, current_seed);
+}
+
 static void test_seeds(void **unused)
 {
     uint8_t *bytes = malloc(test->size);
     assert_non_null(bytes);
     for (current_seed = first_seed; current_seed < first_seed + seeds; current_seed++) {
         fill(bytes, current_seed);
-        test->run(bytes, test->size);
+        if (test->forks)
+            run_in_child(bytes);
+        else
+            test->run(bytes, test->size);
     }
     free(bytes);
     test->check(seeds);

@@ -6,6 +6,7 @@
 #ifndef COFRE_TESTS_HOSTILE_H
 #define COFRE_TESTS_HOSTILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ struct hostile_test {
     size_t size;         /* bytes for each */
     void (*run)(const uint8_t *bytes, size_t size);
     void (*check)(unsigned long seeds); /* afterwards: did all of it happen? */
+    bool forks;                         /* each seed in a process of its own, for state that cannot be made new */
 };
 
 /* main() of such a test. */

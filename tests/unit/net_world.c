@@ -316,8 +316,7 @@ int put_user64(uaddr_t dst, uint64_t value)
 
 /* ---- files ---- */
 
-#define FDS 256
-static struct file *fds[FDS];
+static struct file *fds[WORLD_FDS];
 static uint64_t next_ino = 1;
 
 struct file *file_new_anon(const char *name, const struct file_ops *ops, void *private, unsigned flags)
@@ -353,13 +352,13 @@ void file_put(struct file *file)
 
 struct file *fd_get(int fd)
 {
-    return fd >= 0 && fd < FDS && fds[fd] ? file_get(fds[fd]) : NULL;
+    return fd >= 0 && fd < WORLD_FDS && fds[fd] ? file_get(fds[fd]) : NULL;
 }
 
 int fd_install(struct file *file, int min, bool cloexec)
 {
     (void)cloexec;
-    for (int fd = min; fd < FDS; fd++) {
+    for (int fd = min; fd < WORLD_FDS; fd++) {
         if (!fds[fd]) {
             fds[fd] = file;
             return fd;
@@ -370,11 +369,21 @@ int fd_install(struct file *file, int min, bool cloexec)
 
 int fd_close(int fd)
 {
-    struct file *file = fd >= 0 && fd < FDS ? fds[fd] : NULL;
+    struct file *file = fd >= 0 && fd < WORLD_FDS ? fds[fd] : NULL;
     if (!file)
         return -EBADF;
     fds[fd] = NULL;
     file_put(file);
+    return 0;
+}
+
+int world_fd_set(int fd, struct file *file)
+{
+    if (fd < 0 || fd >= WORLD_FDS)
+        return -EBADF;
+    struct file *old = fds[fd];
+    fds[fd] = file;
+    file_put(old);
     return 0;
 }
 
@@ -669,7 +678,7 @@ static void arena_make(void)
     world.rings = world.arena + h.rings_offset;
 }
 
-void world_init(void)
+static void prepare(void)
 {
     the_policy.flags = POLICY_PORTS_ANY | POLICY_CONNECT_ANY;
     the_process.pid = 1;
@@ -677,5 +686,15 @@ void world_init(void)
         the_process.limits[i] = (struct rlimit64){1024, 1024};
     arena_make();
     the_params.arena = (struct boot_blob){(uint64_t)world.arena, world.arena_size};
+}
+
+void world_init(void)
+{
+    prepare();
     net_init();
+}
+
+void world_init_borrower(void)
+{
+    prepare();
 }

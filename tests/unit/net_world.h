@@ -35,6 +35,11 @@ struct world {
 extern struct world world;
 
 void world_init(void); /* once in a process: the kernel's state cannot be made new */
+/* The same for an enclave that borrows connections, whose files are only those that are put there. */
+void world_init_borrower(void);
+#define WORLD_FDS 256
+struct file;
+int world_fd_set(int fd, struct file *file); /* closes what is there; -EBADF */
 long world_allocations(void);
 void world_fail_alloc(unsigned long n); /* the n-th allocation from now on fails, once; 0 = none */
 bool world_alloc_failed(void);

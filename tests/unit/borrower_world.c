@@ -1,0 +1,985 @@
+/* Borrowed connections among liars (contract in borrower_world.h). */
+#include "borrower_world.h"
+
+#include <asm/errno.h>
+#include <asm/fcntl.h>
+#include <asm/ioctls.h>
+#include <asm/poll.h>
+#include <asm/socket.h>
+#include <asm/unistd_64.h>
+#include <linux/eventpoll.h>
+#include <linux/in.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+
+#include "hosted_libc.h"
+#include "kernel/fs/file.h"
+#include "kernel/fs/poll.h"
+#include "kernel/lib/list.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/mm/uaccess.h"
+#include "kernel/net/net.h"
+#include "kernel/net/socket_types.h"
+#include "kernel/process/process.h"
+#include "kernel/process/table.h"
+#include "kernel/remote/borrower.h"
+#include "kernel/remote/client.h"
+#include "kernel/remote/loan_message.h"
+#include "kernel/remote/local.h"
+#include "kernel/remote/local_epoll.h"
+#include "kernel/remote/member.h"
+#include "kernel/remote/mixed.h"
+#include "kernel/sched/task.h"
+#include "net_world.h"
+
+#define FAIL(text) hosted_abort("borrowed connections: " text)
+#define CONNECTIONS 6U
+#define FIRST_FD 10
+#define SETS 3U
+#define FIRST_SET 100
+#define FIRST_FILE 1000
+#define DATA_THERE (1ULL << 60) /* of what is in the init enclave's part of a set */
+
+struct borrower_world_counts *borrower_world_counts;
+#define count(what) (borrower_world_counts->what++)
+
+static enum { HONEST, INIT_LIES, HOST_LIES } who;
+
+/* A connection as the init enclave, the host's peer and the program know it. */
+static struct connection {
+    struct tcp_loan state; /* as it came back last */
+    uint64_t id;           /* of the loan; 0: it is not lent */
+    bool recalled, news, closed;
+    bool to_check;          /* it came back: when the call is over, that must be how far the program came */
+    uint32_t put, taken;    /* by the peer, into and out of the rings */
+    uint32_t read, written; /* by the program */
+    struct {
+        bool set, there; /* in that set; in the init enclave's part */
+        uint64_t data;
+    } watches[SETS];
+} connections[CONNECTIONS];
+
+static struct {
+    uint64_t id;
+    bool armed;
+} sets[SETS];
+
+static uint64_t last_loan;
+
+/* ---- the input ---- */
+
+static struct {
+    const uint8_t *at;
+    size_t left;
+} in;
+
+static uint32_t choose(uint32_t limit)
+{
+    uint32_t value = 0;
+    for (uint32_t span = limit - 1; span > 0; span >>= 8) {
+        value = value << 8 | (in.left ? *in.at : 0);
+        in.at += in.left > 0;
+        in.left -= in.left > 0;
+    }
+    return value % limit;
+}
+
+static uint32_t word(void)
+{
+    switch (choose(6)) {
+    case 0:
+        return UINT32_MAX - choose(3);
+    case 1:
+        return 1U << choose(32);
+    case 2:
+        return WORLD_RING + choose(3) - 1;
+    case 3:
+        return choose(65536) << 16 | choose(65536);
+    default:
+        return choose(130);
+    }
+}
+
+/* ---- what connections carry ---- */
+
+static uint32_t channel_of(const struct connection *c)
+{
+    return CHANNEL_FIRST_SOCKET + 1 + (uint32_t)(c - connections) * 21; /* odd and even, in both chunks */
+}
+
+static int fd_of(const struct connection *c)
+{
+    return FIRST_FD + (int)(c - connections);
+}
+
+static struct connection *connection_of_fd(int fd)
+{
+    return fd >= FIRST_FD && fd < FIRST_FD + (int)CONNECTIONS ? &connections[fd - FIRST_FD] : NULL;
+}
+
+static struct connection *connection_of_channel(uint32_t channel)
+{
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        if (channel_of(&connections[i]) == channel)
+            return &connections[i];
+    return NULL;
+}
+
+static uint8_t pattern(const struct connection *c, uint32_t at, bool sent)
+{
+    return (uint8_t)((at * 7 + (at >> 8) * 3 + (uint32_t)(c - connections) * 31) ^ (sent ? 0x5a : 0));
+}
+
+static void fill(const struct connection *c, uint8_t *bytes, size_t size, uint32_t at, bool sent)
+{
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = pattern(c, at + (uint32_t)i, sent);
+}
+
+static void check(const struct connection *c, const uint8_t *bytes, size_t size, uint32_t at, bool sent)
+{
+    for (size_t i = 0; who == HONEST && i < size; i++)
+        if (bytes[i] != pattern(c, at + (uint32_t)i, sent))
+            FAIL("bytes that were not sent");
+}
+
+/* ---- the peer and the host ---- */
+
+static void lie_in_channel(uint32_t n)
+{
+    struct channel *s = &world.channels[n];
+    switch (choose(8)) {
+    case 0:
+        s->rx_head = choose(2) ? word() : s->rx_head + choose(200);
+        break;
+    case 1:
+        s->tx_tail = choose(2) ? word() : s->tx_tail + choose(200);
+        break;
+    case 2:
+        s->host_events = choose(2) ? word() : 1U << choose(8);
+        break;
+    case 3:
+        s->host_error = (int32_t)word();
+        break;
+    case 4:
+        s->rx_base = word();
+        break;
+    case 5: /* the kernel's own words */
+        ((uint32_t *)s)[16 + choose(16)] = word();
+        break;
+    default:
+        s->ready_queued = choose(2);
+    }
+}
+
+static void host_acts(void)
+{
+    static uint8_t bytes[WORLD_RING];
+    struct connection *c = &connections[choose(CONNECTIONS)];
+    uint32_t n = channel_of(c);
+    if (who == HOST_LIES && choose(4) == 0)
+        lie_in_channel(n);
+    switch (choose(5)) {
+    case 0:
+    case 1: {
+        size_t size = choose(choose(3) ? 300 : WORLD_RING);
+        fill(c, bytes, size, c->put, false);
+        c->put += (uint32_t)host_put(n, bytes, size);
+        break;
+    }
+    case 2:
+    case 3: {
+        size_t size = who == HOST_LIES ? 0 : host_take(n, bytes, choose(WORLD_RING));
+        check(c, bytes, size, c->taken, true);
+        c->taken += (uint32_t)size;
+        break;
+    }
+    default:
+        if (choose(20) == 0)
+            host_event(n, CHAN_EV_EOF, 0);
+    }
+    c->news = true;
+}
+
+/* ---- the init enclave ---- */
+
+static void (*handlers[MESSAGE_TYPE_MAX])(struct record *record);
+
+void client_on_message(uint32_t type, void (*fn)(struct record *record))
+{
+    handlers[type] = fn;
+}
+
+noreturn_fn void member_end(const char *why)
+{
+    (void)why;
+    if (who != INIT_LIES)
+        FAIL("an end without a lie");
+    count(ended);
+    longjmp(world.lie, 1);
+}
+
+static void deliver(const void *message, size_t size)
+{
+    struct record *record = kmalloc(sizeof(*record) + size);
+    memset(record, 0, sizeof(*record));
+    record->size = size;
+    memcpy(record->data, message, size);
+    handlers[((const struct message *)message)->type](record);
+}
+
+static bool is_watched_there(const struct connection *c)
+{
+    for (size_t s = 0; s < SETS; s++)
+        if (c->watches[s].set && c->watches[s].there)
+            return true;
+    return false;
+}
+
+static void lend(struct connection *c)
+{
+    struct loan_message m = {.message = {MESSAGE_LOAN, 0, process_self()->pid, 0}};
+    if (c->closed || c->id || is_watched_there(c))
+        return;
+    c->id = ++last_loan;
+    c->recalled = false;
+    m.id = c->id;
+    m.fd = fd_of(c);
+    m.cloexec = choose(2);
+    m.loan = c->state;
+    count(loans);
+    deliver(&m, sizeof(m));
+}
+
+/* Now, or at the end of the call that moves bytes. */
+static void recall(struct connection *c)
+{
+    const struct tcp_socket *t = tcp_borrowed_channel(channel_of(c));
+    if (!c->id || c->recalled)
+        return;
+    struct loan_id_message m = {
+        .message = {MESSAGE_LOAN_RECALL, 0, process_self()->pid, 0}, .id = c->id, .channel = channel_of(c)};
+    bool in_use = t && tcp_in_use(t);
+    c->recalled = true;
+    count(recalls);
+    borrower_world_counts->in_use += in_use;
+    deliver(&m, sizeof(m));
+    if (who == HONEST && !in_use && c->id)
+        FAIL("a connection that was called back is kept");
+}
+
+static void send_news(void)
+{
+    struct loan_channels_message m = {.message = {MESSAGE_LOAN_NEWS, 0, process_self()->pid, 0}};
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        if (connections[i].news && connections[i].id)
+            m.channels[m.count++] = channel_of(&connections[i]);
+        connections[i].news = false;
+    }
+    if (m.count == 0)
+        return;
+    count(news);
+    deliver(&m, sizeof(m));
+}
+
+static void fire(void)
+{
+    size_t s = choose(SETS);
+    struct watch_message m = {.message = {MESSAGE_WATCH_FIRED, 0, process_self()->pid, 0},
+                              .id = sets[s].id,
+                              .fd = FIRST_SET + (int)s,
+                              .on = 1};
+    if (!sets[s].armed)
+        return;
+    sets[s].armed = false;
+    count(fired);
+    deliver(&m, sizeof(m));
+}
+
+/* Anything: what there is, changed in places, or cut short. */
+static void say_anything(void)
+{
+    static const uint32_t types[] = {MESSAGE_LOAN, MESSAGE_LOAN, MESSAGE_LOAN_RECALL, MESSAGE_LOAN_NEWS,
+                                     MESSAGE_WATCH_FIRED};
+    const struct connection *c = &connections[choose(CONNECTIONS)];
+    union {
+        struct loan_message loan;
+        struct loan_id_message id;
+        struct loan_channels_message channels;
+        struct watch_message watch;
+        uint8_t bytes[sizeof(struct loan_message)];
+    } m;
+    size_t size;
+    memset(&m, 0, sizeof(m));
+    m.loan.message = (struct message){types[choose(5)], 0, process_self()->pid + (choose(10) == 0), (int)choose(3)};
+    switch (m.loan.message.type) {
+    case MESSAGE_LOAN:
+        size = sizeof(m.loan);
+        m.loan.loan = c->state;
+        m.loan.id = choose(4) ? ++last_loan : choose(8);
+        m.loan.fd = choose(4) ? fd_of(c) : (int)word();
+        m.loan.cloexec = word();
+        break;
+    case MESSAGE_LOAN_RECALL:
+        size = sizeof(m.id);
+        m.id.id = choose(2) ? last_loan - choose(8) : word();
+        m.id.channel = choose(4) ? channel_of(c) : word();
+        break;
+    case MESSAGE_LOAN_NEWS:
+        size = sizeof(m.channels);
+        m.channels.count = word();
+        for (size_t i = 0; i < 8; i++)
+            m.channels.channels[i] = choose(3) ? channel_of(&connections[choose(CONNECTIONS)]) : word();
+        break;
+    default:
+        size = sizeof(m.watch);
+        m.watch.fd = FIRST_SET + (int)choose(SETS + 1);
+        m.watch.id = choose(2) ? sets[choose(SETS)].id : word();
+        m.watch.on = word();
+    }
+    for (uint32_t n = choose(4); n > 0 && choose(2); n--)
+        memcpy(m.bytes + sizeof(struct message) + choose((uint32_t)(size - sizeof(struct message)) / 4) * 4,
+               &(uint32_t){word()}, 4);
+    if (choose(100) == 0)
+        size = sizeof(struct message) + choose((uint32_t)(size - sizeof(struct message)));
+    deliver(&m, size);
+}
+
+static void init_acts(void)
+{
+    if (who == INIT_LIES && choose(3) == 0) {
+        say_anything();
+        return;
+    }
+    switch (choose(6)) {
+    case 0:
+        recall(&connections[choose(CONNECTIONS)]);
+        break;
+    case 1:
+        lend(&connections[choose(CONNECTIONS)]);
+        break;
+    case 2:
+        fire();
+        break;
+    default:
+        send_news();
+    }
+}
+
+/* ---- what the member says ---- */
+
+static void expect_watches(struct connection *c, const struct loan_return_message *m)
+{
+    size_t wanted = 0;
+    if (c->closed) /* meanwhile: the init enclave sees that they are not for that file */
+        return;
+    for (size_t s = 0; s < SETS; s++)
+        wanted += c->watches[s].set;
+    if (m->watch_count != wanted)
+        FAIL("sets that a connection is in");
+    for (uint32_t i = 0; i < m->watch_count; i++) {
+        uint32_t s = (uint32_t)(m->watches[i].epfd - FIRST_SET);
+        if (s >= SETS || !c->watches[s].set || c->watches[s].data != m->watches[i].data || m->watches[i].fd != fd_of(c))
+            FAIL("what is said in a set");
+        c->watches[s].there = true;
+        count(watched);
+    }
+}
+
+static void hear_return(const struct loan_return_message *m, size_t size)
+{
+    struct connection *c = connection_of_channel(m->loan.chan.number);
+    if (m->watch_count > LOAN_WATCHES_MAX || size != LOAN_RETURN_SIZE(m->watch_count))
+        FAIL("the size of what comes back");
+    count(returned);
+    if (!c || c->id == 0 || c->id != m->id) {
+        count(refused);
+        if (who == HONEST)
+            FAIL("a connection that was not lent");
+        return;
+    }
+    c->id = 0;
+    if (who == HONEST) {
+        c->to_check = true;
+        expect_watches(c, m);
+    }
+    if (tcp_loan_ok(&m->loan))
+        c->state = m->loan;
+    else if (who == HONEST)
+        FAIL("a state that cannot be");
+    if (m->close_fd >= 0) {
+        if (who == HONEST && m->close_fd != fd_of(c))
+            FAIL("the descriptor that is closed");
+        c->closed = true;
+        memset(c->watches, 0, sizeof(c->watches));
+        count(closed);
+    }
+}
+
+static void hear_watch(const struct watch_message *m)
+{
+    uint32_t s = (uint32_t)(m->fd - FIRST_SET);
+    if (s >= SETS)
+        FAIL("a set that there is not");
+    sets[s].armed = m->on;
+    sets[s].id = m->id;
+}
+
+int client_post(struct message *message, size_t size)
+{
+    const struct loan_channels_message *channels = (const struct loan_channels_message *)message;
+    switch (message->type) {
+    case MESSAGE_LOAN_RETURN:
+        hear_return((const struct loan_return_message *)message, size);
+        break;
+    case MESSAGE_LOAN_DIRTY:
+        if (size != sizeof(*channels) || channels->count == 0 || channels->count > LOAN_CHANNELS_MAX)
+            FAIL("dirty channels");
+        for (uint32_t i = 0; i < channels->count; i++)
+            if (!connection_of_channel(channels->channels[i]) && who == HONEST)
+                FAIL("a dirty channel that was not lent");
+        break;
+    case MESSAGE_LOAN_FLAGS:
+        if (size != sizeof(struct loan_id_message))
+            FAIL("flags");
+        break;
+    case MESSAGE_WATCH:
+        hear_watch((const struct watch_message *)message);
+        break;
+    default:
+        FAIL("a message of no kind");
+    }
+    return who == INIT_LIES && choose(2000) == 1 ? -EPIPE : 0; /* no memory is as that */
+}
+
+/* ---- the rest of a member ---- */
+
+static void another_thread_acts(void);
+
+static void meanwhile(void)
+{
+    for (uint32_t n = choose(3); n > 0; n--) {
+        switch (choose(8)) {
+        case 0:
+            if (choose(8) == 0)
+                another_thread_acts();
+            break;
+        case 1:
+        case 2:
+        case 3:
+            init_acts();
+            break;
+        default:
+            host_acts();
+        }
+    }
+}
+
+void remote_poll(void); /* its header has another struct linger than sockets */
+void remote_poll(void)
+{
+    meanwhile();
+}
+
+void task_yield(void)
+{
+    FAIL("somebody else uses it");
+}
+
+static struct fd_table {
+    int unused;
+} the_table;
+
+struct fd_table *fd_table_new(void)
+{
+    return &the_table;
+}
+
+int fd_table_set(struct fd_table *table, int fd, struct file *file, bool cloexec)
+{
+    (void)table, (void)cloexec;
+    return world_fd_set(fd, file);
+}
+
+struct file *fd_table_file(struct fd_table *table, int fd, bool *ret_cloexec)
+{
+    (void)table, (void)ret_cloexec;
+    return fd_get(fd);
+}
+
+int fd_table_close(struct fd_table *table, int fd)
+{
+    (void)table;
+    return fd_close(fd);
+}
+
+int fd_for_each(struct fd_table *table, int (*fn)(int fd, struct file *file, void *arg), void *arg)
+{
+    int r = 0;
+    (void)table;
+    for (int fd = 0; r == 0 && fd < WORLD_FDS; fd++) {
+        struct file *file = fd_get(fd);
+        if (!file)
+            continue;
+        r = fn(fd, file, arg);
+        file_put(file);
+    }
+    return r;
+}
+
+int fd_set_flags(int fd, unsigned flags)
+{
+    (void)fd, (void)flags;
+    return 0;
+}
+
+struct process *process_first(void)
+{
+    return process_self();
+}
+
+struct process *process_find(int pid)
+{
+    return pid == process_self()->pid ? process_self() : NULL;
+}
+
+int get_user64(uint64_t *dst, uaddr_t src)
+{
+    return copy_from_user(dst, src, 8);
+}
+
+static int64_t local_fcntl(int fd, unsigned command, uint64_t arg)
+{
+    struct file *file = fd_get(fd);
+    if (!file)
+        return -EBADF;
+    if (command == F_SETFL)
+        file->flags = (file->flags & ~(unsigned)(O_NONBLOCK | O_APPEND)) | ((unsigned)arg & (O_NONBLOCK | O_APPEND));
+    int64_t r = command == F_GETFL ? file->flags : 0;
+    file_put(file);
+    return r;
+}
+
+int64_t remote_local(uint64_t nr, struct trap_frame *frame)
+{
+    int fd = (int)frame->rdi;
+    switch (nr) {
+    case __NR_read:
+        return world_read(fd, (void *)frame->rsi, frame->rdx);
+    case __NR_write:
+        return world_write(fd, (const void *)frame->rsi, frame->rdx);
+    case __NR_ioctl:
+        return (unsigned)frame->rsi == FIONBIO ? local_fcntl(fd, F_SETFL, *(const int *)frame->rdx ? O_NONBLOCK : 0)
+                                               : world_ioctl(fd, (unsigned)frame->rsi, (void *)frame->rdx);
+    case __NR_fcntl:
+        return local_fcntl(fd, (unsigned)frame->rsi, frame->rdx);
+#define LOCAL(name)                                                                                                    \
+    case __NR_##name: {                                                                                                \
+        SYSCALL_PROLOGUE_(name)                                                                                        \
+        return sys_##name(frame);                                                                                      \
+    }
+        LOCAL(recvfrom)
+        LOCAL(sendto)
+        LOCAL(recvmsg)
+        LOCAL(sendmsg)
+        LOCAL(getsockname)
+        LOCAL(getpeername)
+        LOCAL(shutdown)
+        LOCAL(getsockopt)
+        LOCAL(setsockopt)
+        LOCAL(poll)
+        LOCAL(ppoll)
+    default:
+        FAIL("a call that is not for here");
+        return -ENOSYS;
+    }
+}
+
+/* A call that the init enclave runs; what happens while it does so. */
+int64_t remote_call(uint64_t nr, const uint64_t args[6])
+{
+    meanwhile();
+    if (nr != __NR_epoll_ctl)
+        FAIL("a call that is not for there");
+    if (who == INIT_LIES && choose(4) == 0)
+        return -(int64_t)choose(134);
+    (void)args;
+    return -ENOENT;
+}
+
+int64_t remote_call_into(uint64_t nr, const uint64_t args[6], unsigned arg, void *buf, size_t size)
+{
+    size_t unit = nr == __NR_epoll_wait ? sizeof(struct epoll_event) : 1;
+    size_t n = choose(4) ? 0 : MIN((size_t)choose(nr == __NR_epoll_wait ? 4 : 3000), size / unit);
+    if (arg != 1 || (nr == __NR_epoll_wait ? args[2] * unit : args[2]) > size)
+        FAIL("where an answer goes");
+    meanwhile();
+    for (size_t i = 0; nr == __NR_epoll_wait && i < n; i++)
+        ((struct epoll_event *)buf)[i] = (struct epoll_event){.events = EPOLLIN, .data = DATA_THERE};
+    if (nr == __NR_pread64) {
+        struct connection *c = connection_of_fd((int)args[0] - FIRST_FILE + FIRST_FD);
+        fill(c, buf, n, (uint32_t)args[3], true);
+    }
+    if (who == INIT_LIES && choose(6) == 0)
+        return choose(2) ? (int64_t)word() : -(int64_t)choose(134);
+    return (int64_t)n;
+}
+
+int64_t remote_mixed(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
+{
+    (void)nr, (void)frame, (void)args;
+    meanwhile();
+    return 0;
+}
+
+/* ---- the program ---- */
+
+static uint8_t buffer[2 * WORLD_RING];
+
+/* False: it is the init enclave's to run. */
+static bool call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, int64_t *ret_result)
+{
+    const uint64_t args[6] = {a, b, c, d, e};
+    struct trap_frame frame = {.rdi = a, .rsi = b, .rdx = c, .r10 = d, .r8 = e};
+    bool here = local_call(nr, &frame, args, ret_result);
+    net_flush();
+    return here;
+}
+
+/* No call is running: what was called back is back, and says how far the program came. */
+static void settle(void)
+{
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        struct connection *c = &connections[i];
+        const struct tcp_loan *state = &c->state;
+        if (who == HONEST && c->id && c->recalled)
+            FAIL("a connection that was called back during a call is kept");
+        if (c->to_check && (state->chan.rx_tail != c->read || state->chan.tx_head != c->written ||
+                            state->rx_bytes != c->read || state->tx_bytes != c->written))
+            FAIL("how far a connection came");
+        c->to_check = false;
+    }
+}
+
+/* The init enclave runs it, and calls back what it touches. */
+static void delegated(struct connection *c)
+{
+    recall(c);
+}
+
+static void program_reads(struct connection *c)
+{
+    static const unsigned flags[] = {0, MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT};
+    unsigned f = flags[choose(4)];
+    size_t size = choose(choose(3) ? 400 : sizeof(buffer));
+    bool plain = choose(3) == 0;
+    int64_t n = -1;
+    bool here = plain ? call(__NR_read, (uint64_t)fd_of(c), (uint64_t)buffer, size, 0, 0, &n)
+                      : call(__NR_recvfrom, (uint64_t)fd_of(c), (uint64_t)buffer, size, f, 0, &n);
+    if (!here)
+        delegated(c);
+    if (!here || n <= 0)
+        return;
+    if ((size_t)n > size)
+        FAIL("more was read than there was room for");
+    check(c, buffer, (size_t)n, c->read, false);
+    c->read += plain || f != MSG_PEEK ? (uint32_t)n : 0;
+    count(read);
+}
+
+static void program_writes(struct connection *c)
+{
+    size_t size = choose(choose(3) ? 400 : sizeof(buffer));
+    int64_t n = -1;
+    fill(c, buffer, size, c->written, true);
+    bool here = choose(2) ? call(__NR_write, (uint64_t)fd_of(c), (uint64_t)buffer, size, 0, 0, &n)
+                          : call(__NR_sendto, (uint64_t)fd_of(c), (uint64_t)buffer, size,
+                                 MSG_NOSIGNAL | (choose(2) ? MSG_DONTWAIT : 0), 0, &n);
+    if (!here)
+        delegated(c);
+    if (!here || n <= 0)
+        return;
+    if ((size_t)n > size)
+        FAIL("more was written than there was");
+    c->written += (uint32_t)n;
+    count(written);
+}
+
+static void program_sends_file(struct connection *c)
+{
+    uint64_t pos = c->written, size = choose(4000);
+    int64_t n = -1;
+    bool here = call(__NR_sendfile, (uint64_t)fd_of(c), (uint64_t)fd_of(c) - FIRST_FD + FIRST_FILE, (uint64_t)&pos,
+                     size, 0, &n);
+    if (!here)
+        delegated(c);
+    else if (n > (int64_t)size || pos != c->written + (n > 0 ? (uint64_t)n : 0))
+        FAIL("how much of a file was sent");
+    else if (n > 0)
+        c->written += (uint32_t)n;
+}
+
+static void program_sets(struct connection *c)
+{
+    static const uint16_t names[] = {SO_RCVLOWAT, SO_RCVBUF, SO_LINGER, SO_KEEPALIVE, SO_RCVTIMEO_OLD, SO_ERROR};
+    uint64_t fd = (uint64_t)fd_of(c), value[2] = {choose(3), 1}, size = sizeof(value);
+    uint16_t name = names[choose(6)];
+    uint8_t address[128];
+    int64_t n = 0;
+    bool here;
+    switch (choose(7)) {
+    case 0:
+        here = call(__NR_fcntl, fd, F_SETFL, choose(2) ? O_NONBLOCK : 0, 0, 0, &n);
+        break;
+    case 1:
+        here = call(__NR_ioctl, fd, FIONBIO, (uint64_t)value, 0, 0, &n);
+        break;
+    case 2:
+        here = call(__NR_setsockopt, fd, SOL_SOCKET, name, (uint64_t)value, name == SO_LINGER ? 8 : 4, &n);
+        break;
+    case 3:
+        here = call(__NR_getsockopt, fd, choose(2) ? SOL_SOCKET : SOL_TCP, choose(30), (uint64_t)address,
+                    (uint64_t)&size, &n);
+        break;
+    case 4:
+        here = call(__NR_getpeername, fd, (uint64_t)address, (uint64_t)&size, 0, 0, &n);
+        break;
+    case 5:
+        here = call(__NR_ioctl, fd, choose(2) ? SIOCINQ : SIOCOUTQ, (uint64_t)value, 0, 0, &n);
+        break;
+    default:
+        here = choose(8) || call(__NR_shutdown, fd, choose(3), 0, 0, 0, &n);
+    }
+    if (!here)
+        delegated(c);
+}
+
+static void program_polls(void)
+{
+    struct pollfd fds[4];
+    uint64_t timeout[2] = {0, choose(2)};
+    uint32_t wanted = 1 + choose(4);
+    int64_t n = 0;
+    for (uint32_t i = 0; i < wanted; i++)
+        fds[i] =
+            (struct pollfd){.fd = FIRST_FD + (int)choose(CONNECTIONS), .events = POLLIN | (choose(2) ? POLLOUT : 0)};
+    bool here = choose(2) ? call(__NR_poll, (uint64_t)fds, wanted, choose(2), 0, 0, &n)
+                          : call(__NR_ppoll, (uint64_t)fds, wanted, (uint64_t)timeout, 0, 8, &n);
+    if (here && n > (int64_t)wanted)
+        FAIL("more descriptors than were asked for");
+    for (uint32_t i = 0; !here && i < wanted; i++)
+        delegated(connection_of_fd(fds[i].fd));
+}
+
+static void program_controls_set(struct connection *c)
+{
+    static uint64_t last_data;
+    static const uint32_t kinds[] = {EPOLLIN, EPOLLIN | EPOLLOUT, EPOLLIN | EPOLLET, EPOLLIN | EPOLLONESHOT, 1U << 28};
+    uint32_t s = choose(SETS), op = 1 + choose(3);
+    struct epoll_event event = {.events = kinds[choose(5)], .data = ++last_data};
+    int64_t n = 0;
+    if (c->closed)
+        return;
+    bool here = call(__NR_epoll_ctl, FIRST_SET + s, op, (uint64_t)fd_of(c), (uint64_t)&event, 0, &n);
+    if (!here) {
+        delegated(c);
+        n = op == EPOLL_CTL_ADD ? (c->watches[s].set ? -EEXIST : 0) : c->watches[s].set ? 0 : -ENOENT;
+    }
+    if (n != 0)
+        return;
+    c->watches[s].set = op != EPOLL_CTL_DEL;
+    c->watches[s].there = !here;
+    c->watches[s].data = event.data;
+}
+
+static void program_waits(void)
+{
+    static struct epoll_event events[80];
+    uint32_t s = choose(SETS), max = choose(4) ? 1 + choose(8) : sizeof(events) / sizeof(events[0]);
+    int64_t n = 0;
+    if (!call(__NR_epoll_wait, FIRST_SET + s, (uint64_t)events, max, choose(2), 0, &n))
+        return;
+    if (n > (int64_t)max)
+        FAIL("more events than there was room for");
+    for (int64_t i = 0; who == HONEST && i < n; i++) {
+        bool known = events[i].data == DATA_THERE;
+        for (size_t k = 0; k < CONNECTIONS && !known; k++)
+            known = connections[k].watches[s].set && connections[k].watches[s].data == events[i].data;
+        if (!known)
+            FAIL("an event of nothing");
+    }
+}
+
+static void program_closes(struct connection *c)
+{
+    int64_t n = 0;
+    if (c->closed || call(__NR_close, (uint64_t)fd_of(c), 0, 0, 0, 0, &n))
+        return;
+    delegated(c);
+    c->closed = true;
+    memset(c->watches, 0, sizeof(c->watches));
+}
+
+/* While a call of the first one sleeps. */
+static void another_thread_acts(void)
+{
+    static bool acting;
+    struct connection *c = &connections[choose(CONNECTIONS)];
+    if (acting)
+        return;
+    acting = true;
+    switch (choose(3)) {
+    case 0:
+        program_closes(c);
+        break;
+    case 1:
+        program_controls_set(c);
+        break;
+    default:
+        program_sets(c);
+    }
+    acting = false;
+}
+
+static void program_ends_something(void)
+{
+    uint32_t s = choose(SETS);
+    int64_t n = 0;
+    switch (choose(4)) {
+    case 0:
+        program_closes(&connections[choose(CONNECTIONS)]);
+        break;
+    case 1: /* a set: made anew at once */
+        if (call(__NR_close, FIRST_SET + s, 0, 0, 0, 0, &n))
+            FAIL("a set that is closed here");
+        for (size_t i = 0; i < CONNECTIONS; i++)
+            connections[i].watches[s].set = false;
+        break;
+    case 2: /* as exec */
+        local_epoll_end();
+        break;
+    default: /* a set in a set, or duplicated */
+        if (choose(8) == 0)
+            call(__NR_dup, FIRST_SET + s, 0, 0, 0, 0, &n);
+    }
+}
+
+static void program_acts(void)
+{
+    struct connection *c = &connections[choose(CONNECTIONS)];
+    switch (choose(16)) {
+    case 0:
+        program_polls();
+        break;
+    case 1:
+    case 2:
+        program_controls_set(c);
+        break;
+    case 3:
+    case 4:
+        program_waits();
+        break;
+    case 5:
+        program_sets(c);
+        break;
+    case 6:
+        program_sends_file(c);
+        break;
+    case 7:
+        if (choose(8) == 0)
+            program_ends_something();
+        break;
+    case 8:
+    case 9:
+    case 10:
+    case 11:
+        program_writes(c);
+        break;
+    default:
+        program_reads(c);
+    }
+}
+
+/* ---- */
+
+static void begin(void)
+{
+    world_init_borrower();
+    process_self()->leader = task_current();
+    borrower_init();
+    world.idle = meanwhile;
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        struct connection *c = &connections[i];
+        struct hostcall_socket op = {
+            .op = SOCKET_CREATE, .channel = channel_of(c), .family = AF_INET, .type = SOCK_STREAM};
+        if (host_socket(&op) < 0)
+            FAIL("no channel");
+        host_chans[channel_of(c)].connected = true;
+        world.channels[channel_of(c)].host_events = CHAN_EV_CONNECTED;
+        c->state = (struct tcp_loan){.chan.number = channel_of(c),
+                                     .family = AF_INET,
+                                     .chan_family = AF_INET,
+                                     .local_ip = {[10] = 0xff, 0xff, 172, 17, 0, 5},
+                                     .peer_ip = {[10] = 0xff, 0xff, 203, 0, 113, 7},
+                                     .local_port = 80,
+                                     .peer_port = 4000,
+                                     .rcvlowat = 1,
+                                     .rcvbuf = 131072,
+                                     .sndbuf = 16384,
+                                     .peek_off = -1,
+                                     .file_flags = O_RDWR | (choose(2) ? O_NONBLOCK : 0)};
+        /* Once there and back: what is made for the first time stays. */
+        lend(c);
+        recall(c);
+    }
+}
+
+/* All goes back, and nothing is left of it. */
+static int is_left(int fd, struct file *file, void *arg)
+{
+    (void)fd, (void)file, (void)arg;
+    return 1;
+}
+
+static void finish(long allocations)
+{
+    local_epoll_end();
+    settle();
+    if (fd_for_each(&the_table, is_left, NULL) || world_allocations() != allocations)
+        FAIL("something is left");
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        if (who == HONEST && connections[i].id)
+            FAIL("a connection is kept");
+}
+
+void borrower_world_run(const uint8_t *data, size_t size)
+{
+    in.at = data;
+    in.left = size;
+    who = choose(3);
+    if (setjmp(world.lie)) {
+        borrower_world_counts->lied += world.lie_text != NULL;
+        return;
+    }
+    world.lie_armed = who != HONEST;
+    begin();
+    settle();
+    long allocations = world_allocations();
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        lend(&connections[i]);
+    while (in.left > 0) {
+        switch (choose(4)) {
+        case 0:
+            host_acts();
+            break;
+        case 1:
+            init_acts();
+            break;
+        default:
+            program_acts();
+        }
+        settle();
+    }
+    finish(allocations);
+}
