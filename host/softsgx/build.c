@@ -59,16 +59,23 @@ static int soft_open(struct sgx_enclave **ret_enclave)
     softsgx.enclave.ops = &sgx_softsgx_ops;
     softsgx.enclave.fd = -1;
     softsgx.mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+    softsgx.fault_fd = -1;
+    if (!env_off("COFRE_SOFTSGX_SPARSE"))
+        softsgx_sparse_open();
     *ret_enclave = &softsgx.enclave;
     return softsgx_secret_load();
 }
 
-/* All is memory that fork copied but the descriptor, which is the parent's memory. */
+/* All is memory that fork copied but the descriptors, which are the parent's memory. */
 static int soft_inherit(struct sgx_enclave *enclave)
 {
     if (softsgx.mem_fd >= 0)
         close(softsgx.mem_fd);
     softsgx.mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+    if (softsgx.fault_fd >= 0) {
+        close(softsgx.fault_fd);
+        softsgx_sparse_open();
+    }
     return 0;
 }
 
@@ -86,6 +93,8 @@ static void soft_close(struct sgx_enclave *enclave)
     free(softsgx.tcs);
     if (softsgx.mem_fd >= 0)
         close(softsgx.mem_fd);
+    if (softsgx.fault_fd >= 0)
+        close(softsgx.fault_fd);
     memset(&softsgx, 0, sizeof(softsgx));
 }
 

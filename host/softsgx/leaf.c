@@ -140,12 +140,12 @@ int64_t softsgx_eacceptcopy(struct sgx_thread *thread, uint64_t secinfo, uint64_
         return page_fault(ret_fault, page, PF_U | PF_P | PF_SGX);
     if ((e & (EPCM_STATE | EPCM_RWX)) != (EPCM_PENDING | EPCM_R | EPCM_W))
         return SGX_PAGE_ATTRIBUTES_MISMATCH;
-    /* Still PENDING, so nobody else reaches the page while it is filled. */
-    if (!softsgx_pte_copy(page, source))
-        return page_fault(ret_fault, page, PF_U | PF_P | PF_SGX);
     uint32_t accepted = (e & ~(EPCM_STATE | EPCM_RWX)) | ((uint32_t)flags & EPCM_RWX);
-    if (!atomic_compare_exchange_strong(entry, &e, accepted))
-        return general_protection(ret_fault); /* another thread had the page */
+    if (!softsgx_pte_copy(page, source, e, accepted)) {
+        if ((atomic_load(entry) ^ e) & EPCM_ARCH)
+            return general_protection(ret_fault); /* another thread had the page */
+        return page_fault(ret_fault, page, PF_U | PF_P | PF_SGX);
+    }
     return SGX_SUCCESS;
 }
 

@@ -77,15 +77,10 @@ static uint32_t load(uint64_t page)
     return atomic_load_explicit(softsgx_epcm(page), memory_order_relaxed);
 }
 
-static uint32_t entry_pte(uint32_t e)
+/* Of the kernel's area that the page is in. */
+static uint32_t area_prot(uint32_t e)
 {
-    return (e >> EPCM_PTE_SHIFT) & EPCM_RWX;
-}
-
-/* Nobody will miss what is in the page. */
-static bool nothing_to_keep(uint32_t e)
-{
-    return !(e & EPCM_VALID) || (e & EPCM_PENDING) || (e & EPCM_TYPE_MASK) == EPCM_TYPE(PT_TRIM);
+    return softsgx_entry_sparse(e) ? softsgx_entry_sparse(e) : softsgx_entry_pte(e);
 }
 
 static void entry_set_pte(_Atomic uint32_t *entry, uint32_t prot)
@@ -95,7 +90,7 @@ static void entry_set_pte(_Atomic uint32_t *entry, uint32_t prot)
         ;
 }
 
-static long protect(uint64_t start, uint64_t end, uint32_t prot)
+long softsgx_pte_protect(uint64_t start, uint64_t end, uint32_t prot)
 {
     int bits = (prot ? PROT_READ : 0) | (prot & EPCM_W ? PROT_WRITE : 0) | (prot & EPCM_X ? PROT_EXEC : 0);
     return raw_syscall3(SYS_mprotect, (long)start, (long)(end - start), bits);
@@ -105,9 +100,9 @@ static long protect(uint64_t start, uint64_t end, uint32_t prot)
 static int64_t edges(uint64_t start, uint64_t end)
 {
     int64_t count = 0;
-    uint32_t before = start > softsgx.elrange_start ? entry_pte(load(start - PAGE_SIZE)) : 0;
+    uint32_t before = start > softsgx.elrange_start ? area_prot(load(start - PAGE_SIZE)) : 0;
     for (uint64_t a = start; a <= end && a < softsgx.elrange_end; a += PAGE_SIZE) {
-        uint32_t now = entry_pte(load(a));
+        uint32_t now = area_prot(load(a));
         count += now != before;
         before = now;
     }
@@ -119,10 +114,10 @@ static long set_guarded(uint64_t start, uint64_t end, uint32_t prot)
     uint64_t size = end - start;
     bool keep = false;
     for (uint64_t a = start; a < end && !prot; a += PAGE_SIZE)
-        keep |= !nothing_to_keep(load(a));
+        keep |= !softsgx_nothing_to_keep(load(a));
     if (!prot && !keep)
         return raw_syscall3(SYS_madvise, (long)start, (long)size, MADV_GUARD_INSTALL);
-    long r = protect(start, end, prot);
+    long r = softsgx_pte_protect(start, end, prot);
     return r || !prot ? r : raw_syscall3(SYS_madvise, (long)start, (long)size, MADV_GUARD_REMOVE);
 }
 
@@ -135,7 +130,9 @@ static int set_run(uint64_t start, uint64_t end, uint32_t prot)
             next += SPAN;
         next = next < end ? next : end;
         int64_t areas = guard ? 0 : edges(a, next);
-        long r = guard ? set_guarded(a, next, prot) : protect(a, next, prot);
+        long r = guard ? set_guarded(a, next, prot) : softsgx_pte_protect(a, next, prot);
+        if (r == 0) /* only now: what is not there must never be accessible */
+            r = softsgx_sparse_leave(a, next);
         if (r)
             return (int)r;
         for (uint64_t page = a; page < next; page += PAGE_SIZE)
@@ -154,23 +151,23 @@ static void guard_span(uint64_t addr)
         return;
     for (uint64_t a = low; a < high; a += PAGE_SIZE) {
         uint32_t e = load(a);
-        if (!nothing_to_keep(e) && softsgx_entry_prot(e) != (EPCM_R | EPCM_W))
+        if (!softsgx_nothing_to_keep(e) && softsgx_entry_prot(e) != (EPCM_R | EPCM_W))
             return;
     }
     int64_t areas = edges(low, high);
     for (uint64_t a = low, end; a < high; a = end) {
-        bool hole = nothing_to_keep(load(a));
-        for (end = a + PAGE_SIZE; end < high && nothing_to_keep(load(end)) == hole;)
+        bool hole = softsgx_nothing_to_keep(load(a));
+        for (end = a + PAGE_SIZE; end < high && softsgx_nothing_to_keep(load(end)) == hole;)
             end += PAGE_SIZE;
         if (hole && raw_syscall3(SYS_madvise, (long)a, (long)(end - a), MADV_GUARD_INSTALL)) {
             softsgx.areas_max = INT64_MAX; /* an older Linux: no guards */
             return;
         }
     }
-    if (protect(low, high, EPCM_R | EPCM_W))
+    if (softsgx_pte_protect(low, high, EPCM_R | EPCM_W) || softsgx_sparse_leave(low, high))
         return;
     for (uint64_t a = low; a < high; a += PAGE_SIZE)
-        entry_set_pte(softsgx_epcm(a), nothing_to_keep(load(a)) ? 0 : EPCM_R | EPCM_W);
+        entry_set_pte(softsgx_epcm(a), softsgx_nothing_to_keep(load(a)) ? 0 : EPCM_R | EPCM_W);
     *guarded_at(addr) = 1;
     softsgx.areas -= areas;
 }
@@ -179,7 +176,7 @@ static void guard_span(uint64_t addr)
 static bool unfilled(uint64_t page, uint32_t prot)
 {
     uint32_t e = load(page);
-    return softsgx_entry_prot(e) == prot && entry_pte(e) != prot;
+    return softsgx_entry_prot(e) == prot && softsgx_entry_pte(e) != prot;
 }
 
 /*
@@ -218,10 +215,10 @@ bool softsgx_pte_fill(uint64_t addr, uint32_t need)
     bool ok = (prot & need) == need, in_order = false;
     if (ok && softsgx.areas > softsgx.areas_max)
         guard_span(page);
-    if (ok && entry_pte(load(page)) != prot) {
+    if (ok && softsgx_entry_pte(load(page)) != prot) {
         fill_run(page, prot, &start, &end);
         in_order = (prot & EPCM_W) && start == page && start > softsgx.elrange_start &&
-                   entry_pte(load(start - PAGE_SIZE)) == prot;
+                   softsgx_entry_pte(load(start - PAGE_SIZE)) == prot;
         if (set_run(start, end, prot))
             softsgx_die("the page table cannot be changed: out of memory, or of areas (vm.max_map_count)");
         if (end - start == SPAN && prot == (EPCM_R | EPCM_W)) /* accepted all at once: a large page will do */
@@ -239,7 +236,7 @@ static int for_each_run(uint64_t start, uint64_t end, bool drop)
     pte_lock();
     for (uint64_t a = start; a < end && r == 0;) {
         uint32_t e = atomic_load(softsgx_epcm(a)), prot = softsgx_entry_prot(e);
-        if (entry_pte(e) == prot || (drop && (entry_pte(e) & ~prot) == 0)) {
+        if (softsgx_entry_pte(e) == prot || (drop && (softsgx_entry_pte(e) & ~prot) == 0)) {
             a += PAGE_SIZE;
             continue;
         }
@@ -265,34 +262,91 @@ int softsgx_pte_fill_all(uint64_t start, uint64_t end)
 
 void softsgx_pte_peek(uint64_t page, bool on)
 {
-    protect(page, page + PAGE_SIZE, on ? EPCM_R : 0);
+    softsgx_pte_protect(page, page + PAGE_SIZE, on ? EPCM_R : 0);
 }
 
 /* Opens the page for the copy; in a guarded span its guard gives way to permissions. */
 static bool copy_through_page_table(uint64_t page, uint64_t source)
 {
     pte_lock();
-    bool ok = protect(page, page + PAGE_SIZE, EPCM_R | EPCM_W) == 0;
+    bool ok = softsgx_pte_protect(page, page + PAGE_SIZE, EPCM_R | EPCM_W) == 0;
     if (ok && *guarded_at(page))
         ok = raw_syscall3(SYS_madvise, (long)page, PAGE_SIZE, MADV_GUARD_REMOVE) == 0;
     uint64_t to = page, from = source, count = PAGE_SIZE;
     if (ok)
         __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-    ok = protect(page, page + PAGE_SIZE, 0) == 0 && ok;
+    ok = softsgx_pte_protect(page, page + PAGE_SIZE, 0) == 0 && ok;
     pte_unlock();
     return ok;
 }
 
-bool softsgx_pte_copy(uint64_t page, uint64_t source)
+/* The page is accepted if nothing has happened to it: its entry, and what the page table allows. */
+static bool accept(uint64_t page, uint32_t entry, uint32_t accepted, uint32_t prot)
 {
-    long n = -1;
+    uint32_t e = atomic_load(softsgx_epcm(page)), next;
+    do {
+        if ((e ^ entry) & EPCM_ARCH)
+            return false;
+        next = (e & ~(EPCM_ARCH | EPCM_RWX << EPCM_PTE_SHIFT)) | (accepted & EPCM_ARCH) | prot << EPCM_PTE_SHIFT;
+    } while (!atomic_compare_exchange_weak(softsgx_epcm(page), &e, next));
+    return true;
+}
+
+/*
+ * Into a sparse area, where the page can be used from the moment it is there: for who sees it then it was accepted.
+ * False: it is for the other way.
+ */
+static bool copy_sparse(uint64_t page, uint64_t source, uint32_t entry, uint32_t accepted)
+{
+    uint32_t prot = softsgx_entry_prot(accepted);
+    if (softsgx.fault_fd < 0 || prot == 0 || (prot & EPCM_W))
+        return false;
+    pte_lock();
+    uint32_t e = load(page);
+    bool ok = !((e ^ entry) & EPCM_ARCH) && softsgx_entry_prot((e & ~EPCM_ARCH) | (accepted & EPCM_ARCH)) == prot;
+    if (ok && softsgx_entry_sparse(e) != prot) {
+        uint64_t end = (page & ~(SPAN - 1)) + SPAN;
+        int64_t areas = edges(page, end);
+        ok = !*guarded_at(page) && softsgx_sparse_make(page, prot);
+        softsgx.areas += edges(page, end) - areas;
+    }
+    ok = ok && softsgx_sparse_copy(page, source);
+    if (ok && !accept(page, entry, accepted, prot)) {
+        raw_syscall3(SYS_madvise, (long)page, PAGE_SIZE, MADV_DONTNEED);
+        ok = false;
+    }
+    pte_unlock();
+    return ok;
+}
+
+static bool write_past_page_table(uint64_t page, uint64_t source)
+{
+    long n;
     register long offset __asm__("r10") = (long)page;
-    if (!*guarded_at(page))
-        __asm__ volatile("syscall"
-                         : "=a"(n)
-                         : "a"(SYS_pwrite64), "D"(softsgx.mem_fd), "S"(source), "d"(PAGE_SIZE), "r"(offset)
-                         : "rcx", "r11", "memory");
-    return n == PAGE_SIZE || copy_through_page_table(page, source);
+    __asm__ volatile("syscall"
+                     : "=a"(n)
+                     : "a"(SYS_pwrite64), "D"(softsgx.mem_fd), "S"(source), "d"(PAGE_SIZE), "r"(offset)
+                     : "rcx", "r11", "memory");
+    return n == PAGE_SIZE;
+}
+
+static bool copy_plain(uint64_t page, uint64_t source)
+{
+    bool ok = true;
+    if (softsgx_entry_sparse(load(page))) {
+        pte_lock();
+        ok = softsgx_pte_protect(page, page + PAGE_SIZE, 0) == 0 && softsgx_sparse_leave(page, page + PAGE_SIZE) == 0;
+        pte_unlock();
+    }
+    return ok && ((!*guarded_at(page) && write_past_page_table(page, source)) || copy_through_page_table(page, source));
+}
+
+bool softsgx_pte_copy(uint64_t page, uint64_t source, uint32_t entry, uint32_t accepted)
+{
+    if (copy_sparse(page, source, entry, accepted))
+        return true;
+    /* Still PENDING, so nobody else reaches the page while it is filled. */
+    return copy_plain(page, source) && accept(page, entry, accepted, 0);
 }
 
 bool softsgx_touch(uint64_t addr, uint64_t size, uint32_t need)
@@ -300,7 +354,7 @@ bool softsgx_touch(uint64_t addr, uint64_t size, uint32_t need)
     for (uint64_t a = addr & ~(PAGE_SIZE - 1); a < addr + size; a += PAGE_SIZE) {
         if (a < softsgx.elrange_start || a >= softsgx.elrange_end)
             return false;
-        if ((entry_pte(load(a)) & need) != need && !softsgx_pte_fill(a, need))
+        if ((softsgx_entry_pte(load(a)) & need) != need && !softsgx_pte_fill(a, need))
             return false;
     }
     return true;

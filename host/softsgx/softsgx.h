@@ -2,8 +2,9 @@
  * The software enclave: the Linux SGX interface in user space. One enclave per process.
  *
  * Files: build.c ECREATE, EADD, EEXTEND and the ioctls; einit.c SIGSTRUCT and EINIT; epcm.c the page map; pte.c
- * the page-table cache over it; edmm.c SGX2 ioctls; leaf.c ENCLU leaves; keys.c EREPORT and EGETKEY; entry.S the enter
- * function, stubs and the signal entry; signal.c what signals mean; thread.c registration; patch.c ENCLU sites.
+ * the page-table cache over it; sparse.c areas of it with holes; edmm.c SGX2 ioctls; leaf.c ENCLU leaves; keys.c
+ * EREPORT and EGETKEY; entry.S the enter function, stubs and the signal entry; signal.c what signals mean; thread.c
+ * registration; patch.c ENCLU sites.
  */
 #ifndef COFRE_HOST_SOFTSGX_SOFTSGX_H
 #define COFRE_HOST_SOFTSGX_SOFTSGX_H
@@ -29,10 +30,11 @@
 #define EPCM_VALID 0x40u
 #define EPCM_TYPE(t) ((uint32_t)(t) << 8)
 #define EPCM_TYPE_MASK 0x700u
-#define EPCM_ARCH 0xffffu  /* what the architecture knows; the rest is ours */
-#define EPCM_PTE_SHIFT 16  /* R W X the page table has now */
-#define EPCM_DENY_SHIFT 20 /* R W X the host's mmap/mprotect took away */
-#define EPCM_MAX_SHIFT 24  /* R W X of EADD that mmap may not exceed: inverted, so that zero means all */
+#define EPCM_ARCH 0xffffu    /* what the architecture knows; the rest is ours */
+#define EPCM_PTE_SHIFT 16    /* R W X the page table has now */
+#define EPCM_DENY_SHIFT 20   /* R W X the host's mmap/mprotect took away */
+#define EPCM_MAX_SHIFT 24    /* R W X of EADD that mmap may not exceed: inverted, so that zero means all */
+#define EPCM_SPARSE_SHIFT 28 /* R W X of the sparse area that the page lies in; zero: in none */
 #define PT_TCS 1
 #define PT_REG 2
 #define PT_TRIM 4
@@ -162,6 +164,7 @@ struct softsgx {
     atomic_flag pte_lock;
     int64_t areas, areas_max; /* of the kernel's memory areas, about; beyond the maximum spans are guarded */
     int mem_fd;               /* /proc/self/mem: writes past the page table */
+    int fault_fd;             /* userfaultfd, or -1: no sparse areas */
 };
 
 extern struct softsgx softsgx;
@@ -209,6 +212,16 @@ bool softsgx_epcm_allows(uint64_t addr, uint32_t need);
 bool softsgx_eaug(uint64_t addr);
 /* R, W, X that the page table should allow for an EPCM entry. */
 uint32_t softsgx_entry_prot(uint32_t entry);
+/* R, W, X that the page table allows now. */
+static inline uint32_t softsgx_entry_pte(uint32_t entry)
+{
+    return (entry >> EPCM_PTE_SHIFT) & EPCM_RWX;
+}
+/* Nobody will miss what is in the page. */
+static inline bool softsgx_nothing_to_keep(uint32_t entry)
+{
+    return !(entry & EPCM_VALID) || (entry & EPCM_PENDING) || (entry & EPCM_TYPE_MASK) == EPCM_TYPE(PT_TRIM);
+}
 
 /* pte.c. All async-signal-safe. */
 int softsgx_pte_init(void);
@@ -217,14 +230,32 @@ void softsgx_pte_deinit(void);
 bool softsgx_pte_fill(uint64_t addr, uint32_t need);
 /* After permissions were taken away in [start, end): the page table follows now. */
 int softsgx_pte_drop(uint64_t start, uint64_t end);
+/* The page table of [start, end), and nothing else: for sparse.c. 0, or a negative errno. */
+long softsgx_pte_protect(uint64_t start, uint64_t end, uint32_t prot);
 /* Lets the host look at a page that nobody may access now (a new TCS), and stops that. */
 void softsgx_pte_peek(uint64_t page, bool on);
-/* Fills a page that nobody may access yet, from memory that is readable now. The page table stays as it is. */
-bool softsgx_pte_copy(uint64_t page, uint64_t source);
+/*
+ * EACCEPTCOPY of a page that nobody may access yet, from memory that is readable now: its entry becomes `accepted` when
+ * all of the contents are there. False if the page cannot be filled, or the entry is no longer `entry`.
+ */
+bool softsgx_pte_copy(uint64_t page, uint64_t source, uint32_t entry, uint32_t accepted);
 /* After ADD_PAGES: fills by runs. */
 int softsgx_pte_fill_all(uint64_t start, uint64_t end);
 /* Makes sure host code may access [addr, addr + size) as the enclave may. */
 bool softsgx_touch(uint64_t addr, uint64_t size, uint32_t need);
+
+/* sparse.c. Async-signal-safe but for open. Where pte_lock matters it is held. */
+void softsgx_sparse_open(void);
+/* Makes [page, a page that has something to keep) a sparse area of these rights (no W). False: it is none. */
+bool softsgx_sparse_make(uint64_t page, uint32_t prot);
+/* No page of [start, end) is in a sparse area any more; the page table's rights stay. 0 or -1. */
+int softsgx_sparse_leave(uint64_t start, uint64_t end);
+/* A page of a sparse area that is not there: it is now, whole. */
+bool softsgx_sparse_copy(uint64_t page, uint64_t source);
+static inline uint32_t softsgx_entry_sparse(uint32_t e)
+{
+    return (e >> EPCM_SPARSE_SHIFT) & EPCM_RWX;
+}
 
 /* edmm.c */
 int softsgx_restrict_permissions(struct sgx_enclave_restrict_permissions *arg);

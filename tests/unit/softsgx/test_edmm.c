@@ -325,6 +325,108 @@ static int areas_in_use(void)
     return areas;
 }
 
+static uint64_t copy_page(struct test_enclave *t, uint64_t page, uint64_t rwx)
+{
+    struct secinfo *secinfo = (struct secinfo *)(DATA + 0xe000);
+    memset(secinfo, 0, sizeof(*secinfo));
+    secinfo->flags = REG(rwx);
+    memset((void *)(DATA + 0x1000), 0xc3, 4096);
+    return test_leaf(t, 7, (uint64_t)secinfo, page, DATA + 0x1000).rsi;
+}
+
+static void fetch_faults(struct test_enclave *t, uint64_t addr, uint32_t error_code)
+{
+    faults(t, OP(call), addr, 14, PF_I | error_code, addr);
+}
+
+static const uint64_t returns = 0xc3c3c3c3c3c3c3c3;
+
+/* Pages that come one by one, far apart and out of order, each with its own rights; nothing is to be had between them.
+ */
+static void copies_with_holes(struct test_enclave *t)
+{
+    int before = areas_in_use();
+    for (uint64_t i = 0; i < 100; i++)
+        assert_int_equal(copy_page(t, DYNAMIC + 0x1000 + (i * 37 % 100) * 0x2000, R | X), 0);
+    for (uint64_t i = 0; i < 100; i++)
+        test_call(t, OP(call), DYNAMIC + 0x1010 + i * 0x2000);
+    if (softsgx.fault_fd >= 0)
+        assert_true(areas_in_use() - before < 10);
+    for (uint64_t i = 0; i < 100; i++)
+        fetch_faults(t, DYNAMIC + 0x2000 + i * 0x2000, 5 | PF_SGX);
+    faults(t, OP(load), DYNAMIC + 0xa000, 14, 5 | PF_SGX, DYNAMIC + 0xa000);
+    store_faults(t, DYNAMIC + 0x1000, 7 | PF_SGX);
+    store_faults(t, DYNAMIC + 0xa000, 7 | PF_SGX);
+    assert_int_equal(copy_page(t, DYNAMIC + 0x1000, R | X), MISMATCH);
+}
+
+static void holes_are_filled(struct test_enclave *t)
+{
+    uint64_t hole = DYNAMIC + 0x4000;
+    accept_range(t, NEW_PAGE, hole, 1);
+    assert_int_equal(load(t, hole), 0);
+    store(t, hole, 7);
+    fetch_faults(t, hole, 5 | PF_SGX);
+    assert_int_equal(copy_page(t, DYNAMIC + 0x6000, R), 0);
+    assert_int_equal(load(t, DYNAMIC + 0x6008), returns);
+    fetch_faults(t, DYNAMIC + 0x6000, 5 | PF_SGX);
+    assert_int_equal(copy_page(t, DYNAMIC + 0x8000, R | W), 0);
+    store(t, DYNAMIC + 0x8000, 9);
+    assert_int_equal(load(t, DYNAMIC + 0x8008), returns);
+    /* accepted, restricted, and only then used */
+    accept_range(t, NEW_PAGE, DYNAMIC + 0xc000, 1);
+    assert_int_equal(restrict_to(t, DYNAMIC + 0xc000, 0x1000, R, NULL), 0);
+    assert_int_equal(test_eaccept(t, REG(R) | PR, DYNAMIC + 0xc000), 0);
+    assert_int_equal(test_emodpe(t, R | X, DYNAMIC + 0xc000), 0);
+    assert_int_equal(load(t, DYNAMIC + 0xc000), 0);
+    for (uint64_t i = 0; i < 100; i++)
+        test_call(t, OP(call), DYNAMIC + 0x1010 + i * 0x2000);
+    assert_int_equal(load(t, hole), 7);
+}
+
+static void rights_change_among_holes(struct test_enclave *t)
+{
+    uint64_t page = DYNAMIC + 0x3000, other = DYNAMIC + 0x7000;
+    assert_int_equal(restrict_to(t, other, 0x1000, R, NULL), 0);
+    assert_int_equal(test_eaccept(t, REG(R) | PR, other), 0);
+    assert_int_equal(load(t, other), returns);
+    fetch_faults(t, other, 5 | PF_SGX);
+    assert_int_equal(test_emodpe(t, R | X, other), 0);
+    test_call(t, OP(call), other);
+    assert_int_equal(sgx_protect(t->enclave, DYNAMIC + 0x9000, 0x3000, PROT_NONE), 0);
+    faults(t, OP(load), DYNAMIC + 0x9000, 14, 5, DYNAMIC + 0x9000);
+    assert_int_equal(sgx_protect(t->enclave, DYNAMIC + 0x9000, 0x3000, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
+    test_call(t, OP(call), DYNAMIC + 0x9000);
+    assert_int_equal(modify_type(t, page, 0x1000, 4), 0);
+    faults(t, OP(load), page, 14, 5 | PF_SGX, page);
+    accept_range(t, 0x400 | MODIFIED, page, 1);
+    faults(t, OP(load), page, 14, 5 | PF_SGX, page);
+    assert_int_equal(remove_pages(t, page, 0x1000), 0);
+    faults(t, OP(load), page, 14, 5 | PF_SGX, page);
+    accept_range(t, NEW_PAGE, page, 1);
+    assert_int_equal(load(t, page), 0);
+    assert_int_equal(modify_type(t, page, 0x1000, 4), 0);
+    accept_range(t, 0x400 | MODIFIED, page, 1);
+    assert_int_equal(remove_pages(t, page, 0x1000), 0);
+    assert_int_equal(copy_page(t, page, R | X), 0);
+    test_call(t, OP(call), page);
+    store_faults(t, DYNAMIC + 0xa000, 7 | PF_SGX);
+}
+
+static void sparse_areas_keep_the_rules(void **state)
+{
+    struct test_enclave t;
+    for (int i = 0; i < 2; i++) { /* with userfaultfd, where that is allowed, and without */
+        test_enclave_new(&t, NULL);
+        copies_with_holes(&t);
+        holes_are_filled(&t);
+        rights_change_among_holes(&t);
+        test_enclave_free(&t);
+        setenv("COFRE_SOFTSGX_SPARSE", "0", 1);
+    }
+    unsetenv("COFRE_SOFTSGX_SPARSE");
+}
+
 /* Scattered windows of 64 KiB, all accepted in the end: the kernel's areas must have merged again. */
 static void areas_merge_again(void **state)
 {
@@ -454,6 +556,7 @@ int main(void)
         cmocka_unit_test(the_host_can_only_take_away),
         cmocka_unit_test(the_epc_is_finite),
         cmocka_unit_test(without_sgx2_nothing_changes),
+        cmocka_unit_test(sparse_areas_keep_the_rules),
         cmocka_unit_test(areas_merge_again),
         cmocka_unit_test(a_child_inherits),
         cmocka_unit_test(many_areas_are_guarded),
