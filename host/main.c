@@ -70,8 +70,14 @@ static void run_enclave(struct runtime *runtime)
     /* On softsgx $COFRE_AESM asks for the service all the same: it may be one that takes softsgx's reports. */
     quote_service_init(sgx_is_simulation(runtime->enclave) && !getenv("COFRE_AESM") ? &quoting_software
                                                                                     : &quoting_aesm);
-    if (vcpus_start(runtime, &error) < 0 || ticker_start(runtime) < 0)
-        die("%s", error ? error : "starting the ticker failed");
+    if (runtime->member != 0)
+        vcpus_prepare(runtime);
+    else if (vcpus_start(runtime, &error) < 0)
+        die("%s", error);
+    if (ticker_start(runtime) < 0)
+        die("starting the ticker failed");
+    if (runtime->member != 0)
+        vcpus_run(runtime);
 }
 
 _Noreturn void member_main(struct runtime *runtime, uint32_t number)
@@ -85,8 +91,7 @@ _Noreturn void member_main(struct runtime *runtime, uint32_t number)
         die("%s", error ? error : "no memory");
     runtime->stats->ns_build = clock_monotonic_ns();
     run_enclave(runtime);
-    for (;;)
-        pause();
+    abort(); /* a member's vCPU runs there */
 }
 
 static void describe_ports(const struct run_options *options, char *text, size_t size)

@@ -25,6 +25,7 @@ struct vcpu {
     struct runtime *runtime;
     unsigned index;
     pthread_t thread;
+    atomic_bool started;
     _Atomic(struct sgx_thread *) sgx; /* NULL before the thread has registered */
     struct vcpu_shared *shared;
     atomic_uint *kicked; /* set by whoever wakes it, taken by the park; both are in the link area */
@@ -59,6 +60,12 @@ struct runtime {
 
 /* vcpu.c */
 int vcpus_start(struct runtime *runtime, char **ret_error);
+/*
+ * The same for a member: most have one thread. vCPU 0 runs on the caller's, and the threads of the others start when
+ * they are first kicked. prepare comes before anything that looks at vCPUs; run never returns.
+ */
+void vcpus_prepare(struct runtime *runtime);
+_Noreturn void vcpus_run(struct runtime *runtime);
 /* Wake vCPU i if it is parked, else interrupt it. Any thread. */
 void vcpu_kick(struct runtime *runtime, unsigned i);
 /* PARK for a vCPU that does not pump. */

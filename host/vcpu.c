@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -49,7 +50,14 @@ static void *vcpu_main(void *arg)
     runtime_end(vcpu, EXIT_RUNTIME_FAILED);
 }
 
-int vcpus_start(struct runtime *runtime, char **ret_error)
+static int start_thread(struct vcpu *vcpu)
+{
+    if (atomic_exchange(&vcpu->started, true))
+        return 0;
+    return pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
+}
+
+static void prepare(struct runtime *runtime)
 {
     for (unsigned i = 0; i < runtime->vcpu_count; i++) { /* all, before one can be told to kick another */
         struct vcpu *vcpu = &runtime->vcpus[i];
@@ -60,13 +68,35 @@ int vcpus_start(struct runtime *runtime, char **ret_error)
         vcpu->kicked = (atomic_uint *)&member_self(runtime)->kicked[i];
         vcpu->parked = (atomic_uint *)&member_self(runtime)->parked[i];
     }
+}
+
+int vcpus_start(struct runtime *runtime, char **ret_error)
+{
+    prepare(runtime);
     for (unsigned i = 0; i < runtime->vcpu_count; i++) {
-        struct vcpu *vcpu = &runtime->vcpus[i];
-        int ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
+        int ret = start_thread(&runtime->vcpus[i]);
+
         if (ret != 0)
             return fail(ret_error, ret, "starting vCPU %u failed: %s", i, strerror(ret));
     }
     return 0;
+}
+
+void vcpus_prepare(struct runtime *runtime)
+{
+    prepare(runtime);
+    for (unsigned i = 1; i < runtime->vcpu_count; i++)
+        atomic_store(runtime->vcpus[i].parked, 1);
+}
+
+_Noreturn void vcpus_run(struct runtime *runtime)
+{
+    struct vcpu *first = &runtime->vcpus[0];
+
+    first->thread = pthread_self();
+    atomic_store(&first->started, true);
+    vcpu_main(first);
+    abort(); /* the way out is runtime_end() */
 }
 
 void vcpu_kick(struct runtime *runtime, unsigned i)
@@ -77,6 +107,15 @@ void vcpu_kick(struct runtime *runtime, unsigned i)
     if (i >= runtime->vcpu_count)
         return;
     __atomic_store_n(&vcpu->shared->kick, 1, __ATOMIC_RELAXED);
+    if (!atomic_load(&vcpu->started)) {
+        int ret;
+
+        atomic_store(vcpu->kicked, 1);
+        ret = start_thread(vcpu);
+        if (ret != 0)
+            die("starting vCPU %u failed: %s", i, strerror(ret));
+        return;
+    }
     if (atomic_exchange(vcpu->kicked, 1) && atomic_load(vcpu->parked))
         return; /* it is on its way out already */
     if (atomic_load(vcpu->parked)) {

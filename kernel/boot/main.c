@@ -43,6 +43,17 @@ static void vcpu_set_shared(struct vcpu *vcpu)
     vcpu->shared.addr = boot_params()->vcpu_shared.addr + vcpu->index * VCPU_SHARED_STRIDE;
 }
 
+/* The others sleep until the scheduler kicks them, also those that the host enters only then. */
+static void others_sleep(void)
+{
+    for (unsigned i = 1; i < vcpu_count(); i++) {
+        struct vcpu *vcpu = vcpu_at(i);
+        vcpu->index = i;
+        vcpu->parked_until_ns = NO_DEADLINE;
+        vcpu->parked = true;
+    }
+}
+
 static void counters_init(void)
 {
     for (unsigned i = 0; i < vcpu_count(); i++) {
@@ -81,6 +92,7 @@ static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)
     const struct boot_params *p = boot_params();
     vcpu_total = p->vcpu_count;
     vcpu_set_shared(vcpu);
+    others_sleep();
     shared_known = true;
     printk(LOG_DEBUG, "policy and boot parameters read\n");
     time_init(p->tsc_hz, p->clock_tsc, p->clock_monotonic_ns, p->clock_realtime_ns);
@@ -98,7 +110,7 @@ static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)
         panic("no memory for the first task");
 }
 
-/* The other vCPUs sleep until the scheduler kicks them; spinning for the lock they would only delay the boot. */
+/* Spinning for the lock it would only delay the boot. */
 static void boot_secondary(struct vcpu *vcpu)
 {
     while (!shared_known)
@@ -106,8 +118,6 @@ static void boot_secondary(struct vcpu *vcpu)
     if (vcpu->index >= vcpu_count())
         exception_die();
     vcpu_set_shared(vcpu);
-    vcpu->parked_until_ns = NO_DEADLINE;
-    vcpu->parked = true;
     hostcall_wait_boot();
     kernel_lock();
     vcpu->parked = false;

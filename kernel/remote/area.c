@@ -89,10 +89,13 @@ uint32_t link_area_member_state(uint32_t member)
     return untrusted_load32(MEMBER_FIELD(member, state));
 }
 
-/* A vCPU that sleeps, rather not the first, which pumps; else the first, which is then interrupted. */
+/*
+ * A vCPU that sleeps: of the init enclave rather not the first, which pumps; else the first, which is then interrupted.
+ * Of a member one that has run before: it need not be started.
+ */
 static uint64_t whom_to_kick(uint32_t number)
 {
-    for (unsigned i = 1; i < MEMBER_VCPU_MAX; i++) {
+    for (unsigned i = number == 0; i < MEMBER_VCPU_MAX; i++) {
         if (untrusted_load32(MEMBER_FIELD(number, host_tid[i])) == 0)
             break;
         if (untrusted_load32(MEMBER_FIELD(number, parked[i])) != 0)

@@ -140,6 +140,29 @@ static void threads(void)
     printf("child: threads %ld\n", sum);
 }
 
+/* Each waits awake for the other: the child's second vCPU, if it has one, has never run before. */
+static volatile int turn;
+static void *spinning(void *arg)
+{
+    int me = (int)(long)arg;
+    for (int i = 0; i < 40; i++) {
+        while (turn != me)
+            ;
+        turn = !me;
+    }
+    return NULL;
+}
+
+static void spinning_threads(void)
+{
+    pthread_t t[2];
+    for (long i = 0; i < 2; i++)
+        pthread_create(&t[i], NULL, spinning, (void *)i);
+    for (int i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+    printf("child: turn %d\n", turn);
+}
+
 static void *forking_thread(void *arg)
 {
     in_child("fork in a thread", threads);
@@ -288,6 +311,7 @@ int main(void)
     printf("parent: cwd %s\n", getcwd(cwd, sizeof cwd));
 
     in_child("threads", threads);
+    in_child("spinning threads", spinning_threads);
     pthread_t t;
     pthread_create(&t, NULL, forking_thread, NULL);
     pthread_join(t, NULL);
