@@ -11,7 +11,7 @@
 #define VOLUME_MAX 16U
 #define VOLUME_IO_BLOCK 4096U
 #define VOLUME_IO_BLOCKS 64U /* in one operation, at most */
-#define VOLUME_BUFFERS 8U    /* of so many blocks each */
+#define VOLUME_BUFFERS 32U   /* of so many blocks each */
 #define VOLUME_BUFFER_SIZE (VOLUME_IO_BLOCKS * VOLUME_IO_BLOCK)
 #define VOLUME_BUFFERS_SIZE (VOLUME_BUFFERS * VOLUME_BUFFER_SIZE)
 
@@ -30,7 +30,8 @@ enum volume_op_code {
 /*
  * Answer 0 at once and do it on a thread of the host's own, in the order in which it was asked for: `result`, then
  * `done` = sequence + 1 in the buffer's struct volume_lane, then a vCPU is kicked if `waited` is set. One such
- * operation at a time for each buffer. What is not done later is done when all of these are done.
+ * operation at a time for each buffer. What is not done later is done when all of these are done, a read when all
+ * writes of these are.
  */
 #define VOLUME_OP_LATER 0x100U
 #define VOLUME_OP_BUFFER(n) ((uint64_t)(n) << 12) /* which buffer it moves blocks in or out of */

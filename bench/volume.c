@@ -184,6 +184,16 @@ static void run_warm(long n)
     close(fd);
 }
 
+static void run_forget(long n) /* nothing of it is in memory of the kernel that this runs on */
+{
+    int fd = open_file("data", O_RDWR);
+    (void)n;
+    sync_file(fd);
+    if (posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0)
+        die("posix_fadvise");
+    close(fd);
+}
+
 static void run_seqwrite(long n) /* over what is there, MiB by MiB, synced at the end */
 {
     int fd = open_file("data", O_RDWR);
@@ -259,7 +269,7 @@ static const struct {
     {"setup", run_setup},       {"randwrite", run_randwrite}, {"randwrite8", run_randwrite8},
     {"append", run_append},     {"append100", run_append100}, {"append64k", run_append64k},
     {"randread", run_randread}, {"warm", run_warm},           {"randread_hot", run_randread_hot},
-    {"seqwrite", run_seqwrite}, {"seqread", run_seqread},
+    {"forget", run_forget},     {"seqwrite", run_seqwrite},   {"seqread", run_seqread},
 };
 
 static double run(const char *name, long n)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #define QUEUE VOLUME_BUFFERS
+#define STREAM_BLOCKS 16
 
 struct request {
     uint64_t op, block, count;
@@ -33,15 +35,19 @@ struct volume {
     const struct volume_option *option;
     char *path;
     int fd, anchor_fd; /* anchor_fd -1: none */
+    int stream_fd;     /* the same file: single blocks in between would confuse the host's reading ahead */
     bool read_only;
     char *buffer;
     struct volume_shared *shared;
     /* what is to be done later, by `thread`, in this order; under `lock` */
     pthread_t thread;
+    cpu_set_t cpus;
+    int fed_on;
     pthread_mutex_t lock;
     pthread_cond_t moved;
     unsigned wanted, claimed; /* requests so far */
     unsigned running, running_writes;
+    unsigned waiting_writes; /* wanted, not claimed */
     struct request requests[QUEUE];
     atomic_bool complained;
     struct volume_counts counts; /* under `lock` */
@@ -140,7 +146,9 @@ static int open_file(struct volume *v, const struct policy_volume *policy, char 
             return ret;
         v->fd = open(v->path, O_RDWR | O_CLOEXEC);
     }
-    if (v->fd < 0)
+    if (v->fd >= 0)
+        v->stream_fd = open(v->path, O_RDONLY | O_CLOEXEC);
+    if (v->fd < 0 || v->stream_fd < 0)
         return fail(ret_error, errno, "opening the volume %s failed: %s", v->path, strerror(errno));
     if (lock_file(v->fd, v->read_only) < 0)
         return fail(ret_error, EBUSY, "the volume %s is in use (stop the container that has it)", name);
@@ -208,7 +216,9 @@ static int open_volume(struct runtime *runtime, const struct volume_option *opti
 
     if (!policy)
         return fail(ret_error, EINVAL, "the policy has no volume at %s (policy: volumes)", option->path);
-    *v = (struct volume){.runtime = runtime, .option = option, .fd = -1, .anchor_fd = -1};
+    *v = (struct volume){.runtime = runtime, .option = option, .fd = -1, .anchor_fd = -1, .stream_fd = -1};
+    v->fed_on = -1;
+    (void)sched_getaffinity(0, sizeof(v->cpus), &v->cpus);
     v->read_only = option->read_only || (policy->flags & POLICY_VOLUME_READ_ONLY);
     v->path = volume_path(option->name, "volume");
     if (!v->path)
@@ -264,7 +274,7 @@ struct boot_blob volumes_blob(void)
 
 static bool streams(const struct request *r)
 {
-    return r->op == VOLUME_WRITE && !r->anchor && r->count >= 16;
+    return r->op == VOLUME_WRITE && !r->anchor && r->count >= STREAM_BLOCKS;
 }
 
 /* The disk works while the enclave seals the next ones: a flush will want these. */
@@ -277,8 +287,8 @@ static void write_early(const struct volume *v, const struct request *r)
 
 static int64_t transfer(const struct volume *v, const struct request *r)
 {
-    int fd = r->anchor ? v->anchor_fd : v->fd;
     bool writes = r->op != VOLUME_READ;
+    int fd = r->anchor ? v->anchor_fd : !writes && r->count >= STREAM_BLOCKS ? v->stream_fd : v->fd;
     size_t size = r->count * VOLUME_IO_BLOCK;
 
     for (size_t done = 0; done < size;) {
@@ -379,6 +389,7 @@ static bool claim(struct volume *v, struct request *ret_request)
     v->claimed++;
     v->running++;
     v->running_writes += r->op != VOLUME_READ;
+    v->waiting_writes -= r->op != VOLUME_READ;
     return true;
 }
 
@@ -414,14 +425,30 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+static void keep_apart(struct volume *v)
+{
+    int cpu = sched_getcpu();
+    cpu_set_t others;
+
+    if (cpu == v->fed_on || cpu < 0)
+        return;
+    v->fed_on = cpu;
+    others = v->cpus;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) > 0)
+        (void)pthread_setaffinity_np(v->thread, sizeof(others), &others);
+}
+
 static int64_t do_later(struct volume *v, struct request *r)
 {
     int64_t ret = -EBUSY; /* a buffer is used twice */
+    keep_apart(v);
 
     r->sequence = __atomic_load_n(&v->shared->lanes[r->buffer].sequence, __ATOMIC_RELAXED);
     pthread_mutex_lock(&v->lock);
     if (v->wanted - v->claimed < QUEUE) {
         v->requests[v->wanted++ % QUEUE] = *r;
+        v->waiting_writes += r->op != VOLUME_READ;
         pthread_cond_broadcast(&v->moved);
         ret = 0;
     }
@@ -435,6 +462,8 @@ static bool is_done(const struct volume *v, const struct request *r)
 
     if (r->op == VOLUME_WAIT)
         return __atomic_load_n(&lane->done, __ATOMIC_ACQUIRE) == r->sequence + 1;
+    if (r->op == VOLUME_READ)
+        return v->waiting_writes + v->running_writes == 0;
     return v->claimed == v->wanted && v->running == 0;
 }
 

@@ -1,6 +1,7 @@
 /*
- * AES-256-GCM (contract in aes_gcm.h). Most of a message goes through libcrypto's stitched assembly, which needs AVX
- * and MOVBE; what that leaves, and everything without AVX, through its CTR and GHASH one after the other.
+ * AES-256-GCM (contract in aes_gcm.h). With VAES, counter mode and GHASH take turns over pieces that stay in the
+ * nearest cache. Else most of a message goes through libcrypto's stitched assembly, which needs AVX and MOVBE; what
+ * that leaves, and everything without AVX, through its CTR and GHASH one after the other.
  */
 #include "kernel/crypto/aes_gcm.h"
 
@@ -15,7 +16,11 @@
 #define BLOCK 16UL
 #define SIZE_MAX_GCM ((1ULL << 36) - 32)
 #define BITS_AVX_MOVBE (1u << 28 | 1u << 22)
+#define BIT_VAES (1u << 9)
+#define ROUNDS 14
 #define STITCHED_MIN 288 /* aesni_gcm_encrypt() does nothing below */
+#define VAES_MIN 1024    /* below, stitched is as quick */
+#define VAES_PIECE 4096UL
 
 /* hash, h and table in the order that the stitched functions expect. */
 struct operation {
@@ -25,12 +30,17 @@ struct operation {
     uint8_t counter[BLOCK];
     uint8_t tag_mask[BLOCK];
     const struct aes_schedule *aes;
-    bool avx;
+    bool avx, vaes;
 };
 
 static bool have_avx(void)
 {
     return (OPENSSL_ia32cap_P[1] & BITS_AVX_MOVBE) == BITS_AVX_MOVBE;
+}
+
+static bool have_vaes(void)
+{
+    return have_avx() && (OPENSSL_ia32cap_P[3] & BIT_VAES);
 }
 
 void aes_gcm_key_init(struct aes_gcm_key *key, const uint8_t bytes[AES_GCM_KEY_SIZE])
@@ -95,6 +105,7 @@ static void begin(struct operation *op, const struct aes_gcm_key *key, const uin
     ASSERT(size <= SIZE_MAX_GCM);
     op->aes = &key->aes;
     op->avx = have_avx();
+    op->vaes = have_vaes() && size >= VAES_MIN;
     memset(op->hash, 0, sizeof(op->hash));
     memcpy(op->table, key->ghash, sizeof(op->table));
     memcpy(op->counter, nonce, AES_GCM_NONCE_SIZE);
@@ -123,7 +134,11 @@ void aes_gcm_seal(const struct aes_gcm_key *key, const uint8_t nonce[AES_GCM_NON
     uint8_t *out = cipher;
     begin(&op, key, nonce, aad, aad_size, size);
     size_t done = 0;
-    if (op.avx && size >= STITCHED_MIN)
+    for (size_t n; op.vaes && (n = MIN(ALIGN_DOWN(size - done, BLOCK), VAES_PIECE)) > 0; done += n) {
+        vaes_ctr_encrypt(op.aes, op.counter, out + done, (const uint8_t *)plain + done, n / BLOCK, ROUNDS);
+        gcm_ghash_avx(op.hash, op.table, out + done, n);
+    }
+    if (!op.vaes && op.avx && size >= STITCHED_MIN)
         done = aesni_gcm_encrypt(plain, out, size, op.aes, op.counter, op.hash);
     crypt(&op, (const uint8_t *)plain + done, out + done, size - done);
     hash_padded(&op, out + done, size - done);
@@ -138,7 +153,11 @@ int aes_gcm_open(const struct aes_gcm_key *key, const uint8_t nonce[AES_GCM_NONC
     uint8_t *out = plain, computed[AES_GCM_TAG_SIZE];
     begin(&op, key, nonce, aad, aad_size, size);
     size_t done = 0;
-    if (op.avx && size >= STITCHED_MIN)
+    for (size_t n; op.vaes && (n = MIN(ALIGN_DOWN(size - done, BLOCK), VAES_PIECE)) > 0; done += n) {
+        gcm_ghash_avx(op.hash, op.table, in + done, n);
+        vaes_ctr_encrypt(op.aes, op.counter, out + done, in + done, n / BLOCK, ROUNDS);
+    }
+    if (!op.vaes && op.avx && size >= STITCHED_MIN)
         done = aesni_gcm_decrypt(in, out, size, op.aes, op.counter, op.hash);
     hash_padded(&op, in + done, size - done);
     crypt(&op, in + done, out + done, size - done);

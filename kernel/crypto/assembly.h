@@ -33,4 +33,12 @@ size_t aesni_gcm_encrypt(const uint8_t *in, uint8_t *out, size_t size, const str
 size_t aesni_gcm_decrypt(const uint8_t *in, uint8_t *out, size_t size, const struct aes_schedule *schedule,
                          uint8_t counter[16], uint8_t *hash);
 
+/*
+ * libgcrypt's counter mode (cipher/rijndael-vaes-avx2-amd64.S) for CPUs with VAES: two blocks in each register. It
+ * takes the schedule as libcrypto lays it out, needs AVX of XFRM and no more, and counts in all 16 bytes of the
+ * counter, big-endian, which is the same as in four while those do not overflow. The counter is moved on.
+ */
+void vaes_ctr_encrypt(const struct aes_schedule *schedule, uint8_t counter[16], void *out, const void *in,
+                      size_t blocks, unsigned rounds) __asm__("_gcry_vaes_avx2_ctr_enc_amd64");
+
 #endif

@@ -35,6 +35,8 @@ struct file_ops {
     int (*mmap)(struct file *file, struct vma *vma); /* NULL: inode->ops->read_page serves it, or -ENODEV */
     int (*fsync)(struct file *file, bool data_only);
     int (*fallocate)(struct file *file, int mode, file_off_t offset, file_off_t size);
+    /* What whole pages from `first` on, before `end`, are in memory and could be read again may go (fadvise). */
+    void (*forget)(struct file *file, uint64_t first, uint64_t end);
     int (*open)(struct inode *inode, struct file *file);
     void (*flush)(struct file *file);   /* each close(2) of a descriptor */
     void (*release)(struct file *file); /* last reference gone */

@@ -84,6 +84,9 @@ SYSCALL_DEFINE4(fadvise64, int, fd, int64_t, offset, int64_t, size, int, advice)
         error = -ESPIPE;
     else if (size < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE)
         error = -EINVAL;
+    else if (advice == POSIX_FADV_DONTNEED && file->ops->forget && offset >= 0)
+        file->ops->forget(file, ALIGN_UP((uint64_t)offset, PAGE_SIZE) / PAGE_SIZE,
+                          size == 0 ? UINT64_MAX : ((uint64_t)offset + (uint64_t)size) / PAGE_SIZE);
     file_put(file);
     return error;
 }

@@ -20,7 +20,8 @@ static unsigned waiting_count;
 #define SHARED(disk, member) host_ptr_add((disk)->shared, offsetof(struct volume_shared, member))
 #define LANE(disk, n, member)                                                                                          \
     host_ptr_add(SHARED(disk, lanes), (n) * sizeof(struct volume_lane) + offsetof(struct volume_lane, member))
-#define AHEAD_MAX (VOLUME_BUFFERS / 2)
+#define AHEAD_MAX (3 * VOLUME_BUFFERS / 4)
+#define STALE (VOLUME_BUFFERS + 8) /* operations that began since */
 
 static void wake_if_done(struct task **waiting, host_ptr done, uint32_t sequence)
 {
@@ -158,6 +159,7 @@ static unsigned buffer_take(struct volume_disk *disk)
         (void)!buffer_wait(disk, n, false);
     }
     disk->buffers[n].state = VOLUME_BUFFER_BUSY;
+    disk->order++;
     return n;
 }
 
@@ -221,24 +223,24 @@ static int disk_read(void *arg, uint64_t block, uint64_t count, void *buf)
     return 0;
 }
 
-static void disk_read_ahead(void *arg, uint64_t block, uint64_t count)
+static bool disk_read_ahead(void *arg, uint64_t block, uint64_t count)
 {
     struct volume_disk *disk = arg;
     unsigned n = buffer_oldest(disk, VOLUME_BUFFER_IDLE), used = 0;
     for (unsigned i = 0; i < VOLUME_BUFFERS; i++)
         used += disk->buffers[i].state == VOLUME_BUFFER_AHEAD;
     if (count == 0 || count > VOLUME_IO_BLOCKS || buffer_ahead(disk, block, 1) < VOLUME_BUFFERS)
-        return;
-    if (used == AHEAD_MAX) { /* nobody came for the oldest */
+        return true;
+    if (used == AHEAD_MAX) {
         n = buffer_oldest(disk, VOLUME_BUFFER_AHEAD);
-        if (!buffer_done(disk, n))
-            return;
+        if (disk->buffers[n].order + STALE > disk->order || !buffer_done(disk, n))
+            return false; /* somebody comes for it soon */
     }
     if (n == VOLUME_BUFFERS)
-        return;
+        return false;
     disk->buffers[n] = (struct volume_buffer){
         .state = VOLUME_BUFFER_AHEAD, .sequence = disk->buffers[n].sequence, .block = block, .count = count};
-    (void)!submit(disk, n, VOLUME_READ, VOLUME_FILE(disk->number, false), block, count);
+    return submit(disk, n, VOLUME_READ, VOLUME_FILE(disk->number, false), block, count) == 0;
 }
 
 /* What was read ahead of these blocks is not what they are any more. */

@@ -316,6 +316,14 @@ static int regular_fallocate(struct file *file, int mode, file_off_t offset, fil
     return error;
 }
 
+static void regular_forget(struct file *file, uint64_t first, uint64_t end)
+{
+    struct volumefs *fs = volumefs(file->inode->sb);
+    volumefs_lock(fs);
+    volume_forget(volumefs_inode(file->inode)->node, first, end);
+    volumefs_unlock(fs);
+}
+
 const struct inode_ops volumefs_regular_ops = {
     VOLUMEFS_COMMON_OPS,
     .read_page = regular_read_page,
@@ -329,4 +337,5 @@ const struct file_ops volumefs_file_ops = {
     .llseek = regular_llseek,
     .fsync = volumefs_fsync,
     .fallocate = regular_fallocate,
+    .forget = regular_forget,
 };

@@ -54,6 +54,23 @@ void vol_block_touch(struct vol_block *b)
     TAILQ_INSERT_HEAD(lru, b, lru_link);
 }
 
+void vol_block_age(struct vol_block *b)
+{
+    struct vol_lru *lru = &b->node->volume->lru;
+    if (b->refs != 0 || b->dirty)
+        return;
+    TAILQ_REMOVE(lru, b, lru_link);
+    TAILQ_INSERT_TAIL(lru, b, lru_link);
+}
+
+void vol_run_move(const struct volume *v, struct vol_run *run, bool goes_on)
+{
+    if (!goes_on)
+        *run = (struct vol_run){.streams = run->length >= v->cached_max};
+    if (++run->length >= v->cached_max)
+        run->streams = true;
+}
+
 static void data_free(uint8_t *data)
 {
     if (!data)
@@ -458,6 +475,18 @@ void vol_blocks_read(struct volume_node *node, struct vol_block *parent, uint64_
         }
         b->loading = false;
         vol_block_put(b);
+    }
+}
+
+void volume_forget(struct volume_node *node, uint64_t first, uint64_t end)
+{
+    struct vol_lru *lru = &node->volume->lru;
+    struct vol_block *b, *next;
+    TAILQ_FOREACH_SAFE (b, lru, lru_link, next) {
+        if (b->node != node || b->level > 0 || b->index < first || b->index >= end)
+            continue;
+        TAILQ_REMOVE(lru, b, lru_link);
+        block_free(b);
     }
 }
 

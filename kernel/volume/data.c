@@ -4,6 +4,7 @@
 #include "kernel/volume/internal.h"
 
 #define BLOCKS_MAX_AT_ONCE VOL_BATCH
+#define RUN_LONG (4 * VOL_BATCH)
 #define PATH_BLOCKS 16 /* pointer blocks and inode blocks that one change dirties */
 #define SIZE_MAX_FILE (VOLUME_FILE_BLOCKS * VOLUME_BLOCK_SIZE)
 
@@ -28,6 +29,8 @@ ssize_t volume_read(struct volume_node *node, uint64_t offset, void *buf, size_t
         else
             memset(out + done, 0, n);
         vol_block_put(b);
+        if (b && node->read_run.streams && start + n == VOLUME_BLOCK_SIZE)
+            vol_block_age(b);
         done += n;
     }
     return (ssize_t)size;
@@ -48,9 +51,15 @@ ssize_t volume_peek(struct volume_node *node, uint64_t offset, void *buf, size_t
     size = MIN(size, VOLUME_BLOCK_SIZE - start);
     size = (size_t)MIN((uint64_t)size, node->inode.size - offset);
     memcpy(buf, b->data + start, size);
-    vol_block_touch(b);
-    if (index == node->read_next)
+    bool goes_on = index == node->read_next;
+    if (goes_on) {
         node->read_next++;
+        vol_run_move(node->volume, &node->read_run, true);
+    }
+    if (goes_on && node->read_run.streams && start + size == VOLUME_BLOCK_SIZE)
+        vol_block_age(b);
+    else
+        vol_block_touch(b);
     return (ssize_t)size;
 }
 
@@ -99,6 +108,40 @@ static int write_some(struct volume_node *node, uint64_t offset, const uint8_t *
     return err;
 }
 
+/*
+ * A long run is written while it is read from the caller, batch by batch, not when too much is dirty: the blocks are
+ * near, and the disk works meanwhile. The block where the run stands may be written on and stays.
+ */
+static int write_behind(struct volume_node *node)
+{
+    struct vol_block *blocks[VOL_BATCH], *b;
+    uint64_t end = node->write_next / VOLUME_BLOCK_SIZE;
+    unsigned count = 0;
+    if (node->write_run.length < RUN_LONG || node->volume->held)
+        return 0;
+    RB_FOREACH (b, vol_dirty, &node->dirty_blocks) {
+        if (b->level > 0 || b->index >= end || count == VOL_BATCH)
+            break;
+        blocks[count++] = b;
+    }
+    if (count < VOL_BATCH)
+        return 0;
+    int err = vol_blocks_write(node->volume, blocks, count);
+    for (unsigned i = 0; err == 0 && i < count && node->write_run.streams; i++)
+        vol_block_age(blocks[i]);
+    return err;
+}
+
+/* The bytes from offset on were written. */
+static void run_moved(struct volume_node *node, uint64_t offset, size_t size)
+{
+    uint64_t end = offset + size;
+    bool goes_on = offset == node->write_next;
+    for (uint64_t i = offset / VOLUME_BLOCK_SIZE; i < end / VOLUME_BLOCK_SIZE || !goes_on; i++, goes_on = true)
+        vol_run_move(node->volume, &node->write_run, goes_on);
+    node->write_next = end;
+}
+
 ssize_t volume_write(struct volume_node *node, uint64_t offset, const void *buf, size_t size)
 {
     size_t done = 0, some;
@@ -109,8 +152,13 @@ ssize_t volume_write(struct volume_node *node, uint64_t offset, const void *buf,
     size = (size_t)MIN((uint64_t)size, SIZE_MAX_FILE - offset);
     while (done < size) {
         size_t n = MIN(size - done, (size_t)BLOCKS_MAX_AT_ONCE * VOLUME_BLOCK_SIZE);
+        if (node->write_run.length >= RUN_LONG)
+            vol_pointers_ahead(node, (offset + done) / VOLUME_BLOCK_SIZE);
         int err = write_some(node, offset + done, (const uint8_t *)buf + done, n, &some);
+        run_moved(node, offset + done, some);
         done += some;
+        if (err == 0)
+            err = write_behind(node);
         if (err < 0)
             return done ? (ssize_t)done : err;
     }

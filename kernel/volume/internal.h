@@ -45,6 +45,13 @@ RB_HEAD(vol_dirty, vol_block);
 int vol_dirty_compare(const struct vol_block *a, const struct vol_block *b);
 RB_PROTOTYPE(vol_dirty, vol_block, dirty_link, vol_dirty_compare)
 
+/* Blocks moved one behind the other. A file's run that is longer than the cache, and the next one of that file, leave
+ * nothing behind in it. */
+struct vol_run {
+    uint64_t length;
+    bool streams;
+};
+
 struct volume_node {
     LIST_ENTRY(volume_node) hash_link;
     TAILQ_ENTRY(volume_node) dirty_link;
@@ -63,8 +70,11 @@ struct volume_node {
     bool data_unlogged;              /* some contents may not be in the log */
     bool root_unlogged;              /* height 0: the pointer in the inode is not in the log */
     bool along;                      /* its contents go with the next record: it replaced another file */
-    uint64_t read_next, read_window; /* sequential reading */
-    uint64_t cut_floor;              /* contents from this block on were cut (truncate) */
+    uint64_t read_next, read_window; /* sequential reading: the next block, how many are read at once */
+    struct vol_run read_run, write_run;
+    uint64_t write_next; /* byte */
+    uint64_t announced;  /* blocks up to this one, of the run that is read, are being read already */
+    uint64_t cut_floor;  /* contents from this block on were cut (truncate) */
 };
 LIST_HEAD(vol_node_bucket, volume_node);
 TAILQ_HEAD(vol_node_list, volume_node);
@@ -184,6 +194,8 @@ struct vol_block *vol_block_find(struct volume_node *node, unsigned level,
 void vol_block_put(struct vol_block *b);          /* NULL is fine */
 void vol_block_forget(struct vol_block *b);       /* got by VOL_REPLACE, loading still, clean: out of memory */
 void vol_block_touch(struct vol_block *b);        /* used just now */
+void vol_block_age(struct vol_block *b);          /* clean and not referenced: its page is the next to be used again */
+void vol_run_move(const struct volume *v, struct vol_run *run, bool goes_on);
 must_check int vol_block_dirty(struct vol_block *b);
 /* Bytes of a file's block changed; it is dirty. */
 void vol_block_changed(struct vol_block *b, unsigned start, unsigned end);
@@ -214,6 +226,8 @@ must_check int vol_node_grow(struct volume_node *node, uint64_t index);
 must_check int vol_node_cut(struct volume_node *node, uint64_t first, uint64_t end);
 /* Read ahead of a sequential reader. */
 void vol_read_ahead(struct volume_node *node, uint64_t index);
+/* The block of pointers of this block of contents, and those behind it, are in memory if that takes one read. */
+void vol_pointers_ahead(struct volume_node *node, uint64_t index);
 /* The pointer of a block of contents becomes this one (replay). */
 must_check int vol_pointer_set(struct volume_node *node, uint64_t index, const struct volume_pointer *pointer);
 

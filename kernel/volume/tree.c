@@ -141,8 +141,8 @@ int vol_pointer_set(struct volume_node *node, uint64_t index, const struct volum
 
 #define READ_AHEAD_MIN 4
 #define READ_AHEAD_MAX VOL_BATCH
-#define POINTERS_AHEAD 8
-#define RUNS_AHEAD 3
+#define POINTERS_AHEAD 32
+#define ANNOUNCED_MAX (24 * READ_AHEAD_MAX)
 
 /* How many blocks from index on are not in memory and lie one behind the other on the disk. */
 static unsigned run_length(struct volume_node *node, const struct vol_block *parent, uint64_t index, unsigned max)
@@ -157,17 +157,21 @@ static unsigned run_length(struct volume_node *node, const struct vol_block *par
     return count;
 }
 
-/* The disk may begin to read this run of blocks and the runs behind it: the enclave decrypts one meanwhile. */
-static void announce(struct volume_node *node, const struct vol_block *parent, uint64_t index, unsigned count)
+/* The disk may begin to read these blocks and what is behind them, as much as was read of the run until now: it works
+ * while the enclave decrypts. */
+static void announce(struct volume_node *node, uint64_t index)
 {
     const struct volume_io *io = node->volume->io;
-    for (unsigned i = 0; i < RUNS_AHEAD && io->read_ahead && count > 0; i++) {
-        io->read_ahead(io->arg, VOLUME_WHERE_BLOCK(vol_pointers(parent)[index % VOLUME_FANOUT].where), count);
-        index += count;
-        if (index % VOLUME_FANOUT == 0)
-            parent = vol_block_find(node, parent->level, index / VOLUME_FANOUT);
-        count = parent ? run_length(node, parent, index, READ_AHEAD_MAX) : 0;
+    uint64_t at = MAX(index, node->announced), end = index + MIN(node->read_run.length, (uint64_t)ANNOUNCED_MAX);
+    const struct vol_block *parent;
+    while (io->read_ahead && at < end && (parent = vol_block_find(node, 1, at / VOLUME_FANOUT))) {
+        unsigned count = run_length(node, parent, at, READ_AHEAD_MAX);
+        if (count > 0 &&
+            !io->read_ahead(io->arg, VOLUME_WHERE_BLOCK(vol_pointers(parent)[at % VOLUME_FANOUT].where), count))
+            break;
+        at += MAX(count, 1U); /* a hole, or in memory */
     }
+    node->announced = at;
 }
 
 /* The block (level, index) of a file, and up to max - 1 behind it, in one read; if it is missing, and not alone there.
@@ -179,21 +183,29 @@ static void read_run(struct volume_node *node, unsigned level, uint64_t index, u
         vol_block_find(node, level, index) ||
         vol_block_get(node, level + 1, index / VOLUME_FANOUT, VOL_READ, &parent) < 0 || !parent)
         return;
+    if (max == READ_AHEAD_MAX)
+        announce(node, index);
     unsigned count = run_length(node, parent, index, max);
-    if (max == READ_AHEAD_MAX && count > 0)
-        announce(node, parent, index, count);
     if (count > 1)
         vol_blocks_read(node, parent, index, count);
     vol_block_put(parent);
 }
 
+void vol_pointers_ahead(struct volume_node *node, uint64_t index)
+{
+    read_run(node, 1, index / VOLUME_FANOUT, POINTERS_AHEAD);
+}
+
 void vol_read_ahead(struct volume_node *node, uint64_t index)
 {
+    vol_run_move(node->volume, &node->read_run, index == node->read_next);
+    if (index != node->read_next)
+        node->announced = 0;
     node->read_window = index != node->read_next ? 1 : MIN(MAX(node->read_window * 2, READ_AHEAD_MIN), READ_AHEAD_MAX);
     node->read_next = index + 1;
     if (vol_block_find(node, 0, index))
         return;
-    read_run(node, 1, index / VOLUME_FANOUT, POINTERS_AHEAD);
+    vol_pointers_ahead(node, index);
     if (node->read_window > 1)
         read_run(node, 0, index, (unsigned)node->read_window);
 }

@@ -33,7 +33,8 @@ struct volume_io {
     uint64_t (*block_count)(void *arg);
     void (*random)(void *arg, void *buf, size_t size); /* cryptographic */
     struct timespec_ns (*now)(void *arg);
-    void (*read_ahead)(void *arg, uint64_t block, uint64_t count); /* NULL, or: these will likely be read next */
+    /* NULL, or: these will likely be read soon. False: not now, there is enough of that. */
+    bool (*read_ahead)(void *arg, uint64_t block, uint64_t count);
 };
 
 /*
@@ -190,6 +191,9 @@ must_check int volume_truncate(struct volume_node *node, uint64_t size);
 must_check int volume_fallocate(struct volume_node *node, int mode, uint64_t offset, uint64_t size);
 /* The next data (or hole) at or after offset; -ENXIO beyond the end. */
 must_check int64_t volume_seek(struct volume_node *node, uint64_t offset, bool hole);
+
+/* Blocks of contents from `first` on, before `end`, that are as on the disk leave the memory. */
+void volume_forget(struct volume_node *node, uint64_t first, uint64_t end);
 
 /*
  * A read of what is in memory, within one block: bytes, or -EAGAIN. Never sleeps and may be called while another call

@@ -136,6 +136,8 @@ static void allocate(int fd)
     SHOW(fsync(fd));
     SHOW(fdatasync(fd));
     SHOW(posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED));
+    SHOW(posix_fadvise(fd, 10, 5000, POSIX_FADV_DONTNEED));
+    printf("%08x\n", sum(fd));
     SHOW(posix_fadvise(fd, 0, 0, 77));
     SHOW(readahead(fd, 0, 100));
     SHOW(sync_file_range(fd, 0, 10, 0));

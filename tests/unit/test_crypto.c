@@ -26,16 +26,24 @@
 
 #define BIT_AVX (1u << 28)
 #define BIT_MOVBE (1u << 22)
+#define BIT_VAES (1u << 9)
 
 static uint32_t feature_words[4];
 
-static void features_without(uint32_t bits)
+struct features {
+    uint32_t leaf1_ecx, leaf7_ecx;
+};
+
+static void features_without(struct features bits)
 {
     memcpy(OPENSSL_ia32cap_P, feature_words, sizeof(feature_words));
-    OPENSSL_ia32cap_P[1] &= ~bits;
+    OPENSSL_ia32cap_P[1] &= ~bits.leaf1_ecx;
+    OPENSSL_ia32cap_P[3] &= ~bits.leaf7_ecx;
 }
 
-static const uint32_t absent[] = {0, BIT_MOVBE, BIT_AVX, BIT_AVX | BIT_MOVBE};
+static const struct features absent[] = {
+    {0, 0}, {0, BIT_VAES}, {BIT_MOVBE, BIT_VAES}, {BIT_AVX, 0}, {BIT_AVX, BIT_VAES}, {BIT_AVX | BIT_MOVBE, BIT_VAES},
+};
 
 static int setup(void **state)
 {
@@ -46,7 +54,7 @@ static int setup(void **state)
 
 static int restore_features(void **state)
 {
-    features_without(0);
+    features_without((struct features){0, 0});
     return 0;
 }
 
