@@ -187,6 +187,8 @@ int64_t process_fork_elsewhere(const struct clone_args *args, const struct trap_
     else if (!d.child)
         tell(MESSAGE_SENT, d.pid);
     memory_wipe(&d.stream, sizeof(d.stream));
+    if (d.child)
+        spawn_refill();
     if ((args->flags & CLONE_PIDFD) && put_user32(args->pidfd, (uint32_t)d.pidfd) < 0)
         (void)0;
     if ((args->flags & CLONE_PARENT_SETTID) && put_user32(args->parent_tid, (uint32_t)d.pid) < 0)
@@ -304,9 +306,11 @@ int process_exec_elsewhere(struct exec *exec)
         tell(MESSAGE_SENT, d.pid);
     memory_wipe(&d.stream, sizeof(d.stream));
     kfree(image);
-    if (remote_is_member())
+    if (remote_is_member()) {
         start_wait(&d);
-    else
+    } else {
+        spawn_refill();
         remote_start_wait(process);
+    }
     return 0;
 }

@@ -548,6 +548,7 @@ static void receive_sent(struct remote_member *member, struct record *record)
     if (process && process->remote && process->remote->stream &&
         process->remote->stream_from == remote_member_number(member))
         process->remote->sent = true;
+    spawn_refill();
     kfree(record);
 }
 

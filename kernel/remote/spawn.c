@@ -165,8 +165,15 @@ int spawn_take(struct remote_member **ret_member)
         return r;
     }
     *ret_member = remote_member_get(e->member);
-    keep_warm();
+    if (!enclave_in(WARM))
+        keep_warm();
     return 0;
+}
+
+void spawn_refill(void)
+{
+    if (spawn_any_taken())
+        keep_warm();
 }
 
 bool spawn_any_taken(void)

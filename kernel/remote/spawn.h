@@ -14,6 +14,11 @@ bool spawn_possible(void);
 /* An enclave that is up and nobody yet; the reference is the caller's. Sleeps. 0, -EAGAIN (none to be had, or the host
  * could not start it) or -EINTR if the current task is to end. */
 must_check int spawn_take(struct remote_member **ret_member);
+/*
+ * Others are made ready in the place of those that were taken. Not while a process is being sent: both ends of that are
+ * waited for, and a new enclave would have one of their processors. The last one that was ready is replaced at once.
+ */
+void spawn_refill(void);
 /* Is any of them somebody? */
 bool spawn_any_taken(void);
 /* It is still nobody: for somebody else. Takes the reference. */
