@@ -127,14 +127,16 @@ int softsgx_remove_pages(struct sgx_enclave_remove_pages *arg)
     if (arg->count)
         return -EINVAL;
     uint64_t base = softsgx.secs.base + arg->offset, done = 0;
+    bool contents = false; /* in sparse areas they went when the page was trimmed */
     for (; done < arg->length; done += PAGE_SIZE) {
         r = removable(base + done);
         if (r)
             break;
+        contents |= !softsgx_entry_sparse(atomic_load(softsgx_epcm(base + done)));
         softsgx_charge(softsgx.cost.page);
     }
     /* The contents go before the entries: an EAUG that follows must find zeros. */
-    if (done && madvise((void *)base, done, MADV_DONTNEED))
+    if (contents && madvise((void *)base, done, MADV_DONTNEED))
         return -errno;
     for (uint64_t a = base; a < base + done; a += PAGE_SIZE) {
         struct softsgx_tcs *tcs = softsgx_tcs_at(a);

@@ -121,6 +121,19 @@ static long set_guarded(uint64_t start, uint64_t end, uint32_t prot)
     return r || !prot ? r : raw_syscall3(SYS_madvise, (long)start, (long)size, MADV_GUARD_REMOVE);
 }
 
+/* What is trimmed in a sparse area can never be reached again, so it need not leave: it is a hole from now on. */
+static uint64_t empty_sparse(uint64_t start, uint64_t end)
+{
+    uint64_t at = start;
+    while (at < end && softsgx_entry_sparse(load(at)) && softsgx_nothing_to_keep(load(at)))
+        at += PAGE_SIZE;
+    if (at == start || raw_syscall3(SYS_madvise, (long)start, (long)(at - start), MADV_DONTNEED))
+        return start;
+    for (uint64_t page = start; page < at; page += PAGE_SIZE)
+        entry_set_pte(softsgx_epcm(page), 0);
+    return at;
+}
+
 /* Page table of [start, end) := prot, which every entry there allows. Lock held. */
 static int set_run(uint64_t start, uint64_t end, uint32_t prot)
 {
@@ -240,10 +253,12 @@ static int for_each_run(uint64_t start, uint64_t end, bool drop)
             a += PAGE_SIZE;
             continue;
         }
-        uint64_t run = a + PAGE_SIZE;
-        while (run < end && softsgx_entry_prot(atomic_load(softsgx_epcm(run))) == prot)
-            run += PAGE_SIZE;
-        r = set_run(a, run, prot);
+        uint64_t run = prot ? a : empty_sparse(a, end);
+        if (run == a) {
+            for (run = a + PAGE_SIZE; run < end && softsgx_entry_prot(atomic_load(softsgx_epcm(run))) == prot;)
+                run += PAGE_SIZE;
+            r = set_run(a, run, prot);
+        }
         a = run;
     }
     pte_unlock();

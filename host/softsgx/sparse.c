@@ -5,7 +5,7 @@
  * first used, and two areas more.
  *
  * A page in such an area is either there, with the area's rights in its EPCM entry and in the page table, or has
- * nothing in it. What is to have other rights leaves the area.
+ * nothing in it. What is to have other rights leaves the area; what is trimmed is emptied.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>

@@ -411,6 +411,17 @@ static void rights_change_among_holes(struct test_enclave *t)
     assert_int_equal(copy_page(t, page, R | X), 0);
     test_call(t, OP(call), page);
     store_faults(t, DYNAMIC + 0xa000, 7 | PF_SGX);
+    /* all that comes later at once, whatever it is */
+    assert_int_equal(modify_type(t, DYNAMIC + 0x3000, 0x2000, 4), 0);
+    accept_range(t, 0x400 | MODIFIED, DYNAMIC + 0x3000, 2);
+    for (uint64_t a = DYNAMIC + 0x3000; a < DYNAMIC + 0x5000; a += 4096) {
+        faults(t, OP(load), a, 14, 5 | PF_SGX, a);
+        fetch_faults(t, a, 5 | PF_SGX);
+    }
+    assert_int_equal(remove_pages(t, DYNAMIC + 0x3000, 0x2000), 0);
+    accept_range(t, NEW_PAGE, DYNAMIC + 0x3000, 2);
+    assert_int_equal(load(t, DYNAMIC + 0x3000) | load(t, DYNAMIC + 0x4000), 0);
+    test_call(t, OP(call), DYNAMIC + 0x5000);
 }
 
 static void sparse_areas_keep_the_rules(void **state)
