@@ -57,6 +57,7 @@ struct volume_shared {
     int64_t anchor_result;
     uint8_t anchor_message[VOLUME_ANCHOR_MESSAGE];
 };
+_Static_assert(sizeof(struct volume_shared) <= VOLUME_IO_BLOCK, "one page");
 
 enum boot_volume_flags {
     BOOT_VOLUME_READ_ONLY = 1 << 0, /* run -v NAME:PATH:ro */

@@ -41,8 +41,8 @@ struct volume {
     struct volume_shared *shared;
     /* what is to be done later, by `thread`, in this order; under `lock` */
     pthread_t thread;
-    cpu_set_t cpus;
-    int fed_on;
+    cpu_set_t cpus; /* that it may run on */
+    int fed_on;     /* the CPU that a vCPU gave it work on last; -1: none did */
     pthread_mutex_t lock;
     pthread_cond_t moved;
     unsigned wanted, claimed; /* requests so far */
@@ -425,15 +425,18 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+/*
+ * Under the lock: the thread runs beside the vCPU that feeds it, not on the same CPU. Linux would wake it there: it
+ * stops looking for an idle CPU when those it knows are busy enough, as both are while they take turns.
+ */
 static void keep_apart(struct volume *v)
 {
     int cpu = sched_getcpu();
-    cpu_set_t others;
+    cpu_set_t others = v->cpus;
 
-    if (cpu == v->fed_on || cpu < 0)
+    if (cpu < 0 || cpu == v->fed_on)
         return;
     v->fed_on = cpu;
-    others = v->cpus;
     CPU_CLR(cpu, &others);
     if (CPU_COUNT(&others) > 0)
         (void)pthread_setaffinity_np(v->thread, sizeof(others), &others);
@@ -442,10 +445,10 @@ static void keep_apart(struct volume *v)
 static int64_t do_later(struct volume *v, struct request *r)
 {
     int64_t ret = -EBUSY; /* a buffer is used twice */
-    keep_apart(v);
 
     r->sequence = __atomic_load_n(&v->shared->lanes[r->buffer].sequence, __ATOMIC_RELAXED);
     pthread_mutex_lock(&v->lock);
+    keep_apart(v);
     if (v->wanted - v->claimed < QUEUE) {
         v->requests[v->wanted++ % QUEUE] = *r;
         v->waiting_writes += r->op != VOLUME_READ;
