@@ -6,6 +6,7 @@
 
 #include "kernel/fs/dentry.h"
 #include "kernel/fs/internal.h"
+#include "kernel/fs/tmpfs.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/sched/time.h"
 
@@ -145,16 +146,24 @@ static bool time_after(struct timespec_ns a, struct timespec_ns b)
     return a.sec > b.sec || (a.sec == b.sec && a.nsec > b.nsec);
 }
 
-/* relatime: only if it is older than the last change, or a day old. */
+/* relatime: only if it is older than the last change, or so old. */
+static bool atime_holds(const struct inode *inode, int64_t now_sec, int64_t age_max)
+{
+    return (inode->sb->flags & (MS_RDONLY | MS_NOATIME)) ||
+           (time_after(inode->atime, inode->mtime) && time_after(inode->atime, inode->ctime) &&
+            now_sec - inode->atime.sec < age_max);
+}
+
 void inode_touch_atime(struct inode *inode)
 {
-    if (inode->sb->flags & (MS_RDONLY | MS_NOATIME))
-        return;
     struct timespec_ns now = time_now();
-    if (time_after(inode->atime, inode->mtime) && time_after(inode->atime, inode->ctime) &&
-        now.sec - inode->atime.sec < 24 * 3600)
-        return;
-    inode->atime = now;
+    if (!atime_holds(inode, now.sec, 24 * 3600))
+        inode->atime = now;
+}
+
+bool inode_reads_leave_times(struct inode *inode)
+{
+    return overlay_hides_atime(inode) || atime_holds(inode, time_now().sec, 23 * 3600);
 }
 
 void inode_touch_mtime(struct inode *inode)

@@ -6,6 +6,7 @@
 #include "kernel/fs/proc.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/process/remote_ops.h"
 
 static int at_or_above(int fd, struct file *file, void *arg)
 {
@@ -21,6 +22,10 @@ static bool next_fd(const struct pseudo_ctx *dir, uint64_t *number)
 {
     const struct process *process = proc_process(dir);
 
+    if (process && process->remote) {
+        remote_ops->settle(process);
+        process = proc_process(dir);
+    }
     return process && process->files && fd_for_each(process->files, at_or_above, number) == 1;
 }
 

@@ -90,6 +90,8 @@ struct super_block *overlay_new(struct super_block *lower) must_check;
 int overlay_cover(struct super_block *sb, struct inode *lower, struct inode **ret_inode);
 /* The number of the lower inode whose contents this regular file still shows unchanged; 0 if it has others. */
 uint64_t overlay_unchanged(struct inode *inode);
+/* A regular file that reading does not touch: it is the lower one's. */
+bool overlay_hides_atime(struct inode *inode);
 /* The cover differs from now on. */
 void mem_pin(struct mem_inode *inode);
 /* One name less. */

@@ -62,6 +62,11 @@ uint64_t overlay_unchanged(struct inode *inode)
     return m->lower->ino;
 }
 
+bool overlay_hides_atime(struct inode *inode)
+{
+    return inode->ops == &mem_regular_ops && mem_inode(inode)->lower && !mem_inode(inode)->pinned;
+}
+
 int mem_read_page(struct inode *inode, uint64_t index, void *page)
 {
     struct mem_inode *m = mem_inode(inode);
@@ -213,7 +218,7 @@ static ssize_t mem_read(struct file *file, struct iov_iter *to, file_off_t *pos)
         total += done;
         *pos += done;
     }
-    if (total >= 0 && (!m->lower || m->pinned) && !(file->flags & O_NOATIME))
+    if (total >= 0 && !overlay_hides_atime(file->inode) && !(file->flags & O_NOATIME))
         inode_touch_atime(file->inode);
     return total;
 }

@@ -91,6 +91,8 @@ enum { LOOKUP_FOLLOW = 1, LOOKUP_DIRECTORY = 2, LOOKUP_EMPTY_PATH = 4, LOOKUP_NO
 
 /* Path already in kernel memory. dfd: a descriptor or AT_FDCWD. */
 int vfs_lookup(int dfd, const char *path, unsigned lookup_flags, struct dentry **ret_dentry);
+/* From the process's root, following links, but through no other mount and no link of /proc (-EXDEV, -ELOOP). */
+must_check int vfs_lookup_on_root(const char *path, struct dentry **ret_dentry);
 /* As open(2)/openat(2) without installing a descriptor. flags O_*; mode after umask. */
 int vfs_open(int dfd, const char *path, unsigned flags, uint32_t mode, struct file **ret_file);
 /* Create a special file (unix sockets, fifos, devices). -EEXIST if there. */
@@ -111,6 +113,8 @@ void inode_stat(struct inode *inode, struct statx *stat);
 /* A memfd sealed against writing (F_SEAL_WRITE, F_SEAL_FUTURE_WRITE): no new writable shared mappings. */
 bool inode_write_sealed(struct inode *inode);
 void inode_touch_atime(struct inode *inode);
+/* A regular file: will reading it in the next hour leave its attributes as they are? */
+bool inode_reads_leave_times(struct inode *inode);
 void inode_touch_mtime(struct inode *inode); /* and ctime */
 /* Path string from user memory; kmalloc'd, NUL-terminated, 1..4095 bytes; -EFAULT, -ENAMETOOLONG, -ENOENT if empty
  * (unless allow_empty). */

@@ -389,6 +389,11 @@ int vfs_lookup(int dfd, const char *path, unsigned flags, struct dentry **ret_de
     return path_lookup(dfd, path, flags, 0, ret_dentry);
 }
 
+int vfs_lookup_on_root(const char *path, struct dentry **ret_dentry)
+{
+    return path_lookup(AT_FDCWD, path, LOOKUP_FOLLOW, RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV, ret_dentry);
+}
+
 int user_path_lookup(int dfd, uaddr_t addr, unsigned flags, struct dentry **ret_dentry)
 {
     char *path;

@@ -32,6 +32,8 @@ struct remote_ops {
     /* Text of /proc/PID/NAME (tid 0) or /proc/PID/task/TID/NAME that only its kernel knows: auxv, cmdline, environ,
      * maps, smaps, smaps_rollup, statm. 0 or -errno; sleeps. May be NULL (then: empty). */
     int (*proc_show)(struct process *process, int tid, const char *name, struct seq *seq);
+    /* All its descriptors are to be in process->files: it may have opened some that nobody had to hear of. Sleeps. */
+    void (*settle)(const struct process *process);
     /* The last reference is going: free process->remote. */
     void (*release)(struct process *process);
 };

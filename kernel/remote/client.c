@@ -20,7 +20,9 @@
 #include "kernel/process/signal.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/calls.h"
+#include "kernel/remote/descriptors.h"
 #include "kernel/remote/frames.h"
+#include "kernel/remote/leased.h"
 #include "kernel/remote/local.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/remote.h"
@@ -293,6 +295,8 @@ static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6
     uint8_t *buffer = (uint8_t *)small;
     size_t size;
     memcpy(head.args, args, sizeof(head.args));
+    if (nr == __NR_openat)
+        head.lease_era = leased_ask();
     int r = send_ahead(&message, w, &head.data_count, &size);
     if (r < 0)
         return r;
@@ -547,18 +551,15 @@ int64_t remote_call(uint64_t nr, const uint64_t call_args[6])
     return result;
 }
 
-int64_t remote_syscall(struct trap_frame *frame)
+static int64_t run(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
 {
-    uint64_t nr = (uint32_t)frame->orig_rax;
-    const uint64_t args[6] = {frame->rdi, frame->rsi, frame->rdx, frame->r10, frame->r8, frame->r9};
     const struct call *call = remote_call_describe(nr);
-    bool held = kernel_lock_held(); /* not in a lockless system call */
     int64_t result;
-    if (!held)
-        kernel_lock();
     if (process_self()->files && local_call(nr, frame, args, &result))
-        ;
-    else if (call->place == CALL_MIXED)
+        return result;
+    if (nr == __NR_sendfile)
+        leased_settle();
+    if (call->place == CALL_MIXED)
         result = remote_mixed(nr, frame, args);
     else if (call->moves)
         result = move(nr, args, call->moves);
@@ -566,6 +567,35 @@ int64_t remote_syscall(struct trap_frame *frame)
         result = remote_call(nr, args);
     if (result >= 0 && call->place == CALL_BOTH)
         result = remote_local(nr, frame);
+    return result;
+}
+
+/* Keep track of what the call does to the process's descriptors. */
+static int64_t run_tracked(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
+{
+    enum descriptor_use use = process_self() == process_first() ? descriptors_use(nr, args) : DESCRIPTORS_CHANGED;
+    if (use != DESCRIPTORS_IGNORED)
+        leased_settle();
+    if (use == DESCRIPTORS_IGNORED || use == DESCRIPTORS_SEEN)
+        return run(nr, frame, args);
+    descriptors_begin();
+    int64_t result = run(nr, frame, args);
+    descriptors_end(use, args, result);
+    return result;
+}
+
+int64_t remote_syscall(struct trap_frame *frame)
+{
+    uint64_t nr = (uint32_t)frame->orig_rax;
+    const uint64_t args[6] = {frame->rdi, frame->rsi, frame->rdx, frame->r10, frame->r8, frame->r9};
+    bool held = kernel_lock_held(); /* not in a lockless system call */
+    int64_t result;
+    if (!held)
+        kernel_lock();
+    if (!leased_call(nr, frame, args, &result)) {
+        result = run_tracked(nr, frame, args);
+        leased_after(nr);
+    }
     if (!held)
         kernel_unlock();
     return result;

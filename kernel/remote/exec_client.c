@@ -9,6 +9,7 @@
 #include "kernel/process/exec.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/leased.h"
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/member.h"
 #include "kernel/remote/remote_file.h"
@@ -98,7 +99,7 @@ int remote_exec_open(struct exec *exec, int dfd, const char *path, unsigned look
     m->lookup_flags = lookup_flags;
     string_copy(m->path, path, sizeof(m->path));
     string_copy(m->name, exec->name, sizeof(m->name));
-    int r = client_request(&m->message, sizeof(*m), &record);
+    int r = leased_request(&m->message, sizeof(*m), &record);
     kfree(m);
     if (r < 0)
         return -EAGAIN;
@@ -129,8 +130,10 @@ int remote_execed(const struct exec *exec)
     m->size = (uint32_t)size;
     string_copy(m->comm, exec_comm(exec), sizeof(m->comm));
     memcpy(m->command_line, exec->argv.text, size);
-    int r = client_request(&m->message, sizeof(*m) + size, &record);
+    int r = leased_request(&m->message, sizeof(*m) + size, &record);
     kfree(m);
+    if (process_self() == process_first())
+        leased_end();
     if (r < 0)
         return r;
     const struct number_message *answer = (const struct number_message *)record->data;

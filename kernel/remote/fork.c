@@ -3,6 +3,7 @@
  * init enclave and for one of a member; only how the other enclave is come by differs.
  */
 #include "kernel/remote/fork.h"
+#include "kernel/remote/leased.h"
 
 #include <linux/errno.h>
 #include <linux/sched.h>
@@ -38,7 +39,7 @@ struct destination {
 static int ask(struct message *message, size_t size, struct destination *ret_destination)
 {
     struct record *record;
-    int r = client_request(message, size, &record);
+    int r = leased_request(message, size, &record);
     if (r < 0)
         return -EAGAIN;
     const struct fork_answer *answer = (const struct fork_answer *)record->data;

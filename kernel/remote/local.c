@@ -17,6 +17,7 @@
 #include "kernel/fs/file.h"
 #include "kernel/fs/poll.h"
 #include "kernel/fs/poll_time.h"
+#include "kernel/fs/vfs.h"
 #include "kernel/lib/list.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -25,6 +26,7 @@
 #include "kernel/process/process.h"
 #include "kernel/remote/borrower.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/leased.h"
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/member.h"
 #include "kernel/remote/mixed.h"
@@ -174,8 +176,8 @@ static void select_looks(const uint64_t args[6])
 #define SENDFILE_PIECE 0x10000UL
 
 /* Bytes of the file at pos, sent; 0 at its end. *ret_stop: no more may follow. */
-static int64_t send_piece(struct file *out, const uint64_t args[6], uint64_t pos, size_t size, void *buf,
-                          bool *ret_stop)
+static int64_t send_piece(struct file *out, struct file *leased, const uint64_t args[6], uint64_t pos, size_t size,
+                          void *buf, bool *ret_stop)
 {
     const uint64_t from[6] = {args[1], 0, size, pos};
     struct iov_iter it;
@@ -183,7 +185,8 @@ static int64_t send_piece(struct file *out, const uint64_t args[6], uint64_t pos
     *ret_stop = true;
     if (nonblock && !(file_poll(out, NULL) & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
         return -EAGAIN;
-    int64_t got = remote_call_into(__NR_pread64, from, 1, buf, size);
+    int64_t got = leased ? vfs_read_kernel(leased, buf, size, (file_off_t)pos)
+                         : remote_call_into(__NR_pread64, from, 1, buf, size);
     size_t done = 0;
     if (got > (int64_t)size)
         member_end("more bytes of the init enclave than were asked for");
@@ -200,13 +203,13 @@ static int64_t send_piece(struct file *out, const uint64_t args[6], uint64_t pos
     return got < 0 ? got : (int64_t)done;
 }
 
-static int64_t send_pieces(struct file *out, const uint64_t args[6], uint64_t pos, void *buf)
+static int64_t send_pieces(struct file *out, struct file *leased, const uint64_t args[6], uint64_t pos, void *buf)
 {
     uint64_t size = MIN(args[3], 0x7ffff000UL), done = 0;
     bool stop = false;
     int64_t n = 0;
     while (!stop && done < size) {
-        n = send_piece(out, args, pos + done, MIN(size - done, SENDFILE_PIECE), buf, &stop);
+        n = send_piece(out, leased, args, pos + done, MIN(size - done, SENDFILE_PIECE), buf, &stop);
         if (n < 0)
             break;
         done += (uint64_t)n;
@@ -228,7 +231,10 @@ static bool send_file(struct file *out, struct tcp_socket *t, const uint64_t arg
                     : NULL;
     if (!buf)
         return false;
-    *ret_result = send_pieces(out, args, pos, buf);
+    in = leased_at(args[1]);
+    *ret_result = send_pieces(out, in, args, pos, buf);
+    if (in)
+        file_put(in);
     kfree(buf);
     (void)borrower_settle(t);
     if (*ret_result > 0 && put_user64(args[2], pos + (uint64_t)*ret_result) < 0)

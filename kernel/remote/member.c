@@ -24,6 +24,7 @@
 #include "kernel/remote/client.h"
 #include "kernel/remote/exec_client.h"
 #include "kernel/remote/fork.h"
+#include "kernel/remote/leased.h"
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/pending.h"
@@ -132,7 +133,7 @@ static int new_child(struct process *parent, uint64_t flags, int exit_signal, in
     *m = (struct fork_message){
         .message = message_of(MESSAGE_NEW_CHILD, parent), .flags = flags, .exit_signal = exit_signal};
     memcpy(m->actions, parent->actions, sizeof(m->actions));
-    int r = client_request(&m->message, sizeof(*m), &record);
+    int r = leased_request(&m->message, sizeof(*m), &record);
     kfree(m);
     if (r < 0)
         return -EAGAIN;
@@ -218,6 +219,8 @@ static void exited(struct process *process, int wait_status, const struct proces
     struct spare_tid *spare, *next;
     if (process == process_first())
         local_epoll_end();
+    if (process == process_first())
+        leased_end();
     TAILQ_FOREACH_SAFE (spare, &spare_tids, entry, next) {
         if (spare->pid != process->pid)
             continue;
@@ -313,6 +316,7 @@ void member_init(void)
     client_on_message(MESSAGE_TOUCHED, receive_touched);
     shared_member_init();
     borrower_init();
+    leased_init();
     if (client_send(&hello, sizeof(hello)) < 0)
         member_end("the init enclave is not there");
 }

@@ -21,6 +21,7 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/frames.h"
+#include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/pending.h"
 #include "kernel/remote/programs.h"
@@ -147,7 +148,7 @@ static void release(struct process *process)
 }
 
 static const struct remote_ops ops = {
-    .signal = send_signal, .signal_take = remote_signal_take, .proc_show = remote_show, .release = release};
+    .signal = send_signal, .signal_take = remote_signal_take, .proc_show = remote_show, .settle = leases_settle, .release = release};
 
 /* ---- beginnings ---- */
 
@@ -698,6 +699,7 @@ void process_link_init(void)
         remote_member_on_message(receivers[i].type, receivers[i].fn);
     shared_home_init();
     lender_init();
+    leases_init();
     frames_init();
     remote_member_on_lost(spawn_lost);
     remote_ops_set(&ops);

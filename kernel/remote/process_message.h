@@ -74,8 +74,15 @@ enum process_message_type {
     MESSAGE_FRAMES,
     /* to init */
     MESSAGE_FRAMES_READ,
+    /* lease_message.h: to a member */
+    MESSAGE_LEASE,
+    MESSAGE_LEASE_BREAK,
+    /* to init */
+    MESSAGE_LEASE_OPENED,
+    MESSAGE_LEASE_DROP,
+    MESSAGE_LEASE_BROKEN,
 };
-_Static_assert((int)MESSAGE_FRAMES_READ < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_LEASE_BROKEN < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {

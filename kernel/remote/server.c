@@ -22,6 +22,7 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/calls.h"
 #include "kernel/remote/frames.h"
+#include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/remote.h"
 #include "kernel/sched/sched.h"
@@ -202,12 +203,14 @@ static void serve(struct agent *agent, struct process *process)
     agent->task->signals.pending.set = head->pending;
     if (agent->cancelled)
         agent_cancel(agent->task);
+    uint64_t changes = leases_changes();
     int64_t result = syscall_call(&frame, head->nr, false);
     uint64_t flags = 0;
     if (result > 0 && remote_call_moves(head->nr) && goes_on(head->nr, head->args[0]))
         flags |= REPLY_CONTINUE;
     lender_offer(agent->member, process, head->nr, head->args[0], result);
     frames_offer(agent->member, process, head->nr, head->args[0], result);
+    leases_offer(agent->member, process, head, result, changes);
     (void)remote_linger_begin(&next_call);
     agent_reply(agent, result == -ERESTART_RESTARTBLOCK ? -EINTR : result, flags);
     agent->entered = false;

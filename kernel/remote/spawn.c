@@ -19,6 +19,7 @@
 #include "kernel/process/table.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/frames.h"
+#include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/server.h"
@@ -238,6 +239,7 @@ void spawn_lost(struct remote_member *member, const char *lie)
     host_kill(e);
     shared_home_lost(e->number);
     lender_member_lost(member);
+    leases_member_lost(member);
     while ((process = process_in(member)) != NULL)
         remote_process_exited(process, SIGKILL, &(struct process_usage){0});
     while ((process = process_awaiting(e->number)) != NULL)

@@ -27,6 +27,7 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/check.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/leased.h"
 #include "kernel/remote/member.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/remote_file.h"
@@ -284,6 +285,11 @@ int client_request(struct message *message, size_t size, struct record **ret_ans
     if ((how % 8 > 2 || how >= 128) && (*ret_answer)->size >= sizeof(*answer))
         answer->number = how % 8 == 7 || how % 8 == 1;
     return 0;
+}
+
+int leased_request(struct message *message, size_t size, struct record **ret_answer)
+{
+    return client_request(message, size, ret_answer);
 }
 
 void remote_mixed_set(uint64_t nr, syscall_fn fn)

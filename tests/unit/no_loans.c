@@ -1,6 +1,9 @@
-/* For tests of kernel/remote where nothing is lent. */
+/* For tests of kernel/remote where nothing is lent or leased. */
 #include "kernel/net/net.h"
 #include "kernel/remote/borrower.h"
+#include "kernel/remote/descriptors.h"
+#include "kernel/remote/leased.h"
+#include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/local.h"
 #include "kernel/remote/local_epoll.h"
@@ -40,5 +43,66 @@ bool local_call(uint64_t nr, struct trap_frame *frame, const uint64_t args[6], i
 }
 
 void net_flush(void)
+{
+}
+
+void leases_init(void)
+{
+}
+
+uint64_t leases_changes(void)
+{
+    return 0;
+}
+
+void leases_offer(struct remote_member *member, struct process *process, const struct call_head *head, int64_t result,
+                  uint64_t changes)
+{
+}
+
+void leases_settle(const struct process *process)
+{
+}
+
+void leases_member_lost(const struct remote_member *member)
+{
+}
+
+void leased_init(void)
+{
+}
+
+bool leased_call(uint64_t nr, struct trap_frame *frame, const uint64_t args[6], int64_t *ret_result)
+{
+    return false;
+}
+
+void leased_after(uint64_t nr)
+{
+}
+
+uint64_t leased_ask(void)
+{
+    return 0;
+}
+
+void leased_settle(void)
+{
+}
+
+void leased_end(void)
+{
+}
+
+enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6])
+{
+    return DESCRIPTORS_IGNORED;
+}
+
+void descriptors_begin(void)
+{
+}
+
+void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t result)
 {
 }

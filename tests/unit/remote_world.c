@@ -176,6 +176,11 @@ struct task *task_current(void)
     return &current->task;
 }
 
+struct process *process_first(void)
+{
+    return process_self();
+}
+
 struct process *process_self(void)
 {
     return current->task.process;
