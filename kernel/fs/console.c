@@ -148,6 +148,11 @@ static const struct file_ops stream_file_ops = {
     .poll = stream_poll,
 };
 
+int console_output_channel(const struct file *file)
+{
+    return file->ops == &stream_file_ops && file_writable(file) ? (int)channel_of(file) : -1;
+}
+
 static struct file *stream_open(unsigned channel)
 {
     struct file *file = file_new_anon("pipe", &stream_file_ops, (void *)(uint64_t)channel,

@@ -17,4 +17,7 @@ must_check int console_open_std(void);
 /* If inode is one of the streams, make file another description of it; else -ENOENT. */
 int console_reopen(struct inode *inode, struct file *file);
 
+/* The channel of a stream that file can be written to, or -1. */
+int console_output_channel(const struct file *file);
+
 #endif

@@ -18,6 +18,7 @@
 static struct {
     struct chan *chan;
     struct wait_queue wait;
+    uint32_t reserved; /* of the free part of its tx ring */
 } console[CHANNEL_FIRST_SOCKET];
 
 static uint64_t last_spin_pump_ns;
@@ -62,7 +63,7 @@ void net_flush(void)
 
 bool net_flush_wanted(void)
 {
-    return chan_dirty_pending();
+    return chan_dirty_pending() || (net_loan_ops && net_loan_ops->wanted && net_loan_ops->wanted());
 }
 
 bool net_pump_now(void)
@@ -113,19 +114,51 @@ ssize_t channel_write(unsigned channel, const void *buf, size_t size)
         return -EIO;
     if (chan_events(c, NULL) & CHAN_EV_TX_CLOSED)
         return -EPIPE;
-    uint32_t wanted = (uint32_t)MIN(size, (size_t)chan_ring_size());
-    uint32_t room = chan_tx_room(c, wanted);
-    if (room == 0) {
+    uint32_t reserved = console[channel].reserved;
+    uint32_t wanted = (uint32_t)MIN(size, (size_t)(chan_ring_size() - reserved));
+    uint32_t room = chan_tx_room(c, wanted + reserved);
+    if (room <= reserved) {
         chan_want_room(c, true);
-        room = chan_tx_room(c, wanted);
-        if (room == 0)
+        room = chan_tx_room(c, wanted + reserved);
+        if (room <= reserved)
             return -EAGAIN;
     }
     chan_want_room(c, false);
-    uint32_t n = MIN(room, wanted);
+    uint32_t n = MIN(room - reserved, wanted);
     chan_tx_copy_kernel(c, buf, 0, n);
     chan_tx_commit(c, n);
     return (ssize_t)n;
+}
+
+bool channel_reserve(unsigned channel, size_t size)
+{
+    struct chan *c = console[channel].chan;
+    uint32_t reserved = console[channel].reserved;
+    if (!c || (chan_events(c, NULL) & CHAN_EV_TX_CLOSED) || size > chan_ring_size() / 4 - reserved)
+        return false;
+    uint32_t all = reserved + (uint32_t)size;
+    if (chan_tx_room(c, all) < all)
+        return false;
+    console[channel].reserved = all;
+    return true;
+}
+
+void channel_unreserve(unsigned channel, size_t size)
+{
+    ASSERT(size <= console[channel].reserved);
+    console[channel].reserved -= (uint32_t)size;
+}
+
+int channel_write_reserved(unsigned channel, const void *buf, size_t size)
+{
+    struct chan *c = console[channel].chan;
+    channel_unreserve(channel, size);
+    if (chan_events(c, NULL) & CHAN_EV_TX_CLOSED)
+        return -EPIPE;
+    uint32_t n = MIN(chan_tx_room(c, (uint32_t)size), (uint32_t)size);
+    chan_tx_copy_kernel(c, buf, 0, n);
+    chan_tx_commit(c, n);
+    return n == size ? 0 : -EIO; /* the host has taken back room that there was */
 }
 
 bool channel_take_winsize(unsigned channel)

@@ -9,6 +9,7 @@ void net_init_borrower(void);
 struct net_loan_ops {
     bool (*poll)(bool found); /* after a look at the ready queue. True: there is news for sockets of this enclave */
     void (*flush)(void);      /* a borrower's: tell the owner what it must send; NULL in the owner */
+    bool (*wanted)(void);     /* has it something to tell besides? */
 };
 extern const struct net_loan_ops *net_loan_ops;
 /* Look at the arena's ready queue and wake whoever waits. Called with the kernel lock: by the idle loop after and
@@ -28,6 +29,11 @@ void net_bytes(uint64_t *ret_received, uint64_t *ret_sent);
 /* The console's three channels as files (kernel/fs/console.c builds on these). */
 ssize_t channel_read(unsigned channel, void *buf, size_t size);        /* bytes, 0 at end of file, -EAGAIN */
 ssize_t channel_write(unsigned channel, const void *buf, size_t size); /* bytes, -EAGAIN, -EPIPE */
+/* Keep room that is free now for later; what others write leaves it. At most a quarter of the ring in all. False: there
+ * is none. Then write there, which takes no longer than copying: 0, or -errno: then not all of it. */
+must_check bool channel_reserve(unsigned channel, size_t size);
+void channel_unreserve(unsigned channel, size_t size);
+must_check int channel_write_reserved(unsigned channel, const void *buf, size_t size);
 struct wait_queue *channel_wait_queue(unsigned channel);
 uint32_t channel_poll(unsigned channel); /* EPOLL* now true; EPOLLPRI: the terminal's size changed */
 bool channel_take_winsize(unsigned channel);

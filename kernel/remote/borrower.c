@@ -15,6 +15,7 @@
 #include "kernel/remote/loan_message.h"
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/member.h"
+#include "kernel/remote/posted.h"
 #include "kernel/remote/remote.h"
 #include "kernel/sched/task.h"
 
@@ -38,6 +39,8 @@ static void post(void *message, size_t size)
 static void flush(void)
 {
     struct loan_channels_message m = {.message = {.type = MESSAGE_LOAN_DIRTY}};
+    if (posted_pending() && !chan_dirty_pending())
+        post(&m, sizeof(m)); /* rings for what goes before it */
     while ((m.count = (uint32_t)chan_borrowed_dirty(m.channels, LOAN_CHANNELS_MAX)) > 0)
         post(&m, sizeof(m));
 }
@@ -242,7 +245,7 @@ void borrower_flags_changed(struct tcp_socket *t)
 void borrower_init(void)
 {
     static const struct tcp_loan_ops ops = {.closed = closed};
-    static const struct net_loan_ops net_ops = {.poll = poll, .flush = flush};
+    static const struct net_loan_ops net_ops = {.poll = poll, .flush = flush, .wanted = posted_pending};
     net_init_borrower();
     tcp_loan_ops_set(&ops);
     net_loan_ops = &net_ops;

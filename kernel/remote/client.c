@@ -25,6 +25,7 @@
 #include "kernel/remote/leased.h"
 #include "kernel/remote/local.h"
 #include "kernel/remote/mixed.h"
+#include "kernel/remote/posted.h"
 #include "kernel/remote/remote.h"
 #include "kernel/remote/sealed_member.h"
 #include "kernel/remote/windows.h"
@@ -75,12 +76,14 @@ void client_on_message(uint32_t type, void (*fn)(struct record *record))
 
 int client_post(struct message *message, size_t size)
 {
+    posted_flush();
     message->request = 0;
     return link_send(&init_link, message, size);
 }
 
 int client_post_quietly(struct message *message, size_t size)
 {
+    posted_flush();
     message->request = 0;
     return link_send_quietly(&init_link, message, size);
 }
@@ -89,6 +92,7 @@ int client_post_quietly(struct message *message, size_t size)
 static int send(const void *message, size_t size)
 {
     int r = link_backlogged(&init_link) ? link_wait(&init_link) : 0;
+    posted_flush();
     return r < 0 ? r : link_send(&init_link, message, size);
 }
 
@@ -297,6 +301,8 @@ static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6
     memcpy(head.args, args, sizeof(head.args));
     if (nr == __NR_openat)
         head.lease_era = leased_ask();
+    if (nr == __NR_write)
+        head.wants_post = posted_ask();
     int r = send_ahead(&message, w, &head.data_count, &size);
     if (r < 0)
         return r;
@@ -592,7 +598,7 @@ int64_t remote_syscall(struct trap_frame *frame)
     int64_t result;
     if (!held)
         kernel_lock();
-    if (!leased_call(nr, frame, args, &result)) {
+    if (!leased_call(nr, frame, args, &result) && !(nr == __NR_write && posted_write(args, &result))) {
         result = run_tracked(nr, frame, args);
         leased_after(nr);
     }

@@ -7,6 +7,7 @@
 #include <linux/mman.h>
 
 #include "kernel/lib/string.h"
+#include "kernel/remote/posted.h"
 
 #define KNOWN_MAX 1024
 
@@ -160,6 +161,10 @@ void descriptors_begin(void)
 void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t result)
 {
     bool alone = !overlapped;
+    if (use == DESCRIPTORS_CHANGED)
+        posted_forget();
+    else if (use == DESCRIPTORS_CLOSED)
+        posted_closed((int)args[0]);
     if (--running == 0)
         overlapped = false;
     if (!alone || use == DESCRIPTORS_CHANGED)

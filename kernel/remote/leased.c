@@ -23,6 +23,7 @@
 #include "kernel/remote/mixed.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
+#include "kernel/syscalls/syscall.h"
 
 #define ASK_AFTER 3                 /* opens of a path, none of another one with its slot between */
 #define ASK_AGAIN 128               /* if it was not granted */
@@ -329,10 +330,8 @@ static bool runs_here(uint64_t nr, const uint64_t args[6])
         return true;
     case __NR_lseek:
         return (unsigned)args[2] <= SEEK_END;
-    case __NR_newfstatat:
+    case __NR_newfstatat: /* fstat, as the C library spells it */
         return args[3] == AT_EMPTY_PATH && is_empty(args[1]);
-    case __NR_statx:
-        return args[2] == AT_EMPTY_PATH && is_empty(args[1]);
     case __NR_fcntl:
         return (unsigned)args[1] == F_GETFL || (unsigned)args[1] == F_GETFD;
     default:
@@ -340,13 +339,24 @@ static bool runs_here(uint64_t nr, const uint64_t args[6])
     }
 }
 
+static int64_t run_here(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
+{
+    struct trap_frame fstat = {.rdi = args[0], .rsi = args[2]};
+    return nr == __NR_newfstatat ? remote_local(__NR_fstat, &fstat) : remote_local(nr, frame);
+}
+
+static bool is_still_at(const struct file *file, uint64_t fd)
+{
+    struct file *now = leased_at(fd);
+    if (now)
+        file_put(now);
+    return now == file;
+}
+
 /* It became one of the init enclave's while reading slept: what was read counts there. */
 static void moved_meanwhile(uint64_t nr, const struct file *file, const uint64_t args[6], int64_t result)
 {
-    struct file *now = leased_at(args[0]);
-    if (now)
-        file_put(now);
-    if (now == file || result <= 0 || (nr != __NR_read && nr != __NR_readv))
+    if (is_still_at(file, args[0]) || result <= 0 || (nr != __NR_read && nr != __NR_readv))
         return;
     (void)!remote_call(__NR_lseek, (const uint64_t[6]){args[0], (uint64_t)result, SEEK_CUR});
 }
@@ -361,9 +371,9 @@ static bool on_file(uint64_t nr, struct trap_frame *frame, struct file *file, co
         *ret_result = 0;
         return true;
     }
-    if (!runs_here(nr, args))
+    if (!runs_here(nr, args) || !is_still_at(file, args[0])) /* the first may sleep */
         return false;
-    *ret_result = remote_local(nr, frame);
+    *ret_result = run_here(nr, frame, args);
     moved_meanwhile(nr, file, args, *ret_result);
     return true;
 }

@@ -28,6 +28,7 @@
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/pending.h"
+#include "kernel/remote/posted.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/remote/shared_member.h"
 #include "kernel/remote/show.h"
@@ -317,6 +318,7 @@ void member_init(void)
     shared_member_init();
     borrower_init();
     leased_init();
+    posted_init();
     if (client_send(&hello, sizeof(hello)) < 0)
         member_end("the init enclave is not there");
 }

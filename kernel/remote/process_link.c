@@ -24,6 +24,7 @@
 #include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/pending.h"
+#include "kernel/remote/posts.h"
 #include "kernel/remote/programs.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/shared_home.h"
@@ -700,6 +701,7 @@ void process_link_init(void)
     shared_home_init();
     lender_init();
     leases_init();
+    posts_init();
     frames_init();
     remote_member_on_lost(spawn_lost);
     remote_ops_set(&ops);

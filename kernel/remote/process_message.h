@@ -81,8 +81,13 @@ enum process_message_type {
     MESSAGE_LEASE_OPENED,
     MESSAGE_LEASE_DROP,
     MESSAGE_LEASE_BROKEN,
+    /* post_message.h: to a member */
+    MESSAGE_POST_GRANT,
+    /* to init */
+    MESSAGE_POST,
+    MESSAGE_POST_DROP,
 };
-_Static_assert((int)MESSAGE_LEASE_BROKEN < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_POST_DROP < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {

@@ -24,6 +24,7 @@
 #include "kernel/remote/frames.h"
 #include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
+#include "kernel/remote/posts.h"
 #include "kernel/remote/remote.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
@@ -211,6 +212,7 @@ static void serve(struct agent *agent, struct process *process)
     lender_offer(agent->member, process, head->nr, head->args[0], result);
     frames_offer(agent->member, process, head->nr, head->args[0], result);
     leases_offer(agent->member, process, head, result, changes);
+    posts_offer(agent->member, process, head, result);
     (void)remote_linger_begin(&next_call);
     agent_reply(agent, result == -ERESTART_RESTARTBLOCK ? -EINTR : result, flags);
     agent->entered = false;

@@ -21,6 +21,7 @@
 #include "kernel/remote/frames.h"
 #include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
+#include "kernel/remote/posts.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/shared_home.h"
@@ -240,6 +241,7 @@ void spawn_lost(struct remote_member *member, const char *lie)
     shared_home_lost(e->number);
     lender_member_lost(member);
     leases_member_lost(member);
+    posts_member_lost(member);
     while ((process = process_in(member)) != NULL)
         remote_process_exited(process, SIGKILL, &(struct process_usage){0});
     while ((process = process_awaiting(e->number)) != NULL)

@@ -23,6 +23,11 @@ void output_hold_add(struct output_hold *hold)
     TAILQ_INSERT_TAIL(&holds, hold, link);
 }
 
+bool output_may_be_held(void)
+{
+    return !TAILQ_EMPTY(&holds);
+}
+
 void output_acknowledged(struct output_hold *hold, uint64_t sequence)
 {
     hold->acknowledged = MAX(hold->acknowledged, sequence);

@@ -1,4 +1,4 @@
-/* For tests of kernel/remote where nothing is lent or leased. */
+/* For tests of kernel/remote where nothing is lent, leased or posted. */
 #include "kernel/net/net.h"
 #include "kernel/remote/borrower.h"
 #include "kernel/remote/descriptors.h"
@@ -7,6 +7,8 @@
 #include "kernel/remote/lender.h"
 #include "kernel/remote/local.h"
 #include "kernel/remote/local_epoll.h"
+#include "kernel/remote/posted.h"
+#include "kernel/remote/posts.h"
 
 void lender_init(void)
 {
@@ -104,5 +106,36 @@ void descriptors_begin(void)
 }
 
 void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t result)
+{
+}
+
+void posts_init(void)
+{
+}
+
+void posts_offer(struct remote_member *member, const struct process *process, const struct call_head *head,
+                 int64_t result)
+{
+}
+
+void posts_member_lost(const struct remote_member *member)
+{
+}
+
+void posted_init(void)
+{
+}
+
+bool posted_write(const uint64_t args[6], int64_t *ret_result)
+{
+    return false;
+}
+
+bool posted_ask(void)
+{
+    return false;
+}
+
+void posted_flush(void)
 {
 }

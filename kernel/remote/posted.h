@@ -1,0 +1,23 @@
+/*
+ * Posts, a member's side (posts.h): short writes to descriptors that the init enclave has granted room for are copied,
+ * and go with the next message, whatever that is; or when the enclave has nothing to do; or at the next tick. Only for
+ * the first process of the enclave. Descriptors that come to mean something else lose their grant (descriptors.c).
+ */
+#ifndef COFRE_KERNEL_REMOTE_POSTED_H
+#define COFRE_KERNEL_REMOTE_POSTED_H
+
+#include "kernel/lib/types.h"
+
+void posted_init(void);
+/* write(2): true with its result if it need not be waited for. May sleep. */
+bool posted_write(const uint64_t args[6], int64_t *ret_result);
+/* Is the current task's next write to ask for room? Once. */
+bool posted_ask(void);
+/* Has something been written that was not sent? And: send it, without a ring of the bell. Does not sleep. */
+bool posted_pending(void);
+void posted_flush(void);
+/* A descriptor was closed, or any may have been. */
+void posted_closed(int fd);
+void posted_forget(void);
+
+#endif
