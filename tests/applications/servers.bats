@@ -73,7 +73,7 @@ rates() {
 
 @test "nginx, default configuration: files, keep-alive, reload by SIGHUP with no failed request, access log complete" {
     application_image servers
-    local command='mkdir -p /var/log/nginx; head -c 102400 /dev/zero >/var/www/html/big; echo hello >/var/www/html/index.html
+    local command='mkdir -p /var/log/nginx; head -c 102400 /dev/zero >/var/www/html/big; head -c 1024 /dev/zero >/var/www/html/small; echo hello >/var/www/html/index.html
         [ -z "$LISTEN" ] || rm -f /etc/nginx/sites-enabled/default # port 80 is not ours
         echo "server { listen ${LISTEN:-8000}; root /var/www/html; access_log /dev/stdout; }" >/etc/nginx/conf.d/test.conf
         exec nginx -g "daemon off;"'
@@ -84,6 +84,7 @@ rates() {
     [ "$(curl -s -o /dev/null -o /dev/null -w "%{num_connects}" "127.0.0.1:$PORT/" "127.0.0.1:$PORT/big")" = 10 ]
     python3 "$here/requests.py" "$PORT" 300 "kill -HUP $SERVER"
     rates "nginx, 6 bytes, 64 clients" / 64 sh -c "$command" </dev/null
+    rates "nginx, 1 KiB, 64 clients" /small 64 sh -c "$command" </dev/null
     rates "nginx, 100 KiB, 64 clients" /big 64 sh -c "$command" </dev/null
     stop
     [ "$(grep -c '"GET /?n=[0-9]* HTTP/1.1" 200' server.out)" = 300 ]
