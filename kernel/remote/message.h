@@ -62,7 +62,7 @@ struct call_head {
     uint64_t pending;    /* signals that wait for the caller alone */
     uint32_t data_count; /* DATA messages before this one, for windows with WINDOW_DATA */
     uint32_t window_count;
-    uint64_t lease_era; /* of an openat that asks for a lease (leases.h), to be repeated in it; 0: none asked for */
+    uint64_t lease_era;  /* of an openat that asks for a lease (leases.h), to be repeated in it; 0: none asked for */
     uint64_t wants_post; /* a write that asks for room (posts.h) */
 };
 

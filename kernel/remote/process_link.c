@@ -148,8 +148,11 @@ static void release(struct process *process)
     process->remote = NULL;
 }
 
-static const struct remote_ops ops = {
-    .signal = send_signal, .signal_take = remote_signal_take, .proc_show = remote_show, .settle = leases_settle, .release = release};
+static const struct remote_ops ops = {.signal = send_signal,
+                                      .signal_take = remote_signal_take,
+                                      .proc_show = remote_show,
+                                      .settle = leases_settle,
+                                      .release = release};
 
 /* ---- beginnings ---- */
 

@@ -18,7 +18,7 @@ void output_acknowledged(struct output_hold *hold, uint64_t sequence);
 void output_safe(struct output_hold *hold, uint64_t sequence);
 
 bool output_may_be_held(void); /* is there anything that could ask for that? */
-extern bool output_held; /* something is acknowledged and not safe */
+extern bool output_held;       /* something is acknowledged and not safe */
 int output_wait(void) must_check;
 /* Right before bytes leave. Sleeps. 0, or -EINTR if the current task is to end: then they must not. */
 static inline must_check int output_settle(void)
