@@ -15,6 +15,7 @@
 #include "hosted_libc.h"
 #include "kernel/fs/file.h"
 #include "kernel/fs/poll.h"
+#include "kernel/fs/vfs.h"
 #include "kernel/lib/list.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -25,11 +26,13 @@
 #include "kernel/process/table.h"
 #include "kernel/remote/borrower.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/leased.h"
 #include "kernel/remote/loan_message.h"
 #include "kernel/remote/local.h"
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/member.h"
 #include "kernel/remote/mixed.h"
+#include "kernel/remote/posted.h"
 #include "kernel/sched/task.h"
 #include "net_world.h"
 
@@ -424,6 +427,22 @@ static void hear_watch(const struct watch_message *m)
         FAIL("a set that there is not");
     sets[s].armed = m->on;
     sets[s].id = m->id;
+}
+
+/* Nothing is leased or posted. */
+struct file *leased_at(uint64_t fd)
+{
+    return NULL;
+}
+
+bool posted_pending(void)
+{
+    return false;
+}
+
+ssize_t vfs_read_kernel(struct file *file, void *buf, size_t size, file_off_t pos)
+{
+    return -EIO;
 }
 
 int client_post(struct message *message, size_t size)
