@@ -3,12 +3,13 @@ BUILD ?= build
 PREFIX ?= /usr/local
 NINJA := ninja -C $(BUILD)
 
-.PHONY: help deps build run test test-applications soak bench fuzz fresh gdb install lint format clean
+.PHONY: help deps build run test test-applications stress soak bench fuzz fresh gdb install lint format clean
 
 help:
 	@echo 'make run      convert a Debian image with Redis, run it in an enclave, use it, measure it against native'
 	@echo 'make test     everything that CI checks (TEST=unit|conformance|e2e|fuzz for one part)'
 	@echo 'make test-applications   runtimes and servers from Debian, on both sides (ROUNDS=5 for figures); not part of `make test`'
+	@echo 'make stress   processes made, disturbed, killed at random, also by the host: nothing stays (TIME=seconds, default 120; SEED=)'
 	@echo 'make soak     volumes: the simulated disk for longer, the engine with faults put in, programs killed 1220 times; interrupted, it goes on (SOAK=times as long, default 20; SEED=first seed; ONLY=pieces)'
 	@echo 'make bench    figures against native, interleaved; build/bench.json (ONLY=name for one)'
 	@echo 'make fuzz     fuzz every parser (TIME=seconds for each, default 60; ONLY=name for one)'
@@ -44,6 +45,10 @@ test-applications: build
 	@rm -f $(BUILD)/applications.tsv
 	@COFRE_ROUNDS=$(or $(ROUNDS),1) bats tests/e2e/languages.bats tests/applications
 	@tools/application-figures $(BUILD)/applications.tsv
+
+stress: build
+	@tools/install-deps run test
+	@COFRE_STRESS_SECONDS=$(or $(TIME),120) COFRE_SEED=$(SEED) bats --show-output-of-passing-tests -f 'random processes' tests/e2e/processes.bats
 
 soak: build
 	@tools/install-deps run test

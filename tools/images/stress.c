@@ -1,13 +1,17 @@
 /*
- * Random processes under a random parent: forks, spawns, execs, orphans, threads, pipes, signals and kills. PID 1 of a
- * container reads "SECONDS SEED" lines; for each it goes wild that long, ends all that is left, and says what happened:
- *   done children=N signals=N refused=N wrong=N processes=N descriptors=N
- * wrong: children whose end was neither what they chose nor a signal that was sent; there must be none.
+ * Random processes under a random parent: forks, spawns, execs, orphans, threads, pipes, signals and kills, shared
+ * memory, connections, descriptors handed on, files and locks, timers. PID 1 of a container reads lines
+ *   SECONDS SEED HOST
+ * and for each it goes wild that long, ends all that is left, and says what happened:
+ *   done children=N signals=N refused=N wrong=N processes=N descriptors=N memory=KIB heap=KIB
+ * HOST 1: somebody else sends SIGKILL, too. wrong: children whose end was neither what they chose nor a signal that was
+ * sent; there must be none. memory, heap: of this enclave, its program's and its kernel's.
  *
  * stress bomb: processes that do nothing but make more, until one cannot be made; then they are ended, and all is well.
  * stress memory SIZE: children that use more than there is. Each dies or is told; the parent goes on.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,6 +116,122 @@ static int use_threads(void)
     return 1;
 }
 
+/* Pages that two processes write to in turn, each its own words. */
+static int use_shared_memory(void)
+{
+    unsigned pages = 1 + choose(4), size = pages << 12;
+    volatile unsigned *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return 1;
+    pid_t pid = fork();
+    for (unsigned i = 0; pid >= 0 && i < 20; i++)
+        p[(i % pages) * 1024 + (pid == 0)] += i;
+    if (pid == 0)
+        _exit(0);
+    if (pid > 0)
+        waitpid(pid, NULL, 0);
+    unsigned sum = 0;
+    for (unsigned i = 0; i < pages; i++)
+        sum += p[i * 1024];
+    munmap((void *)p, size);
+    return pid < 0 || sum == 190;
+}
+
+/* A pipe's end handed to a child, which writes there. */
+static int use_descriptors(void)
+{
+    int pair[2], fds[2];
+    char text[8] = "", control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec iov = {text, 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+        return 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(pair[0]);
+        if (recvmsg(pair[1], &m, 0) <= 0 || !CMSG_FIRSTHDR(&m))
+            _exit(1);
+        memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+        _exit(write(fds[0], "handed", 6) != 6);
+    }
+    close(pair[1]);
+    int good = 1;
+    if (pid > 0 && pipe(fds) == 0) {
+        *CMSG_FIRSTHDR(&m) = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &fds[1], sizeof(int));
+        good = sendmsg(pair[0], &m, MSG_NOSIGNAL) == 1 || errno == EPIPE;
+        close(fds[1]);
+        close(pair[0]); /* what was not taken goes */
+        if (choose(4))
+            good &= read(fds[0], text, 6) <= 0 || memcmp(text, "handed", 6) == 0;
+        close(fds[0]);
+    } else {
+        close(pair[0]);
+    }
+    return good;
+}
+
+/* A connection within the container, one end in a child. */
+static int use_connection(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    char text[8] = "";
+    int good = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, 4) < 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &size) < 0)
+        return 0;
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    good = connect(client, (struct sockaddr *)&address, size) == 0;
+    pid_t pid = good && choose(2) ? fork() : -1;
+    int server = accept(listener, NULL, NULL);
+    if (pid == 0)
+        _exit(write(server, "tcp", 3) != 3);
+    if (pid < 0)
+        good &= write(server, "tcp", 3) == 3;
+    close(server);
+    ssize_t n = read(client, text, 3);
+    good &= n <= 0 ? pid > 0 : strncmp(text, "tcp", (size_t)n) == 0;
+    close(client);
+    close(listener);
+    return good;
+}
+
+/* A file that is written, locked, read and unlinked. */
+static int use_file(void)
+{
+    char name[32], text[32] = "";
+    snprintf(name, sizeof(name), "/tmp/%d", getpid());
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return 0;
+    pid_t pid = choose(2) ? fork() : -1;
+    if (pid == 0) {
+        flock(fd, LOCK_EX);
+        _exit(0);
+    }
+    int good =
+        flock(fd, LOCK_EX) == 0 && write(fd, name, 8) == 8 && pread(fd, text, 8, 0) == 8 && memcmp(text, name, 8) == 0;
+    good &= unlink(name) == 0;
+    close(fd);
+    return good;
+}
+
+static void ignore(int signum)
+{
+    (void)signum;
+}
+
+static int use_timer(void)
+{
+    struct itimerval soon = {.it_value.tv_usec = 1000 + choose(5000)}, never = {0};
+    signal(SIGALRM, ignore);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    if (choose(2))
+        pause_ms(choose(10));
+    return setitimer(ITIMER_REAL, &never, NULL) == 0; /* it would outlive an exec, and its handler would not */
+}
+
 static void use_exec(int code)
 {
     char text[8];
@@ -121,7 +244,7 @@ static void behave(int code)
 {
     int good = 1;
     for (unsigned i = choose(3) + 1; i > 0 && good; i--) {
-        switch (choose(7)) {
+        switch (choose(12)) {
         case 0:
             good = use_memory();
             break;
@@ -146,12 +269,29 @@ static void behave(int code)
         case 6:
             spin(NULL);
             break;
+        case 7:
+            good = use_shared_memory();
+            break;
+        case 8:
+            good = use_descriptors();
+            break;
+        case 9:
+            good = use_connection();
+            break;
+        case 10:
+            good = use_file();
+            break;
+        case 11:
+            good = use_timer();
+            break;
         }
     }
     _exit(good ? code : 99);
 }
 
 /* ---- the parent ---- */
+
+static int host_kills;
 
 static void start(void)
 {
@@ -175,7 +315,7 @@ static void start(void)
         return;
     }
     children++;
-    live[live_count++] = (struct child){pid, code, 0};
+    live[live_count++] = (struct child){pid, code, host_kills ? 1u << SIGKILL : 0};
 }
 
 static void disturb(void)
@@ -222,6 +362,20 @@ static int count_in(const char *path, int numbers_only)
     return count;
 }
 
+/* A row of /proc/meminfo. */
+static long meminfo(const char *name)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    char line[100];
+    long value = -1;
+    while (file && fgets(line, sizeof(line), file))
+        if (strncmp(line, name, strlen(name)) == 0)
+            value = atol(line + strlen(name));
+    if (file)
+        fclose(file);
+    return value;
+}
+
 static void go_wild(double seconds)
 {
     double end = now() + seconds;
@@ -240,8 +394,9 @@ static void go_wild(double seconds)
     while (kill(-1, SIGKILL) == 0)
         reap(0);
     reap(0);
-    printf("done children=%ld signals=%ld refused=%ld wrong=%ld processes=%d descriptors=%d\n", children, signals_sent,
-           refused, wrong, count_in("/proc", 1), count_in("/proc/self/fd", 0));
+    printf("done children=%ld signals=%ld refused=%ld wrong=%ld processes=%d descriptors=%d memory=%ld heap=%ld\n",
+           children, signals_sent, refused, wrong, count_in("/proc", 1), count_in("/proc/self/fd", 0),
+           meminfo("Committed_AS:"), meminfo("Slab:"));
     fflush(stdout);
 }
 
@@ -320,7 +475,7 @@ int main(int argc, char **argv)
         return atoi(argv[2]);
     printf("ready\n");
     fflush(stdout);
-    while (scanf("%lf %lu", &seconds, &seed) == 2) {
+    while (scanf("%lf %lu %d", &seconds, &seed, &host_kills) == 3) {
         state = seed;
         go_wild(seconds);
     }
