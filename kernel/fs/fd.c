@@ -140,14 +140,25 @@ static unsigned descriptor_limit(void)
     return limit < FD_TABLE_MAX ? limit : FD_TABLE_MAX;
 }
 
+/* The lowest that is free, from min on; it may be beyond the table. */
+static unsigned lowest_free(const struct fd_table *table, unsigned min)
+{
+    unsigned fd = MAX(min, table->first_free);
+    while (fd < table->capacity && table->files[fd])
+        fd++;
+    return fd;
+}
+
+int fd_room(void)
+{
+    return lowest_free(process_self()->files, 0) < descriptor_limit() ? 0 : -EMFILE;
+}
+
 int fd_install(struct file *file, int min, bool cloexec)
 {
     struct fd_table *table = process_self()->files;
-    unsigned limit = descriptor_limit();
-    unsigned fd = MAX((unsigned)min, table->first_free);
-    while (fd < table->capacity && table->files[fd])
-        fd++;
-    if (fd >= limit)
+    unsigned fd = lowest_free(table, (unsigned)min);
+    if (fd >= descriptor_limit())
         return -EMFILE;
     if (fd >= table->capacity) {
         int error = table_resize(table, ALIGN_UP(MAX(fd + 1, table->capacity * 2), 64));

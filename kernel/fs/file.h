@@ -87,6 +87,8 @@ struct file *fd_get(int fd);
 struct file *fd_get_any(int fd);
 /* The same of any table. *ret_cloexec may be NULL. */
 struct file *fd_table_file(struct fd_table *table, int fd, bool *ret_cloexec);
+/* 0 or -EMFILE: for calls that do something before they have a file to install. */
+must_check int fd_room(void);
 /* Lowest free descriptor >= min now holding file (takes over the caller's reference on success), or -EMFILE. */
 int fd_install(struct file *file, int min, bool cloexec);
 /* Put file at exactly fd, closing what is there (dup2); takes over the reference on success. */

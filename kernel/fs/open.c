@@ -278,7 +278,9 @@ static int64_t open_install(int dfd, uaddr_t path_addr, const struct open_how_ch
     int error = path_from_user(path_addr, false, &path);
     if (error)
         return error;
-    error = path_open(dfd, path, how, &file);
+    error = fd_room();
+    if (!error)
+        error = path_open(dfd, path, how, &file);
     kfree(path);
     if (error)
         return error;

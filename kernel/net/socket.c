@@ -374,6 +374,14 @@ static int64_t accept_user(int fd, uaddr_t user_addr, uaddr_t user_size, int fla
     if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
         return -EINVAL;
     int64_t r = socket_get(fd, &file, &sock);
+    if (r == 0 || r == -ENOTSOCK) {
+        int room = fd_room(); /* else the connection stays in the backlog */
+        if (room < 0) {
+            if (r == 0)
+                file_put(file);
+            return room;
+        }
+    }
     if (r < 0)
         return r;
     r = socket_accept(file, sock, user_addr, user_size, flags);

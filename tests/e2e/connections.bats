@@ -45,3 +45,13 @@ conversation() {
     SERVER=
     grep -q '^ended by 9$' out
 }
+
+@test "thousands of connections at once, in a worker and in PID 1" {
+    IMAGE=$(e2e_image python python "$OPEN_POLICY")
+    timeout -k 5 100 "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$(cat "$here/connections-many.py")" "$PORT" 5000 </dev/null >out 2>err 3>&- &
+    SERVER=$!
+    [ "$(timeout -k 5 90 python3 "$here/connections-crowd.py" "$PORT" 5000)" = "all came back" ]
+    wait "$SERVER"
+    SERVER=
+    grep -qx 'all are done 6' out
+}
