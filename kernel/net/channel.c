@@ -516,6 +516,13 @@ void chan_rx_consume(struct chan *c, uint32_t size)
     }
 }
 
+void chan_rx_more(struct chan *c)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the host sets the flag and then looks at the tail once more */
+    if (chan_has_events(c, CHAN_EV_RX_FULL))
+        chan_make_dirty(c);
+}
+
 /* Sending */
 
 static void tx_look(struct chan *c)

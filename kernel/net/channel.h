@@ -75,6 +75,8 @@ static inline uint32_t chan_rx_used_at_least(struct chan *c, uint32_t wanted)
 size_t chan_rx_copy(struct chan *c, struct iov_iter *to, uint32_t offset, uint32_t size);
 void chan_rx_copy_kernel(struct chan *c, void *dst, uint32_t offset, uint32_t size);
 void chan_rx_consume(struct chan *c, uint32_t size);
+/* After that, where the host lets less wait than the ring has room for: it may have stopped, and goes on. */
+void chan_rx_more(struct chan *c);
 
 /* Free bytes in tx now; looks at the host's index only if fewer than wanted were known to be free. */
 uint32_t chan_tx_room(struct chan *c, uint32_t wanted);

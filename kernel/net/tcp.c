@@ -362,6 +362,7 @@ static int accept_outside(struct tcp_socket *t, struct tcp_socket **ret_server)
         return -ENOMEM;
     }
     chan_rx_consume(c, sizeof(record));
+    chan_rx_more(c);
     server->in.chan_family = t->in.chan_family;
     server->in.peer = peer;
     server->in.local = local;

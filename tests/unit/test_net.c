@@ -57,6 +57,28 @@ static int listener(uint16_t port)
     return l;
 }
 
+/* The host lets as many records wait as the backlog says, and hears of each that is taken once it has stopped. */
+static void accept_tells_of_room(void **state)
+{
+    int l = listener(80);
+    uint32_t c = kernel_channel(true);
+    for (int stopped = 0; stopped < 2; stopped++) {
+        host_accept(c);
+        host_accept(c);
+        if (stopped)
+            host_event(c, CHAN_EV_RX_FULL, 0);
+        net_poll_ready();
+        host_pump();
+        uint32_t before = host_dirty_taken(c);
+        int s = (int)CALL4(accept4, l, 0, 0, 0);
+        host_pump();
+        assert_int_equal(host_dirty_taken(c), before + (uint32_t)stopped);
+        world_close(s);
+        world_close((int)CALL4(accept4, l, 0, 0, 0));
+    }
+    world_close(l);
+}
+
 static int revents(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT | POLLRDHUP};
@@ -549,6 +571,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts_and_echoes),
+        cmocka_unit_test(accept_tells_of_room),
         cmocka_unit_test(connects),
         cmocka_unit_test(rings_wrap),
         cmocka_unit_test(writer_waits_for_room),
