@@ -1,11 +1,19 @@
-"""A server whose worker, a child of PID 1, does with its connections what the client names: see connections-client.py."""
+"""A server whose worker, a child of PID 1, does with its connections what the client names: see connections-client.py.
+
+connections-server.py PORT [worker]: the listener is PID 1's, or the worker's own.
+"""
 import array, os, select, signal, socket, struct, sys, threading, time
 
 port = int(sys.argv[1])
-listener = socket.socket()
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind(("0.0.0.0", port))
-listener.listen(64)
+listener = None
+
+
+def listen():
+    global listener
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("0.0.0.0", port))
+    listener.listen(64)
 
 
 def line(c):
@@ -395,6 +403,8 @@ def tell_reset(c):
 
 
 def worker():
+    if not listener:
+        listen()
     while True:
         c, _ = listener.accept()
         with c:
@@ -404,8 +414,11 @@ def worker():
             globals()[name](c)
 
 
+if sys.argv[2:] != ["worker"]:
+    listen()
 pid = child(worker)
-listener.close()
+if listener:
+    listener.close()
 _, status = os.waitpid(pid, 0)
 while True:
     try:

@@ -11,7 +11,10 @@ setup() {
 }
 
 teardown() {
-    [ -z "${SERVER-}" ] || { kill -KILL "$SERVER" 2>/dev/null; wait "$SERVER" 2>/dev/null; } || true
+    [ -n "${SERVER-}" ] || return 0
+    pkill -KILL -P "$SERVER" || true # what timeout runs
+    kill -KILL "$SERVER" 2>/dev/null || true
+    wait "$SERVER" 2>/dev/null || true
 }
 
 # conversation NAME: the client's side of it into the file NAME; the server must end well.
@@ -26,9 +29,10 @@ conversation() {
     python3 "$here/connections-server.py" "$PORT" 3>&- &
     SERVER=$!
     conversation native
-    local pump
+    local pump whose
     for pump in uring epoll; do
-        COFRE_PUMP=$pump timeout -k 5 120 "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$(cat "$here/connections-server.py")" "$PORT" \
+        [ $pump = uring ] && whose=worker || whose=first
+        COFRE_PUMP=$pump timeout -k 5 120 "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$(cat "$here/connections-server.py")" "$PORT" $whose \
             </dev/null 2>err 3>&- &
         SERVER=$!
         conversation enclave

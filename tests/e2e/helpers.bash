@@ -12,18 +12,19 @@ e2e_key() {
     echo "$E2E/key.pem"
 }
 
-# e2e_image NAME SOURCE [POLICY-YAML]: converts once per build of cofre and kernel; prints the image's folder.
+# e2e_image NAME SOURCE [POLICY-YAML]: converts once per build of cofre, kernel and SOURCE; prints the image's folder.
 e2e_image() {
-    local name=$1 source=$2 policy=${3-} target=$E2E/$1 key
+    local name=$1 source=$2 policy=${3-} target=$E2E/$1 key layout
     key=$(e2e_key)
+    layout=$("$TOP/tools/make-image" "$source" 2>/dev/null) || return 1
     if [ -d "$target" ] && [ "$target.stamp" -nt "$COFRE" ] && [ "$target.stamp" -nt "$BUILD/kernel/cofre-kernel" ] &&
-        printf '%s' "$policy" | cmp -s - "$target.yaml"; then
+        [ "$target.stamp" -nt "$layout/index.json" ] && printf '%s' "$policy" | cmp -s - "$target.yaml"; then
         echo "$target"
         return
     fi
     rm -rf "$target"
     printf '%s' "$policy" >"$target.yaml"
-    "$COFRE" convert --policy "$target.yaml" --key "$key" "$("$TOP/tools/make-image" "$source" 2>/dev/null)" "$target" >/dev/null || return 1
+    "$COFRE" convert --policy "$target.yaml" --key "$key" "$layout" "$target" >/dev/null || return 1
     touch "$target.stamp"
     echo "$target"
 }

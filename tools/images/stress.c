@@ -183,8 +183,8 @@ static int use_connection(void)
         return 0;
     int client = socket(AF_INET, SOCK_STREAM, 0);
     good = connect(client, (struct sockaddr *)&address, size) == 0;
-    pid_t pid = good && choose(2) ? fork() : -1;
     int server = accept(listener, NULL, NULL);
+    pid_t pid = choose(2) ? fork() : -1;
     if (pid == 0)
         _exit(write(server, "tcp", 3) != 3);
     if (pid < 0)
@@ -201,7 +201,7 @@ static int use_connection(void)
 static int use_file(void)
 {
     char name[32], text[32] = "";
-    snprintf(name, sizeof(name), "/tmp/%d", getpid());
+    snprintf(name, sizeof(name), "/file-%d", getpid());
     int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return 0;
