@@ -604,35 +604,78 @@ void shared_page_promote(struct inode *inode, uint64_t index, bool awaited)
     stay(home, awaited);
 }
 
-enum shared_take shared_page_take(struct inode *inode, uint64_t index, bool to_read, void *buf, uint64_t *ret_later)
+static bool held(const struct home *home)
 {
-    struct home *home = home_find(inode, index);
-    bool dirty;
+    return home->hold_until_ns > time_monotonic_ns();
+}
 
-    if (!home)
-        return SHARED_NOT_HERE;
-    if (home->hold_until_ns > time_monotonic_ns()) {
-        if (!home->take)
-            TAILQ_INSERT_TAIL(&takes, home, take_link);
-        home->take = true;
-        home->take_read = to_read;
-        *ret_later = home->hold_until_ns;
-        return SHARED_LATER;
-    }
+static unsigned rights_to_read(const struct home *home)
+{
+    return page_state(home->page) & PAGE_RIGHTS & ~(unsigned)PAGE_W;
+}
+
+/* How many of `count` pages from first's on can go with it. */
+static size_t take_run(struct inode *inode, const struct home *first, size_t count)
+{
+    const struct home *home;
+    size_t n = 1;
+
+    while (n < count && (home = home_find(inode, first->index + n)) && home->page == first->page + n * PAGE_SIZE &&
+           !held(home) && rights_to_read(home) == rights_to_read(first))
+        n++;
+    return n;
+}
+
+static void take_put_off(struct home *home, bool to_read)
+{
+    if (!home->take)
+        TAILQ_INSERT_TAIL(&takes, home, take_link);
+    home->take = true;
+    home->take_read = to_read;
+}
+
+/* Nobody writes to it any more. True: it may have changed. */
+static bool take_one(struct home *home, void *buf)
+{
+    bool dirty = home->exclusive;
+
     if (home->take)
         TAILQ_REMOVE(&takes, home, take_link);
     home->take = false;
-    dirty = home->exclusive;
     if (dirty)
-        pull_last(home, buf);
+        shared_page_pull(home->inode, home->index, buf);
     home->exclusive = false;
-    if (!to_read) {
-        uaddr_t page = home->page;
+    return dirty;
+}
 
-        home_forget(inode, home);
-        pages_decommit(page, page + PAGE_SIZE);
+size_t shared_pages_take(struct inode *inode, uint64_t index, size_t count, bool to_read, void *buf,
+                         enum shared_take *ret_take, uint32_t *ret_dirty, uint64_t *ret_later)
+{
+    struct home *home = home_find(inode, index);
+    uaddr_t start, end;
+    size_t n;
+
+    *ret_take = !home ? SHARED_NOT_HERE : held(home) ? SHARED_LATER : SHARED_TAKEN;
+    if (*ret_take == SHARED_LATER) {
+        take_put_off(home, to_read);
+        *ret_later = home->hold_until_ns;
     }
-    return dirty ? SHARED_DIRTY : SHARED_CLEAN;
+    if (*ret_take != SHARED_TAKEN)
+        return 1;
+    n = take_run(inode, home, MIN(count, (size_t)SHARED_TAKE_MAX));
+    start = home->page;
+    end = start + n * PAGE_SIZE;
+    pages_set_rights(start, end, rights_to_read(home));
+    *ret_dirty = 0;
+    for (size_t i = 0; i < n; i++) {
+        home = home_find(inode, index + i);
+        *ret_dirty |= (uint32_t)take_one(home, (uint8_t *)buf + i * PAGE_SIZE) << i;
+        if (!to_read)
+            home_forget(inode, home);
+    }
+    if (!to_read)
+        pages_decommit(start, end);
+    return n;
 }
 
 bool shared_page_due(struct inode **ret_inode, uint64_t *ret_index, bool *ret_to_read, uint64_t *ret_later)

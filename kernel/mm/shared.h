@@ -104,7 +104,8 @@ void shared_evict(struct inode *inode);
 must_check int shared_page_yield(struct inode *inode, uint64_t index, bool to_read, void *buf);
 
 /* For kernel/remote in a member. */
-enum shared_take { SHARED_NOT_HERE, SHARED_LATER, SHARED_CLEAN, SHARED_DIRTY };
+enum shared_take { SHARED_NOT_HERE, SHARED_LATER, SHARED_TAKEN };
+#define SHARED_TAKE_MAX 16
 /* Where a mapping has the page, whether it is there or not; 0: nowhere. */
 uaddr_t shared_place_of(const struct inode *inode, uint64_t index);
 /*
@@ -117,10 +118,13 @@ bool shared_page_here(const struct inode *inode, uint64_t index);
 /* The copy may be written from now on. */
 void shared_page_promote(struct inode *inode, uint64_t index, bool awaited);
 /*
- * The init enclave wants it back: SHARED_CLEAN or SHARED_DIRTY (buf filled) when it is gone (or read-only), or, at
- * times before *ret_later, SHARED_LATER; a page that goes on its own before that answers by give(asked).
+ * The init enclave wants back the `count` pages from index on, at most SHARED_TAKE_MAX. As many of them as lie one
+ * after the other here, and go the same way, go at once: how many (at least 1) is returned, and what becomes of them.
+ * SHARED_TAKEN: they are gone (or read-only), bit i of *ret_dirty says that buf has the contents of the i-th one.
+ * SHARED_LATER: not before *ret_later; a page that goes on its own before that answers by give(asked).
  */
-enum shared_take shared_page_take(struct inode *inode, uint64_t index, bool to_read, void *buf, uint64_t *ret_later);
+size_t shared_pages_take(struct inode *inode, uint64_t index, size_t count, bool to_read, void *buf,
+                         enum shared_take *ret_take, uint32_t *ret_dirty, uint64_t *ret_later);
 /* The next page that was SHARED_LATER and is due; false: none, *ret_later is when there will be one (or NO_DEADLINE).
  */
 bool shared_page_due(struct inode **ret_inode, uint64_t *ret_index, bool *ret_to_read, uint64_t *ret_later);

@@ -51,6 +51,7 @@ static uint32_t last_request;
 static struct link init_link;
 static struct linger lingers[STATS_SYSCALL_MAX]; /* by system call: some sleep, some never do */
 static void (*handlers[MESSAGE_TYPE_MAX])(struct record *record);
+static void (*on_polled)(void);
 
 /* Where the iovec of a piece of a readv or writev is said to be: no address of an application. */
 #define PIECE_IOV (1ULL << 63)
@@ -72,6 +73,11 @@ void client_on_message(uint32_t type, void (*fn)(struct record *record))
 {
     ASSERT(type >= MESSAGE_HANDLED && type < MESSAGE_TYPE_MAX);
     handlers[type] = fn;
+}
+
+void client_on_polled(void (*fn)(void))
+{
+    on_polled = fn;
 }
 
 int client_post(struct message *message, size_t size)
@@ -100,6 +106,11 @@ int client_send(struct message *message, size_t size)
 {
     message->request = 0;
     return send(message, size);
+}
+
+bool client_peer_awake(void)
+{
+    return init_link.peer_awake;
 }
 
 void client_drain(void)
@@ -153,8 +164,12 @@ bool client_poll(void)
     struct record *record;
     int r;
     link_poll(&init_link);
+    link_cork();
     while ((r = link_receive(&init_link, &record)) == 0)
         dispatch(record);
+    if (on_polled)
+        on_polled();
+    link_uncork();
     if (init_link.state == LINK_DEAD)
         host_lied(init_link.failure);
     return r != -ENOMEM;

@@ -31,10 +31,13 @@ must_check int client_post(struct message *message, size_t size);
 must_check int client_post_quietly(struct message *message, size_t size);
 /* Send one and wait, not interruptibly, for the record that answers it (same request); kfree() that. */
 must_check int client_request(struct message *message, size_t size, struct record **ret_answer);
+bool client_peer_awake(void); /* had it not to be woken for what was sent last? */
 /* Sleep until all that was sent is in the ring. */
 void client_drain(void);
 /* Messages of types from MESSAGE_HANDLED on that answer no request. fn must not sleep; it owns the record. */
 void client_on_message(uint32_t type, void (*fn)(struct record *record));
+/* fn is called when all that came together was handed out, before anything else runs. Must not sleep. */
+void client_on_polled(void (*fn)(void));
 
 /* Part of remote_poll(). False: look again later, memory was short. */
 bool client_poll(void);

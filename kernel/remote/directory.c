@@ -248,6 +248,17 @@ void directory_recall(struct directory *directory, uint64_t index, uint32_t hold
         ask(directory, page, holder, false);
 }
 
+bool directory_keeps(const struct directory_page *page, uint32_t holder, bool write)
+{
+    return (write ? page->owner == holder : directory_has(page, holder)) && !set_has(&page->asked, holder);
+}
+
+bool directory_readable(const struct directory_page *page, uint32_t holder)
+{
+    return page->owner == DIRECTORY_NOBODY && page->readers.count > 1 && page->asked.count == 0 && !page->held &&
+           TAILQ_EMPTY(&page->requests) && !set_has(&page->readers, holder);
+}
+
 void directory_hold(struct directory_page *page)
 {
     page->held = true;

@@ -76,6 +76,10 @@ struct directory_page *directory_find(const struct directory *directory, uint64_
 /* May the home read, or write, now? */
 bool directory_home_may(const struct directory *directory, uint64_t index, bool write);
 bool directory_has(const struct directory_page *page, uint32_t holder);
+/* And nobody asked for it. */
+bool directory_keeps(const struct directory_page *page, uint32_t holder, bool write);
+/* Several enclaves read it, this one does not, and nobody is in the way. */
+bool directory_readable(const struct directory_page *page, uint32_t holder);
 
 /* Queue a request; it may be granted before this returns. 0 or -ENOMEM. */
 must_check int directory_request(struct directory *directory, uint64_t index, struct directory_request *request);

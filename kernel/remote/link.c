@@ -21,6 +21,11 @@ struct record_header {
 #define RECORD_SIZE(size) ALIGN_UP(sizeof(struct record_header) + (size) + AES_GCM_TAG_SIZE, 8UL)
 #define RECORD_SIZE_MAX RECORD_SIZE(LINK_MESSAGE_MAX)
 
+#define RING_EVERY 64
+
+static TAILQ_HEAD(, link) unrung = TAILQ_HEAD_INITIALIZER(unrung);
+static unsigned corks;
+
 static const char label[] = "cofre link 1";
 
 /* Where records are sealed. The kernel lock is held from filling to emptying it. */
@@ -107,6 +112,8 @@ void link_close(struct link *link)
     ASSERT(!wait_queue_active(&link->room_wait));
     if (link->state != LINK_CLOSED)
         queue_drop(link);
+    if (link->unrung)
+        TAILQ_REMOVE(&unrung, link, unrung_entry);
     memory_wipe(link, sizeof(*link));
 }
 
@@ -212,7 +219,39 @@ static int enqueue(struct link *link, const void *message, size_t size)
     return 0;
 }
 
-static int send(struct link *link, const void *message, size_t size, bool ring)
+static void ring(struct link *link)
+{
+    if (link->unrung)
+        TAILQ_REMOVE(&unrung, link, unrung_entry);
+    link->unrung = 0;
+    link->peer_awake = doorbell_ring(link->peer);
+}
+
+static void ring_or_cork(struct link *link)
+{
+    if (corks == 0 || link->unrung + 1 == RING_EVERY) {
+        ring(link);
+        return;
+    }
+    if (link->unrung++ == 0)
+        TAILQ_INSERT_TAIL(&unrung, link, unrung_entry);
+}
+
+void link_cork(void)
+{
+    corks++;
+}
+
+void link_uncork(void)
+{
+    struct link *link;
+    if (--corks > 0)
+        return;
+    while ((link = TAILQ_FIRST(&unrung)) != NULL)
+        ring(link);
+}
+
+static int send(struct link *link, const void *message, size_t size, bool loud)
 {
     ASSERT(size > 0 && size <= LINK_MESSAGE_MAX);
     if (link->state == LINK_DEAD || link->state == LINK_CLOSED)
@@ -222,8 +261,8 @@ static int send(struct link *link, const void *message, size_t size, bool ring)
     if (link->state == LINK_GREETING || !TAILQ_EMPTY(&link->queue))
         return enqueue(link, message, size);
     int r = seal(link, message, size);
-    if (r == 0 && ring)
-        link->peer_awake = doorbell_ring(link->peer);
+    if (r == 0 && loud)
+        ring_or_cork(link);
     return r == -EAGAIN ? enqueue(link, message, size) : r == 0 ? 0 : -EPIPE;
 }
 
@@ -243,6 +282,11 @@ bool link_has_room(const struct link *link, size_t size)
         return greeted(link);
     return link->state != LINK_OPEN ||
            (TAILQ_EMPTY(&link->queue) && out_used(link) <= link->ring_size - RECORD_SIZE(size));
+}
+
+bool link_drained(const struct link *link)
+{
+    return link->state != LINK_OPEN || (TAILQ_EMPTY(&link->queue) && out_used(link) == 0);
 }
 
 bool link_backlogged(const struct link *link)

@@ -45,6 +45,7 @@ struct link {
     unsigned side;       /* 0 or 1; writes ring[side] */
     uint32_t peer;       /* process number of the other side, for the doorbell */
     bool peer_awake;     /* it had not to be woken for what was sent last */
+    unsigned unrung;     /* records that were sent without a ring, while links are corked */
     const char *failure; /* of a dead link */
     uint8_t base_key[LINK_KEY_SIZE], nonce[32];
     host_ptr shared, out_ring, in_ring;
@@ -53,6 +54,7 @@ struct link {
     uint64_t sent, received;  /* records */
     struct record_list queue; /* to be sent, first in first out */
     size_t queue_bytes;
+    TAILQ_ENTRY(link) unrung_entry;
     struct wait_queue room_wait; /* woken when the queue has become empty, and when the link dies */
 };
 
@@ -73,11 +75,19 @@ must_check int link_send(struct link *link, const void *message, size_t size);
 /* The same without a ring: for what can wait until something else is sent. */
 must_check int link_send_quietly(struct link *link, const void *message, size_t size);
 /*
+ * Between the two, who is sent several messages is rung every now and then, and at the end: so that it is not woken for
+ * each. Nothing in between may sleep or give up the kernel lock. They nest.
+ */
+void link_cork(void);
+void link_uncork(void);
+/*
  * Would it go to the ring at once, or fail? And is there something to receive, or an end? Or has the other side just
  * greeted. May be asked without the kernel lock, by whoever sends, or receives.
  */
 bool link_has_room(const struct link *link, size_t size);
 bool link_has_message(const struct link *link);
+/* Has the other side, as far as the host lets it be seen, read all that was sent? */
+bool link_drained(const struct link *link);
 /* Is something queued? Who sends much waits for this to become false (link_wait), so that the queue stays short. */
 bool link_backlogged(const struct link *link);
 /* Sleep, not interruptibly, until nothing is queued. 0 or -EPIPE. */

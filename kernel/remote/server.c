@@ -215,6 +215,8 @@ static void serve(struct agent *agent, struct process *process)
     posts_offer(agent->member, process, head, result);
     (void)remote_linger_begin(&next_call);
     agent_reply(agent, result == -ERESTART_RESTARTBLOCK ? -EINTR : result, flags);
+    if (on_heard)
+        on_heard(agent->member->number, MESSAGE_REPLY);
     agent->entered = false;
     agent_leave();
 }
@@ -426,11 +428,13 @@ bool server_poll(void)
 {
     struct remote_member *member, *next;
     bool again = false;
+    link_cork();
     for (member = TAILQ_FIRST(&members); member; member = next) {
         remote_member_get(member); /* what comes may end it, and others */
         again |= !member_poll(member);
         next = TAILQ_NEXT(member, entry);
         remote_member_put(member);
     }
+    link_uncork();
     return lender_poll() && !again;
 }

@@ -41,11 +41,15 @@ struct hold {
     uint64_t index, until_ns;
 };
 
+/* Why a member gets a page: it asked, it asked for one nearby, or it is its turn and it used it before. */
+enum reason { ASKED, NEARBY, EXPECTED };
+
 struct request {
     struct directory_request request;
     /* a member's */
     struct inode *inode; /* referenced */
     uint32_t count;
+    enum reason reason;
     /* this kernel's */
     struct task *task;
     struct hold *hold; /* not yet on the list */
@@ -216,14 +220,17 @@ static void turn_take(struct turn *turn, uint64_t index, uint32_t holder, bool t
     send_take(container_of(turn, struct object, turn), index, holder, to_read);
 }
 
+/* What a turn's end sends, to whom had it and to whom has it next, it sends in one go. */
 static void turn_hold(struct turn *turn)
 {
+    link_cork();
     begin(container_of(turn, struct object, turn));
 }
 
 static void turn_release(struct turn *turn)
 {
     end(container_of(turn, struct object, turn)->inode);
+    link_uncork();
 }
 
 static void refuse(uint32_t number, uint64_t id, uint64_t index, int error)
@@ -246,24 +253,30 @@ static bool in_file(const struct inode *inode, uint64_t index)
 }
 
 /* like: holder, and what it wants and may. */
-static int request_new(struct object *object, uint64_t index, const struct directory_request *like, uint32_t count)
+static int request_new(struct object *object, uint64_t index, const struct directory_request *like, uint32_t count,
+                       enum reason reason)
 {
     struct request *request = kzalloc(sizeof(*request));
     if (!request)
         return -ENOMEM;
-    *request = (struct request){.request = *like, .inode = inode_get(object->inode), .count = count};
+    *request = (struct request){.request = *like, .inode = inode_get(object->inode), .count = count, .reason = reason};
     int r = directory_request(&object->directory, index, &request->request);
     if (r < 0)
         free_request(&request->request);
     return r;
 }
 
-/* Pages after the one asked for that nobody has go along, ahead of it. */
+/* Pages after the one asked for that nobody has go along, ahead of it; to be read, those that several others read too. */
 static void grant_more(struct object *object, uint64_t index, const struct request *request)
 {
-    for (uint64_t i = index + 1; i < index + request->count; i++) {
-        if (!in_file(object->inode, i) || directory_find(&object->directory, i) || shared_page_here(object->inode, i) ||
-            request_new(object, i, &request->request, 1) < 0)
+    struct directory_request like = request->request;
+    for (uint64_t i = index + 1; i < index + request->count && in_file(object->inode, i); i++) {
+        const struct directory_page *page = directory_find(&object->directory, i);
+        if (page ? request->request.write || !directory_readable(page, like.holder)
+                 : shared_page_here(object->inode, i))
+            continue;
+        like.may_write = request->request.may_write && !page;
+        if (request_new(object, i, &like, 1, NEARBY) < 0)
             return;
     }
 }
@@ -286,7 +299,8 @@ static void grant_member(struct object *object, struct directory_page *page, str
                                          .flags = (write ? SHARED_WRITE : 0) | (had ? 0 : SHARED_CONTENTS)};
         send(holder, sizeof(*outgoing_head) + (had ? 0 : PAGE_SIZE));
     }
-    turn_granted(&object->turn, holder, page->index, write);
+    if (request->reason != NEARBY)
+        turn_granted(&object->turn, holder, page->index, write, request->reason == EXPECTED);
     free_request(&request->request);
 }
 
@@ -407,7 +421,7 @@ static void serve_get(struct remote_member *member, struct file *file, const str
     struct directory_request like = {
         .holder = number, .write = m->write != 0, .first = turn_is_of(&object->turn, number), .may_write = may_write};
     if (r == 0)
-        r = request_new(object, m->index, &like, m->count);
+        r = request_new(object, m->index, &like, m->count, ASKED);
     turn_waits(&object->turn, number, m->index);
     if (r < 0)
         refuse(number, object->id, m->index, r);
@@ -426,17 +440,28 @@ static void receive_get(struct remote_member *member, struct record *record)
     kfree(record);
 }
 
+/* As it is at home: what the holder did, if anything, it undid. */
+static bool differs(const struct object *object, uint64_t index, const uint8_t *contents)
+{
+    static uint8_t old[PAGE_SIZE] __attribute__((aligned(8)));
+    return object->inode->ops->read_page(object->inode, index, old) < 0 || memcmp(old, contents, PAGE_SIZE) != 0;
+}
+
 static bool take_back(struct object *object, uint32_t number, const struct shared_page_message *m, size_t size)
 {
     enum directory_answer answer = m->flags & SHARED_NOTHING ? ANSWER_NOTHING
                                    : m->flags & SHARED_READ  ? ANSWER_READS
                                                              : ANSWER_GAVE;
+    bool changed = false;
     if (m->flags & SHARED_CONTENTS) {
         if (size < sizeof(*m) + PAGE_SIZE || !directory_owns(&object->directory, m->index, number))
             return false;
+        changed = differs(object, m->index, m->page);
         if (object->inode->ops->write_page(object->inode, m->index, m->page) < 0)
             printk(LOG_ERROR, "a page that processes share is lost for lack of memory\n");
     }
+    if (answer != ANSWER_NOTHING)
+        turn_returned(&object->turn, number, m->index, changed);
     return directory_answered(&object->directory, m->index, number, answer, m->flags & SHARED_ASKED);
 }
 
@@ -523,6 +548,13 @@ static void recall(struct turn *turn, uint32_t enclave, uint64_t index)
     directory_recall(&container_of(turn, struct object, turn)->directory, index, enclave);
 }
 
+static bool reached(struct turn *turn, uint32_t enclave)
+{
+    struct remote_member *member = remote_member_find(enclave);
+    (void)turn;
+    return !member || link_drained(remote_member_link(member));
+}
+
 /* As if it had asked; but it may have closed the file meanwhile. */
 static void expect(struct turn *turn, uint32_t enclave, int pid, uint64_t handle, uint64_t index, bool write)
 {
@@ -534,11 +566,10 @@ static void expect(struct turn *turn, uint32_t enclave, int pid, uint64_t handle
     if (!file || file->inode != object->inode || !in_file(object->inode, index))
         return;
     write &= file_writable(file) && !inode_write_sealed(object->inode);
-    if ((page && page->owner == enclave) || (!write && page && directory_has(page, enclave)) ||
-        already_asked(object, index, enclave))
+    if ((page && directory_keeps(page, enclave, write)) || already_asked(object, index, enclave))
         return;
     struct directory_request like = {.holder = enclave, .write = write, .first = true};
-    (void)!request_new(object, index, &like, 1); /* without memory it will have to ask */
+    (void)!request_new(object, index, &like, 1, EXPECTED); /* without memory it will have to ask */
 }
 
 /* What says whether a member gets on with its work. */
@@ -546,6 +577,8 @@ static void heard(uint32_t number, uint32_t type)
 {
     if (type == MESSAGE_CALL || type == MESSAGE_FUTEX_WAKE)
         turn_heard(number, TURN_CALLED);
+    else if (type == MESSAGE_REPLY)
+        turn_heard(number, TURN_ANSWERED);
     else if (type == MESSAGE_FUTEX_WAIT)
         turn_heard(number, TURN_SLEEPS);
 }
@@ -562,8 +595,12 @@ void shared_home_init(void)
         .anonymous = anonymous,
         .name = shared_home_name,
     };
-    static const struct turn_ops turns = {
-        .take = turn_take, .expect = expect, .recall = recall, .hold = turn_hold, .release = turn_release};
+    static const struct turn_ops turns = {.take = turn_take,
+                                          .expect = expect,
+                                          .reached = reached,
+                                          .recall = recall,
+                                          .hold = turn_hold,
+                                          .release = turn_release};
     turn_start(&turns);
     timer_init(&hold_timer, release_holds);
     timer_init(&lost_timer, forget_lost);

@@ -12,6 +12,7 @@
 #include "kernel/process/process.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/member.h"
+#include "kernel/remote/remote.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/remote/shared_futex.h"
 #include "kernel/remote/shared_message.h"
@@ -37,6 +38,7 @@ struct pending {
 
 static LIST_HEAD(, pending) pendings = LIST_HEAD_INITIALIZER(pendings);
 static struct timer take_timer;
+static struct linger linger;
 
 static uint8_t outgoing[sizeof(struct shared_page_message) + PAGE_SIZE] __attribute__((aligned(16)));
 static struct shared_page_message *const outgoing_head = (struct shared_page_message *)outgoing;
@@ -84,6 +86,8 @@ static int wait_done(struct pending *p)
     wait_queue_add(&p->wait, &entry);
     p->waiters++;
     while (!p->done && r == 0) {
+        if (remote_linger(&linger, client_peer_awake()))
+            continue;
         if (task->exiting)
             task_prepare_sleep(false);
         else
@@ -119,8 +123,11 @@ static int acquire(struct file *file, uint64_t index, uaddr_t page, bool write)
                            .index = index,
                            .count = SHARED_GET_MAX,
                            .write = write};
+    (void)remote_linger_begin(&linger);
     post(&m.message, sizeof(m));
-    return wait_done(p);
+    int r = wait_done(p);
+    remote_linger_end();
+    return r;
 }
 
 /* Where a page that came with another one belongs; or one that was not asked for at all. */
@@ -188,25 +195,75 @@ static void give(struct inode *inode, uint64_t index, const void *contents, bool
     send_back(remote_file_object(inode), index, (contents ? SHARED_CONTENTS : 0) | (asked ? SHARED_ASKED : 0));
 }
 
-static void do_take(struct inode *inode, uint64_t index, bool to_read)
+/* What the init enclave asks for is done when all that came has been read: pages that lie together go together. */
+#define ASKED_MAX 128
+static struct asked {
+    struct inode *inode; /* referenced */
+    uint64_t index;
+    bool to_read;
+} asked[ASKED_MAX];
+static size_t asked_count;
+
+static bool before(const struct asked *a, const struct asked *b)
 {
-    uint64_t later, object = remote_file_object(inode);
-    uint32_t flags = SHARED_ASKED | (to_read ? SHARED_READ : 0);
-    switch (shared_page_take(inode, index, to_read, outgoing_page, &later)) {
-    case SHARED_LATER:
-        if (!take_timer.armed || later < take_timer.deadline_ns)
-            timer_arm_urgent(&take_timer, later);
-        return;
-    case SHARED_NOT_HERE:
-        send_back(object, index, SHARED_ASKED | SHARED_NOTHING);
-        return;
-    case SHARED_CLEAN:
-        send_back(object, index, flags);
-        return;
-    case SHARED_DIRTY:
-        send_back(object, index, flags | SHARED_CONTENTS);
-        return;
+    if (a->inode != b->inode)
+        return a->inode < b->inode;
+    return a->to_read != b->to_read ? a->to_read : a->index < b->index;
+}
+
+static void sort_asked(void)
+{
+    for (size_t i = 1, at; i < asked_count; i++) {
+        struct asked a = asked[i];
+        for (at = i; at > 0 && before(&a, &asked[at - 1]); at--)
+            asked[at] = asked[at - 1];
+        asked[at] = a;
     }
+}
+
+/* How many from a on are neighbours. */
+static size_t neighbours(const struct asked *a)
+{
+    size_t n = 1, left = asked_count - (size_t)(a - asked);
+    while (n < left && a[n].inode == a->inode && a[n].to_read == a->to_read && a[n].index == a->index + n)
+        n++;
+    return n;
+}
+
+static void arm(uint64_t deadline_ns)
+{
+    if (!take_timer.armed || deadline_ns < take_timer.deadline_ns)
+        timer_arm_urgent(&take_timer, deadline_ns);
+}
+
+/* Some of `count` pages from index on: how many is returned. */
+static size_t take(struct inode *inode, uint64_t index, size_t count, bool to_read)
+{
+    static uint8_t contents[SHARED_TAKE_MAX][PAGE_SIZE] __attribute__((aligned(16)));
+    uint64_t later = 0, object = remote_file_object(inode);
+    uint32_t dirty = 0, flags = SHARED_ASKED | (to_read ? SHARED_READ : 0);
+    enum shared_take result;
+    size_t n = shared_pages_take(inode, index, count, to_read, contents, &result, &dirty, &later);
+    if (result == SHARED_LATER)
+        arm(later);
+    else if (result == SHARED_NOT_HERE)
+        send_back(object, index, SHARED_ASKED | SHARED_NOTHING);
+    for (size_t i = 0; result == SHARED_TAKEN && i < n; i++) {
+        if (dirty >> i & 1)
+            memcpy(outgoing_page, contents[i], PAGE_SIZE);
+        send_back(object, index + i, flags | (dirty >> i & 1 ? SHARED_CONTENTS : 0));
+    }
+    return n;
+}
+
+static void take_asked(void)
+{
+    sort_asked();
+    for (size_t i = 0; i < asked_count;)
+        i += take(asked[i].inode, asked[i].index, neighbours(&asked[i]), asked[i].to_read);
+    for (size_t i = 0; i < asked_count; i++)
+        inode_put(asked[i].inode);
+    asked_count = 0;
 }
 
 static void take_due(struct timer *timer)
@@ -215,15 +272,9 @@ static void take_due(struct timer *timer)
     uint64_t index, later;
     bool to_read;
     while (shared_page_due(&inode, &index, &to_read, &later))
-        do_take(inode, index, to_read);
+        (void)take(inode, index, 1, to_read);
     if (later != NO_DEADLINE)
         timer_arm_urgent(timer, later);
-}
-
-static void arm(uint64_t deadline_ns)
-{
-    if (!take_timer.armed || deadline_ns < take_timer.deadline_ns)
-        timer_arm_urgent(&take_timer, deadline_ns);
 }
 
 /* It was to stay until its thread runs: that is now. */
@@ -240,10 +291,13 @@ static void on_take(struct record *record)
     if (record->size < sizeof(*m))
         panic("a request of the init enclave");
     struct inode *inode = remote_file_inode(m->object);
-    if (inode)
-        do_take(inode, m->index, m->flags & SHARED_READ);
-    else
+    if (!inode) {
         send_back(m->object, m->index, SHARED_ASKED | SHARED_NOTHING);
+    } else {
+        if (asked_count == ASKED_MAX)
+            take_asked();
+        asked[asked_count++] = (struct asked){inode_get(inode), m->index, m->flags & SHARED_READ};
+    }
     kfree(record);
 }
 
@@ -284,4 +338,5 @@ void shared_member_init(void)
     futex_member_init();
     client_on_message(MESSAGE_SHARED_GRANT, on_grant);
     client_on_message(MESSAGE_SHARED_TAKE, on_take);
+    client_on_polled(take_asked);
 }

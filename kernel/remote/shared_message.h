@@ -4,13 +4,13 @@
 
 #include "kernel/remote/process_message.h"
 
-/* MESSAGE_SHARED_GET: a page of the file behind a handle, and up to count - 1 after it that nobody has. */
+/* MESSAGE_SHARED_GET: a page of the file behind a handle, and of the count - 1 after it those that nobody has. */
 struct shared_get {
     struct message message;
     uint64_t handle, index;
     uint32_t count, write;
 };
-#define SHARED_GET_MAX 8
+#define SHARED_GET_MAX 16
 
 enum shared_flags {
     SHARED_WRITE = 1,    /* GRANT: the holder may write */

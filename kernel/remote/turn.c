@@ -5,14 +5,23 @@
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 
-#define QUIET_NS 1000000ULL  /* its thread has to be woken and to run, perhaps on a busy CPU */
-#define SHORT_NS 50000ULL    /* where turns are of no use */
-#define ENOUGH_NS 8000000ULL /* then the next call ends the turn */
-#define LONGEST_NS 12000000ULL
+/*
+ * How long a turn lasts follows from what it costs to begin one: the time in which its enclave waits for pages. When it
+ * has had ENOUGH times that for itself the next system call ends the turn, when it has had MOST times that it ends
+ * anyway; and it is quiet after as much silence as the next one's beginning will cost.
+ */
+#define ENOUGH 4
+#define MOST 8
+#define COST_MIN_NS 300000ULL
+#define COST_MAX_NS 5000000ULL
+#define SHORT_NS 50000ULL         /* where turns are of no use */
+#define UNREACHED_NS 100000000ULL /* so long it may take to be given a CPU by the host */
 #define UNUSED_MAX 4
 #define TRY_EVERY 64
-#define HABIT_PAGES 64
-#define FORGET_EVERY 4
+#define HABIT_PAGES 256
+#define TRUST_MIN 2
+#define TRUST_ASKED 4
+#define TRUST_MAX 64
 
 /* A take that is put off. */
 struct turn_wait {
@@ -22,19 +31,27 @@ struct turn_wait {
     bool to_read;
 };
 
+/*
+ * What an enclave gets during its turns. Whether it used what was brought along is only known if it changed it: else
+ * the page is brought along `heat` times more and then left out once. If it is asked for at once, that was wrong, and
+ * it is trusted for longer the next time.
+ */
 struct habit_page {
     uint64_t index;
     bool write;
+    bool brought;  /* and it was not given back since */
+    bool left_out; /* until the end of the next turn */
+    uint8_t heat, trust;
 };
 
-/* What an enclave got during its turns. */
 struct turn_habit {
     LIST_ENTRY(turn_habit) entry;
     uint32_t enclave;
     int pid; /* who asked last, and by which handle */
     uint64_t handle;
-    unsigned count, last_count, begun;
-    struct habit_page pages[HABIT_PAGES], last[HABIT_PAGES]; /* in this turn, in the last one */
+    uint64_t waits_ns; /* for a page, or its turn, since then; or 0 */
+    unsigned count, evict;
+    struct habit_page pages[HABIT_PAGES];
 };
 
 static TAILQ_HEAD(, turn) turns = TAILQ_HEAD_INITIALIZER(turns); /* that somebody has */
@@ -43,7 +60,7 @@ static const struct turn_ops *ops;
 
 static uint64_t end_of(const struct turn *turn)
 {
-    return MIN(turn->quiet_ns, turn->began_ns + LONGEST_NS);
+    return MIN(turn->quiet_ns, turn->limit_ns);
 }
 
 static bool over(const struct turn *turn)
@@ -75,16 +92,55 @@ static struct turn_habit *habit_find(const struct turn *turn, uint32_t enclave)
     return habit;
 }
 
-static void habit_note(struct turn_habit *habit, uint64_t index, bool write)
+static struct habit_page *habit_page_find(struct turn_habit *habit, uint64_t index)
 {
-    unsigned i = 0;
-    while (i < habit->count && habit->pages[i].index != index)
-        i++;
-    if (i == HABIT_PAGES)
-        return;
-    if (i == habit->count)
-        habit->pages[habit->count++] = (struct habit_page){.index = index};
-    habit->pages[i].write |= write;
+    for (unsigned i = 0; i < habit->count; i++)
+        if (habit->pages[i].index == index)
+            return &habit->pages[i];
+    return NULL;
+}
+
+/* Room for one more: in place of one that is not brought along any more; or, around in order, of any. */
+static struct habit_page *habit_page_new(struct turn_habit *habit)
+{
+    if (habit->count < HABIT_PAGES)
+        return &habit->pages[habit->count++];
+    for (unsigned i = 0; i < HABIT_PAGES; i++) {
+        struct habit_page *page = &habit->pages[++habit->evict % HABIT_PAGES];
+        if (page->heat == 0)
+            return page;
+    }
+    return &habit->pages[++habit->evict % HABIT_PAGES];
+}
+
+static void habit_asked(struct turn_habit *habit, uint64_t index, bool write)
+{
+    struct habit_page *page = habit_page_find(habit, index);
+    if (!page) {
+        page = habit_page_new(habit);
+        *page = (struct habit_page){.index = index, .trust = TRUST_ASKED};
+    } else if (page->left_out) {
+        page->trust = MIN(4 * page->trust, TRUST_MAX);
+    }
+    page->left_out = false;
+    page->write |= write;
+    page->heat = page->trust;
+}
+
+static void habit_brought(struct turn_habit *habit, uint64_t index)
+{
+    struct habit_page *page = habit_page_find(habit, index);
+    if (page)
+        page->brought = true;
+}
+
+static void habit_unused(struct habit_page *page)
+{
+    page->brought = false;
+    if (page->heat > 0 && --page->heat == 0) {
+        page->trust = MAX(page->trust / 2, TRUST_MIN);
+        page->left_out = true;
+    }
 }
 
 static void habit_free(struct turn_habit *habit)
@@ -96,15 +152,11 @@ static void habit_free(struct turn_habit *habit)
 static void habit_turn_over(struct turn *turn)
 {
     struct turn_habit *habit = habit_find(turn, turn->holder);
-    if (!habit || habit->count == 0)
-        return;
-    for (unsigned i = 0; i < habit->count; i++) {
-        habit->last[i] = habit->pages[i];
+    for (unsigned i = 0; habit && i < habit->count; i++) {
+        habit->pages[i].left_out = false;
         if (habit->pages[i].write && !TAILQ_EMPTY(&turn->waits))
             ops->recall(turn, turn->holder, habit->pages[i].index);
     }
-    habit->last_count = habit->count;
-    habit->count = 0;
 }
 
 static void send_wait(struct turn *turn, struct turn_wait *wait)
@@ -123,32 +175,45 @@ static void hurry(struct turn *turn, uint64_t index, bool all)
             send_wait(turn, wait);
 }
 
-/* One page is left out now and then: whether it is still wanted is seen by whether it is asked for. */
 static void bring_along(struct turn *turn)
 {
     struct turn_habit *habit = habit_find(turn, turn->holder);
-    if (!habit || habit->last_count < 2)
-        return;
-    habit->begun++;
-    unsigned without = habit->begun % FORGET_EVERY == 0 ? habit->begun / FORGET_EVERY % habit->last_count : HABIT_PAGES;
-    for (unsigned i = 0; i < habit->last_count; i++) {
-        if (i == without)
+    for (unsigned i = 0; habit && i < habit->count; i++) {
+        const struct habit_page *page = &habit->pages[i];
+        if (page->heat == 0)
             continue;
-        ops->expect(turn, turn->holder, habit->pid, habit->handle, habit->last[i].index, habit->last[i].write);
-        hurry(turn, habit->last[i].index, false);
+        ops->expect(turn, turn->holder, habit->pid, habit->handle, page->index, page->write);
+        hurry(turn, page->index, false);
     }
 }
 
 /* ---- turns ---- */
+
+static uint64_t cost(const struct turn *turn)
+{
+    return MIN(MAX(turn->waited_ns, COST_MIN_NS), COST_MAX_NS);
+}
+
+/* While it waits for a page it is the others who are slow. */
+static void set_ends(struct turn *turn, uint64_t quiet_ns)
+{
+    uint64_t now = time_monotonic_ns();
+    turn->limit_ns = turn->began_ns + (1 + MOST) * (turn->asked_ns ? COST_MAX_NS : cost(turn));
+    turn->quiet_ns = now + (turn->asked_ns ? COST_MAX_NS : quiet_ns);
+}
 
 static void begin(struct turn *turn, uint32_t holder)
 {
     if (turn->holder == TURN_NOBODY)
         TAILQ_INSERT_TAIL(&turns, turn, entry);
     turn->holder = holder;
-    turn->began_ns = time_monotonic_ns();
-    turn->quiet_ns = turn->began_ns + QUIET_NS;
-    turn->used = false;
+    turn->began_ns = turn->asked_ns = time_monotonic_ns();
+    turn->waited_ns = 0;
+    set_ends(turn, 0);
+    struct turn_habit *habit = habit_find(turn, holder);
+    if (habit)
+        habit->waits_ns = 0;
+    turn->used = turn->asleep = false;
 }
 
 static void drop(struct turn *turn)
@@ -157,10 +222,27 @@ static void drop(struct turn *turn)
     turn->holder = TURN_NOBODY;
 }
 
+/* A take may have been put off only now whose enclave has waited for long: as pages move others come to be in its way.
+ */
+static struct turn_wait *longest_wait(const struct turn *turn)
+{
+    struct turn_wait *wait, *longest = NULL;
+    uint64_t since = 0;
+    TAILQ_FOREACH (wait, &turn->waits, entry) {
+        const struct turn_habit *habit = habit_find(turn, wait->waiter);
+        uint64_t ns = habit ? habit->waits_ns : 0;
+        if (!longest || ns < since) {
+            longest = wait;
+            since = ns;
+        }
+    }
+    return longest;
+}
+
 /* It goes to who waited longest, if anybody did; what that one waits for is asked for. */
 static void end(struct turn *turn)
 {
-    struct turn_wait *wait = TAILQ_FIRST(&turn->waits), *next;
+    struct turn_wait *wait = longest_wait(turn), *next;
     turn->unused_count = turn->used ? 0 : turn->unused_count + 1;
     ops->hold(turn);
     habit_turn_over(turn);
@@ -177,11 +259,22 @@ static void end(struct turn *turn)
     ops->release(turn);
 }
 
+/* Who was not given a CPU meanwhile is not quiet. */
+static bool wait_longer(struct turn *turn)
+{
+    uint64_t now = time_monotonic_ns();
+    if (now - turn->began_ns > UNREACHED_NS || turn->asleep || ops->reached(turn, turn->holder))
+        return false;
+    turn->quiet_ns = now + COST_MAX_NS;
+    turn->limit_ns = MAX(turn->limit_ns, turn->quiet_ns);
+    return true;
+}
+
 static struct turn *first_over(void)
 {
     struct turn *turn;
     TAILQ_FOREACH (turn, &turns, entry)
-        if (over(turn))
+        if (over(turn) && !wait_longer(turn))
             break;
     return turn;
 }
@@ -248,10 +341,17 @@ bool turn_is_of(const struct turn *turn, uint32_t enclave)
     return turn->holder == enclave && enclave != TURN_NOBODY && !over(turn);
 }
 
-static void goes_on(struct turn *turn)
+static void goes_on(struct turn *turn, bool brought)
 {
     bool short_one = turn->unused_count >= UNUSED_MAX && ++turn->tried_count % TRY_EVERY != 0;
-    turn->quiet_ns = time_monotonic_ns() + (short_one ? SHORT_NS : QUIET_NS);
+    uint64_t now = time_monotonic_ns();
+    if (brought) {
+        turn->waited_ns = MAX(turn->waited_ns, now - turn->began_ns);
+    } else if (turn->asked_ns) {
+        turn->waited_ns += now - MIN(now, MAX(turn->asked_ns, turn->began_ns + turn->waited_ns));
+        turn->asked_ns = 0;
+    }
+    set_ends(turn, short_one ? SHORT_NS : cost(turn));
 }
 
 void turn_asks(struct turn *turn, uint32_t enclave, int pid, uint64_t handle)
@@ -264,11 +364,14 @@ void turn_asks(struct turn *turn, uint32_t enclave, int pid, uint64_t handle)
     if (habit) {
         habit->pid = pid;
         habit->handle = handle;
+        if (habit->waits_ns == 0 && turn->holder != enclave)
+            habit->waits_ns = time_monotonic_ns();
     }
     if (!turn_is_of(turn, enclave))
         return;
     turn->used = true;
-    turn->quiet_ns = time_monotonic_ns() + QUIET_NS;
+    turn->asked_ns = time_monotonic_ns();
+    set_ends(turn, 0);
     arm();
 }
 
@@ -278,23 +381,45 @@ void turn_waits(struct turn *turn, uint32_t enclave, uint64_t index)
         hurry(turn, index, true);
 }
 
-void turn_granted(struct turn *turn, uint32_t enclave, uint64_t index, bool write)
+void turn_granted(struct turn *turn, uint32_t enclave, uint64_t index, bool write, bool brought)
 {
     struct turn_habit *habit = habit_find(turn, enclave);
+    if (habit && !brought)
+        habit->waits_ns = 0;
     if (!turn_is_of(turn, enclave))
         return;
-    if (habit)
-        habit_note(habit, index, write);
-    goes_on(turn);
+    if (habit && !brought)
+        habit_asked(habit, index, write);
+    else if (habit)
+        habit_brought(habit, index);
+    goes_on(turn, brought);
     arm();
+}
+
+void turn_returned(struct turn *turn, uint32_t enclave, uint64_t index, bool changed)
+{
+    struct turn_habit *habit = habit_find(turn, enclave);
+    struct habit_page *page = habit ? habit_page_find(habit, index) : NULL;
+    if (!page || !page->brought)
+        return;
+    if (changed) {
+        page->brought = false;
+        page->heat = page->trust;
+    } else {
+        habit_unused(page);
+    }
 }
 
 static void heard(struct turn *turn, enum turn_event event)
 {
     uint64_t now = time_monotonic_ns();
-    bool goes = event == TURN_CALLED && now - turn->began_ns < ENOUGH_NS;
-    turn->used |= event == TURN_CALLED;
-    turn->quiet_ns = goes ? now + QUIET_NS : now;
+    bool called = event == TURN_CALLED;
+    bool enough = now - turn->began_ns > (1 + ENOUGH) * cost(turn);
+    turn->used |= called;
+    turn->asleep = event == TURN_SLEEPS || (called && enough);
+    set_ends(turn, cost(turn));
+    if (turn->asleep)
+        turn->quiet_ns = now;
 }
 
 void turn_heard(uint32_t enclave, enum turn_event event)

@@ -27,10 +27,14 @@ struct turn_habit;
 /* Of a file. */
 struct turn {
     TAILQ_ENTRY(turn) entry;
-    uint32_t holder;   /* TURN_NOBODY: the file's is not on any list */
-    uint64_t began_ns; /* holder has had it since then */
-    uint64_t quiet_ns; /* from when on it is quiet, if nothing comes from it */
-    bool used;         /* it did more than to get what it waited for */
+    uint32_t holder;    /* TURN_NOBODY: the file's is not on any list */
+    uint64_t began_ns;  /* holder has had it since then */
+    uint64_t quiet_ns;  /* from when on it is quiet, if nothing comes from it */
+    uint64_t waited_ns; /* of that, in which it waited for pages */
+    uint64_t asked_ns;  /* when it asked for one that it does not have yet, or 0 */
+    uint64_t limit_ns;  /* over then in any case */
+    bool used;          /* it did more than to get what it waited for */
+    bool asleep;        /* it ended it */
     unsigned unused_count, tried_count;
     TAILQ_HEAD(, turn_wait) waits; /* takes that are put off */
     LIST_HEAD(, turn_habit) habits;
@@ -38,14 +42,17 @@ struct turn {
 
 /* What an enclave just did. */
 enum turn_event {
-    TURN_CALLED, /* made a system call, or the like */
-    TURN_SLEEPS, /* has nothing to do until it is woken */
+    TURN_CALLED,   /* made a system call, or the like */
+    TURN_ANSWERED, /* was answered */
+    TURN_SLEEPS,   /* has nothing to do until it is woken */
 };
 
 struct turn_ops {
     void (*take)(struct turn *turn, uint64_t index, uint32_t holder, bool to_read);
     /* The enclave, whose turn begins, will want this page: it asked for it by this handle of its process pid. */
     void (*expect)(struct turn *turn, uint32_t enclave, int pid, uint64_t handle, uint64_t index, bool write);
+    /* Has it taken what was sent to it? As far as the host lets it be seen. */
+    bool (*reached)(struct turn *turn, uint32_t enclave);
     /* The enclave's turn is over: what it wrote to is better at home, from where others have it sooner. */
     void (*recall)(struct turn *turn, uint32_t enclave, uint64_t index);
     /* Between these the file stays, whatever the others find out about enclaves. */
@@ -67,7 +74,10 @@ bool turn_is_of(const struct turn *turn, uint32_t enclave);
 /* The enclave asks for a page; then it waits for it: who has the turn waits for nobody else's takes. */
 void turn_asks(struct turn *turn, uint32_t enclave, int pid, uint64_t handle);
 void turn_waits(struct turn *turn, uint32_t enclave, uint64_t index);
-void turn_granted(struct turn *turn, uint32_t enclave, uint64_t index, bool write);
+/* brought: it was expected, and not asked for. */
+void turn_granted(struct turn *turn, uint32_t enclave, uint64_t index, bool write, bool brought);
+/* The enclave gave the page back, as it came or not. */
+void turn_returned(struct turn *turn, uint32_t enclave, uint64_t index, bool changed);
 void turn_heard(uint32_t enclave, enum turn_event event);
 /* The enclave is gone: it has no turn, and owes nothing. */
 void turn_lost(struct turn *turn, uint32_t enclave);

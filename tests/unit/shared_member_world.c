@@ -15,6 +15,7 @@
 #include "kernel/mm/vma.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/member.h"
+#include "kernel/remote/remote.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/remote/shared_futex.h"
 #include "kernel/remote/shared_member.h"
@@ -161,6 +162,32 @@ void client_drain(void)
 {
 }
 
+bool client_peer_awake(void)
+{
+    return true;
+}
+
+bool remote_linger_begin(struct linger *linger)
+{
+    return false;
+}
+
+bool remote_linger(struct linger *linger, bool awake)
+{
+    return false;
+}
+
+void remote_linger_end(void)
+{
+}
+
+static void (*on_polled)(void);
+
+void client_on_polled(void (*fn)(void))
+{
+    on_polled = fn;
+}
+
 static void (*handlers[MESSAGE_TYPE_MAX])(struct record *record);
 
 void client_on_message(uint32_t type, void (*fn)(struct record *record))
@@ -231,7 +258,7 @@ static void granted(void)
     }
 }
 
-static void init_says(void)
+static void init_says_one(void)
 {
     uint64_t how = number(1), what = number(1);
     uint32_t type = how & 1 ? MESSAGE_SHARED_TAKE : MESSAGE_SHARED_GRANT;
@@ -250,6 +277,14 @@ static void init_says(void)
     shared_member_world_counts.grants += type == MESSAGE_SHARED_GRANT;
     if (type == MESSAGE_SHARED_GRANT)
         granted();
+}
+
+/* Some of it comes together, before the program sees any of it. */
+static void init_says(void)
+{
+    for (uint64_t more = number(1) % 8; more < 8; more += 3)
+        init_says_one();
+    on_polled();
 }
 
 /* ---- the one thread ---- */
@@ -356,6 +391,7 @@ static void end(void)
             .message = {.type = MESSAGE_SHARED_GRANT}, .object = NAME(k / PAGES), .index = k % PAGES, .result = -EIO};
         deliver(said_head, sizeof(*said_head));
     }
+    on_polled();
     mm_reset();
     for (size_t k = 0; k < FILES * PAGES; k++)
         if (pages[k / PAGES][k % PAGES].here)

@@ -349,6 +349,19 @@ int link_send(struct link *link, const void *message, size_t size)
     return 0;
 }
 
+void link_cork(void)
+{
+}
+
+void link_uncork(void)
+{
+}
+
+bool link_drained(const struct link *link)
+{
+    return TAILQ_EMPTY(&container_of(link, struct remote_member, link)->to);
+}
+
 /* ---- the home's own tasks: one at a time ---- */
 
 static struct task the_task;
@@ -671,7 +684,7 @@ static void step(bool home)
             home_uses(f, i, write);
         break;
     case 11:
-        on_heard((uint32_t)n, write ? MESSAGE_CALL : MESSAGE_FUTEX_WAIT);
+        on_heard((uint32_t)n, !write ? MESSAGE_FUTEX_WAIT : i ? MESSAGE_CALL : MESSAGE_REPLY);
         if (number(1) == 77)
             vanish(m);
         break;
