@@ -18,7 +18,7 @@ static uint64_t encode_dev(uint32_t major, uint32_t minor)
     return (minor & 0xff) | (uint64_t)major << 8 | (uint64_t)(minor & ~0xffu) << 12;
 }
 
-static int stat_to_user(struct inode *inode, uaddr_t buf)
+int inode_stat_to_user(struct inode *inode, uaddr_t buf)
 {
     struct statx x;
     inode_stat(inode, &x);
@@ -49,7 +49,7 @@ static int64_t stat_path(int dfd, uaddr_t path, uaddr_t buf, unsigned lookup)
     int error = user_path_lookup(dfd, path, lookup, &dentry);
     if (error)
         return error;
-    error = stat_to_user(dentry->inode, buf);
+    error = inode_stat_to_user(dentry->inode, buf);
     dentry_put(dentry);
     return error;
 }
@@ -59,7 +59,7 @@ static int64_t stat_fd(int fd, uaddr_t buf)
     struct file *file = fd_get_any(fd);
     if (!file)
         return -EBADF;
-    int error = stat_to_user(file->inode, buf);
+    int error = inode_stat_to_user(file->inode, buf);
     file_put(file);
     return error;
 }

@@ -110,6 +110,7 @@ int inode_permission(struct inode *inode, unsigned mask);
 int inode_permission_generic(struct inode *inode, unsigned mask);
 /* Fill *stat as statx(2) would for any inode. */
 void inode_stat(struct inode *inode, struct statx *stat);
+must_check int inode_stat_to_user(struct inode *inode, uaddr_t buf); /* as stat(2) would; 0 or -EFAULT */
 /* A memfd sealed against writing (F_SEAL_WRITE, F_SEAL_FUTURE_WRITE): no new writable shared mappings. */
 bool inode_write_sealed(struct inode *inode);
 void inode_touch_atime(struct inode *inode);

@@ -277,22 +277,33 @@ static bool open_here(struct process *process, struct lease *lease, unsigned fla
     return true;
 }
 
-/* Only of absolute paths: what a lease says holds for one root, whatever the working directory. */
+/* The lease of a path in its slot; or NULL. */
+static struct lease *lease_of(struct slot *slot, const char *path)
+{
+    if (slot->lease && slot->lease->expires_ns <= time_monotonic_ns())
+        slot_end(slot);
+    return slot->lease && strcmp(slot->lease->path, path) == 0 ? slot->lease : NULL;
+}
+
+/* Only absolute ones: what a lease says holds for one root, whatever the working directory. */
+static bool get_path(uint64_t user_path, char path[LEASE_PATH_MAX])
+{
+    return strncpy_from_user(path, user_path, LEASE_PATH_MAX) > 0 && path[0] == '/';
+}
+
 static bool try_open(const uint64_t args[6], int64_t *ret_result)
 {
     char path[LEASE_PATH_MAX];
     struct process *process = process_self();
     unsigned flags = (unsigned)args[2];
-    ssize_t size = is_plain(flags) ? strncpy_from_user(path, args[1], sizeof(path)) : -EINVAL;
-    if (size <= 0 || path[0] != '/')
+    if (!is_plain(flags) || !get_path(args[1], path))
         return false;
     uint32_t hash = path_hash(path);
     struct slot *slot = slot_of(hash);
-    if (slot->lease && slot->lease->expires_ns <= time_monotonic_ns())
-        slot_end(slot);
-    if (slot->lease && strcmp(slot->lease->path, path) == 0) {
+    struct lease *lease = lease_of(slot, path);
+    if (lease) {
         slot->opens = 0;
-        return open_here(process, slot->lease, flags, ret_result);
+        return open_here(process, lease, flags, ret_result);
     }
     if (slot->candidate != hash)
         slot->opens = 0;
@@ -302,6 +313,21 @@ static bool try_open(const uint64_t args[6], int64_t *ret_result)
         asker = task_current();
     }
     return false;
+}
+
+/* stat, as the C library spells it. */
+static bool try_stat(const uint64_t args[6], int64_t *ret_result)
+{
+    char path[LEASE_PATH_MAX];
+    if (args[3] != 0 || !get_path(args[1], path) || !may_open(process_self()))
+        return false;
+    struct lease *lease = lease_of(slot_of(path_hash(path)), path);
+    if (!lease)
+        return false;
+    inode_get(&lease->inode);
+    *ret_result = inode_stat_to_user(&lease->inode, args[2]);
+    inode_put(&lease->inode);
+    return true;
 }
 
 uint64_t leased_ask(void)
@@ -395,7 +421,7 @@ bool leased_call(uint64_t nr, struct trap_frame *frame, const uint64_t args[6], 
             return true;
         leased_settle();
     }
-    if (nr == __NR_openat && try_open(args, ret_result))
+    if ((nr == __NR_openat && try_open(args, ret_result)) || (nr == __NR_newfstatat && try_stat(args, ret_result)))
         return true;
     if (ends_leases(nr))
         leased_end();

@@ -236,9 +236,20 @@ static struct world_file *world_file_new(uint8_t seed, bool elsewhere)
     return f;
 }
 
+static uint64_t stat_uid, stat_size; /* as told by path */
+
 void inode_stat(struct inode *inode, struct statx *stat)
 {
     *stat = (struct statx){.stx_mode = inode->mode, .stx_size = (uint64_t)inode->size, .stx_uid = inode->uid};
+}
+
+int inode_stat_to_user(struct inode *inode, uaddr_t buf)
+{
+    struct statx stat;
+    inode->ops->getattr(inode, &stat);
+    stat_uid = stat.stx_uid;
+    stat_size = stat.stx_size;
+    return 0;
 }
 
 bool inode_reads_leave_times(struct inode *inode)
@@ -698,6 +709,16 @@ static void do_open(uint64_t path, unsigned flags)
         model[result] = (struct open_file){.file = container_of(inode_get(&f->inode), struct world_file, inode)};
 }
 
+static void do_stat(uint64_t path)
+{
+    const uint64_t args[6] = {0, path};
+    const struct world_file *f = names[path % PATHS];
+    int64_t result;
+    if (leased_call(__NR_newfstatat, NULL, args, &result) &&
+        (!f || stat_uid != f->inode.uid || stat_size != (uint64_t)f->inode.size))
+        FAIL("other attributes by path");
+}
+
 /* Leased files show what is there: it cannot have changed. */
 static void do_read(int fd)
 {
@@ -933,6 +954,7 @@ static void step(void)
     default: /* opened, read, closed: most often the same one */
         now += 30000000;
         do_open(byte() % 3 ? 0 : byte(), byte() % 4 ? 0 : O_CLOEXEC | O_NONBLOCK);
+        do_stat(byte() % 3 ? 0 : byte());
         if ((fd = some_fd()) >= 0)
             do_read(fd);
         if ((fd = some_fd()) >= 0 && byte() % 8)
