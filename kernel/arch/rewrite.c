@@ -265,6 +265,11 @@ void rewrite_forget(uaddr_t start, size_t size)
     stubs_forget(start, size);
 }
 
+void rewrite_forget_if(bool (*gone)(uaddr_t site))
+{
+    stubs_forget_if(gone);
+}
+
 int rewrite_save(struct stream *stream, bool stubs)
 {
     return stubs_save(stream, stubs);

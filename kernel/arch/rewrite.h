@@ -21,6 +21,8 @@ void rewrite_text(uaddr_t start, size_t size);
 void rewrite_text_copy(uaddr_t start, void *text, size_t size);
 /* The text is being unmapped or replaced: forget its stubs, and stub areas in this range themselves. */
 void rewrite_forget(uaddr_t start, size_t size);
+/* Forget the stubs of all call sites that are gone. */
+void rewrite_forget_if(bool (*gone)(uaddr_t site));
 
 /*
  * If rip is inside a stub: the address of its site, where running again repeats the system call (or, where the stub has

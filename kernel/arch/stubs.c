@@ -187,6 +187,13 @@ bool stub_find(uaddr_t addr, struct stub_place *ret_place)
     return false;
 }
 
+static void slot_free(struct area *area, size_t i)
+{
+    area->slots[i] = (struct slot){0};
+    area->used--;
+    area->next_free = MIN(area->next_free, i);
+}
+
 void stubs_forget(uaddr_t start, size_t size)
 {
     for (size_t i = 0; i < area_count; i++) {
@@ -198,14 +205,19 @@ void stubs_forget(uaddr_t start, size_t size)
             continue;
         }
         for (size_t s = 0; s < area->slot_count && area->used; s++) {
-            struct slot *slot = &area->slots[s];
-            if (!slot->site || slot->site < start || slot->site - start >= size)
-                continue;
-            *slot = (struct slot){0};
-            area->used--;
-            area->next_free = MIN(area->next_free, s);
+            const struct slot *slot = &area->slots[s];
+            if (slot->site && slot->site >= start && slot->site - start < size)
+                slot_free(area, s);
         }
     }
+}
+
+void stubs_forget_if(bool (*gone)(uaddr_t site))
+{
+    for (size_t i = 0; i < area_count; i++)
+        for (size_t s = 0; s < areas[i].slot_count && areas[i].used; s++)
+            if (areas[i].slots[s].site && gone(areas[i].slots[s].site))
+                slot_free(&areas[i], s);
 }
 
 /* ---- images ---- */

@@ -32,6 +32,7 @@ uaddr_t stub_new(const struct stub_request *request);
 /* What is at addr, if it lies in a stub that is in use. */
 bool stub_find(uaddr_t addr, struct stub_place *ret_place);
 void stubs_forget(uaddr_t start, size_t size);
+void stubs_forget_if(bool (*gone)(uaddr_t site));
 /* Whether the bytes displaced at a site may lie on both sides of this page boundary: if one does, always. */
 bool stubs_straddle(uaddr_t boundary);
 

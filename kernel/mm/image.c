@@ -432,24 +432,9 @@ static int load_records(struct loader *l)
 }
 
 /* Text that was not sent is rewritten when it is read, with new stubs. */
-static void forget_stubs_of_absent_text(void)
+static bool is_absent(uaddr_t site)
 {
-    struct vma *vma;
-
-    for (uaddr_t at = 0; (vma = mm_find_vma_above(at)) != NULL; at = vma->end) {
-        uaddr_t page = vma->start, next;
-
-        if (!vma->file || !(vma->prot & PROT_EXEC))
-            continue;
-        for (; page < vma->end; page = next) {
-            uaddr_t committed = pages_next_committed(page, vma->end);
-
-            if (committed > page)
-                rewrite_forget(page, committed - page);
-            for (next = committed; next < vma->end && (page_state(next) & PAGE_COMMITTED);)
-                next += PAGE_SIZE;
-        }
-    }
+    return !(page_state(site) & PAGE_COMMITTED);
 }
 
 int image_load(struct stream *stream, struct image_files *files)
@@ -460,7 +445,7 @@ int image_load(struct stream *stream, struct image_files *files)
     if (r == 0)
         r = rewrite_load(stream);
     if (r == 0)
-        forget_stubs_of_absent_text();
+        rewrite_forget_if(is_absent);
     for (uint32_t i = 0; i < l.count; i++)
         file_put(l.known[i]);
     kfree(l.known);

@@ -149,6 +149,10 @@ void rewrite_forget(uaddr_t start, size_t size)
 {
 }
 
+void rewrite_forget_if(bool (*gone)(uaddr_t site))
+{
+}
+
 bool rewrite_straddles(uaddr_t boundary)
 {
     return boundary == machine_straddled;

@@ -297,6 +297,33 @@ static void forgotten_stubs_are_used_again(void **state)
     }
 }
 
+static uaddr_t gone_until;
+
+static bool is_gone(uaddr_t site)
+{
+    return site < gone_until;
+}
+
+/* The stubs of sites that are gone make room, the others stay. */
+static void stubs_of_absent_text_are_forgotten(void **state)
+{
+    (void)state;
+    uaddr_t text = (uaddr_t)areas + (64UL << 20);
+    const unsigned per_area = AREA_SIZE / STUB_SIZE;
+    for (int round = 0; round < 3; round++) {
+        for (unsigned i = round ? per_area / 2 : 0; i < per_area; i += 64) {
+            for (unsigned k = 0; k < 64; k++)
+                memcpy(code + 1024 + k * 8, "\x90\xb8\x01\0\0\0\x0f\x05", 8);
+            rewrite_text_copy(text + (i - (round ? per_area / 2 : 0)) * 4096UL, code, 4096);
+        }
+        assert_int_equal(areas_used, 1);
+        gone_until = text + per_area / 2 * 4096UL;
+        rewrite_forget_if(is_gone);
+    }
+    gone_until = UINT64_MAX;
+    rewrite_forget_if(is_gone);
+}
+
 /* Two pages of text at once, a site across their boundary: neither is of use without the other. */
 static void sites_across_pages_are_known(void **state)
 {
@@ -387,6 +414,7 @@ int main(void)
         cmocka_unit_test_teardown(without_room_sites_stay, forget_all),
         cmocka_unit_test_teardown(signal_frames_show_no_stub, forget_all),
         cmocka_unit_test_teardown(forgotten_stubs_are_used_again, forget_all),
+        cmocka_unit_test_teardown(stubs_of_absent_text_are_forgotten, forget_all),
         cmocka_unit_test_teardown(sites_across_pages_are_known, forget_all),
         cmocka_unit_test_teardown(real_programs, forget_all),
     };
