@@ -45,10 +45,15 @@ static void report(const struct crash *c, const struct disk *d, int how, const c
     fail();
 }
 
-/* A crash while the volume is mounted after a crash. What was found then is known only later: texts are kept. */
+/*
+ * A crash while the volume is mounted after a crash, and one while it is mounted after that. What was found at first is
+ * known only later: texts are kept.
+ */
 struct recovery {
     char *texts[64];
     unsigned count;
+    struct crash *crash;
+    bool deep; /* a third crash is in it */
 };
 
 static void recovery_hook(struct disk *d)
@@ -56,18 +61,29 @@ static void recovery_hook(struct disk *d)
     struct recovery *r = d->hook_arg;
     for (unsigned how = CRASH_NONE; how < CRASH_COUNT && r->count < 64; how++) {
         struct disk *image = disk_crash(d, (enum disk_crash)how);
+        struct recovery deeper = {.crash = r->crash, .deep = true};
+        if (!r->deep && r->crash->deep_every && r->crash->mounts++ % r->crash->deep_every == r->crash->deep_every / 2) {
+            image->hook = recovery_hook;
+            image->hook_arg = &deeper;
+        }
         struct volume *v = crash_mount(image, &image_options);
-        r->texts[r->count++] = volume_text(v);
+        image->hook = NULL;
+        char *text = r->texts[r->count++] = volume_text(v);
+        for (unsigned i = 0; i < deeper.count; i++) {
+            assert_string_equal(deeper.texts[i], text);
+            free(deeper.texts[i]);
+        }
+        r->crash->deep_recoveries += deeper.count;
         crash_assert_clean(v);
         volume_abandon(v);
         disk_free(image);
     }
 }
 
-static void crash_check(struct crash *c, const struct disk *d, enum disk_crash how)
+/* What a crash left, which it frees. */
+static void image_check(struct crash *c, const struct disk *d, int how, struct disk *image)
 {
-    struct disk *image = disk_crash(d, how);
-    struct recovery recovery = {.count = 0};
+    struct recovery recovery = {.crash = c};
     bool good = false;
     if (c->recovery_every && c->images % c->recovery_every == 0) {
         image->hook = recovery_hook;
@@ -79,10 +95,10 @@ static void crash_check(struct crash *c, const struct disk *d, enum disk_crash h
     for (unsigned i = 0; i < c->allowed_count; i++)
         good = good || strcmp(got, c->allowed[i]) == 0;
     if (!good)
-        report(c, d, (int)how, got);
+        report(c, d, how, got);
     for (unsigned i = 0; i < recovery.count; i++) {
         if (strcmp(got, recovery.texts[i]) != 0)
-            report(c, d, 100 + (int)how, recovery.texts[i]);
+            report(c, d, 1000 + how, recovery.texts[i]);
         free(recovery.texts[i]);
         c->recoveries++;
     }
@@ -99,11 +115,20 @@ static void crash_hook(struct disk *d)
     if (c->allowed_count == 0)
         return;
     if (d->write_count == 0) {
-        crash_check(c, d, CRASH_ALL);
+        image_check(c, d, CRASH_ALL, disk_crash(d, CRASH_ALL));
         return;
     }
     for (unsigned how = CRASH_NONE; how < CRASH_COUNT; how++)
-        crash_check(c, d, (enum disk_crash)how);
+        image_check(c, d, (int)how, disk_crash(d, (enum disk_crash)how));
+    if (!c->each_every || c->events++ % c->each_every != c->each_every / 2)
+        return;
+    for (size_t i = 0; i + 1 < d->write_count; i++) { /* the last one was */
+        image_check(c, d, 10, disk_crash_one(d, CRASH_ONE_LOST, i));
+        image_check(c, d, 11, disk_crash_one(d, CRASH_ONE_ONLY, i));
+    }
+    size_t sectors = d->writes[d->write_count - 1].count * (VOLUME_BLOCK_SIZE / DISK_SECTOR);
+    for (size_t i = 1; i < sectors; i++)
+        image_check(c, d, 12, disk_crash_one(d, CRASH_CUT, i));
 }
 
 static void allow(struct crash *c, char *text)

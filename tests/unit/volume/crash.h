@@ -12,7 +12,10 @@ struct crash {
     char *allowed[8]; /* texts of states */
     unsigned allowed_count;
     unsigned recovery_every; /* crash during each so many-th recovery, too; 0 = never */
-    uint64_t images, recoveries;
+    unsigned deep_every;     /* of the mounts of those, crash during each so many-th, too; 0 = never */
+    unsigned each_every;     /* at each so many-th event also each write lost, or alone, and the last one cut after each
+                                sector */
+    uint64_t images, events, mounts, recoveries, deep_recoveries;
 };
 
 struct crash_run {

@@ -11,7 +11,7 @@
 #include "kernel/mm/kmalloc.h"
 
 #define BLOCK VOLUME_BLOCK_SIZE
-#define SECTOR 512
+#define SECTOR DISK_SECTOR
 
 static uint64_t random_state = 1, time_ns = 1000000000ULL * 1700000000;
 
@@ -201,19 +201,47 @@ static bool survives(const struct disk *d, size_t i, enum disk_crash how)
     }
 }
 
-struct disk *disk_crash(const struct disk *d, enum disk_crash how)
+/* Back to the last flush. */
+static struct disk *flushed(const struct disk *d)
 {
     struct disk *after = disk_clone(d);
-    for (size_t i = d->write_count; i-- > 0;) /* back to the last flush */
+    for (size_t i = d->write_count; i-- > 0;)
         memcpy(after->data + d->writes[i].block * BLOCK, d->writes[i].old, d->writes[i].count * BLOCK);
+    return after;
+}
+
+/* What this write wrote: a mount writes nothing twice between two flushes, so it is what is there. */
+static void sector_copy(const struct disk *d, struct disk *after, const struct disk_write *w, uint64_t sector)
+{
+    size_t at = w->block * BLOCK + sector * SECTOR;
+    memcpy(after->data + at, d->data + at, SECTOR);
+}
+
+struct disk *disk_crash(const struct disk *d, enum disk_crash how)
+{
+    struct disk *after = flushed(d);
     for (size_t i = 0; i < d->write_count; i++) {
         const struct disk_write *w = &d->writes[i];
-        /* What this write wrote: what a later one over it remembers as old, else what is there. */
-        const uint8_t *wrote = d->data + w->block * BLOCK;
         bool whole = survives(d, i, how);
         for (uint64_t s = 0; s < w->count * (BLOCK / SECTOR); s++)
             if (how == CRASH_TORN ? disk_random() % 2 : whole)
-                memcpy(after->data + w->block * BLOCK + s * SECTOR, wrote + s * SECTOR, SECTOR);
+                sector_copy(d, after, w, s);
+    }
+    return after;
+}
+
+struct disk *disk_crash_one(const struct disk *d, enum disk_crash_one how, size_t number)
+{
+    struct disk *after = flushed(d);
+    for (size_t i = 0; i < d->write_count; i++) {
+        const struct disk_write *w = &d->writes[i];
+        uint64_t end = w->count * (BLOCK / SECTOR);
+        if (how == CRASH_CUT && i + 1 == d->write_count)
+            end = number;
+        else if (how != CRASH_CUT && (i == number) != (how == CRASH_ONE_ONLY))
+            end = 0;
+        for (uint64_t s = 0; s < end; s++)
+            sector_copy(d, after, w, s);
     }
     return after;
 }

@@ -34,6 +34,10 @@ struct disk *disk_clone(const struct disk *d); /* same contents, all durable, no
 /* What a crash may leave of the writes since the last flush. */
 enum disk_crash { CRASH_NONE, CRASH_ALL, CRASH_LAST_LOST, CRASH_LAST_ONLY, CRASH_RANDOM, CRASH_TORN, CRASH_COUNT };
 struct disk *disk_crash(const struct disk *d, enum disk_crash how);
+/* All of these but write number `write`, or nothing but that; or all, and of the last write the first sectors only. */
+enum disk_crash_one { CRASH_ONE_LOST, CRASH_ONE_ONLY, CRASH_CUT };
+#define DISK_SECTOR 512
+struct disk *disk_crash_one(const struct disk *d, enum disk_crash_one how, size_t number);
 
 /* The test's random numbers; never those of any other call in this process. */
 void disk_seed(uint64_t seed);

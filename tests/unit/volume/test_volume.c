@@ -74,12 +74,14 @@ static void test_random(void **state)
     }
 }
 
-static uint64_t crash_run(uint64_t seed, unsigned steps, const struct volume_options *options, uint64_t *ret_recoveries)
+static struct crash crash_run(uint64_t seed, unsigned steps, const struct volume_options *options)
 {
     struct crash_run r;
     crash_run_start(&r, disk_formatted(seed % 4 < 2 ? 800 : 1536), options); /* small: full soon */
     disk_seed(seed);
     r.crash.recovery_every = 307;
+    r.crash.deep_every = soak.on ? 25 : seed % 4 == 0 ? 60 : 0;
+    r.crash.each_every = soak.on ? 1 : 64;
     crash_run_watch(&r);
     for (unsigned i = 0; i < steps; i++) {
         if (disk_random() % 4 == 0)
@@ -88,21 +90,23 @@ static uint64_t crash_run(uint64_t seed, unsigned steps, const struct volume_opt
             crash_run_change(&r, NULL);
     }
     crash_run_end(&r);
-    *ret_recoveries += r.crash.recoveries;
-    return r.crash.images;
+    return r.crash;
 }
 
 static void test_crash(void **state)
 {
     (void)state;
-    uint64_t images = 0, recoveries = 0;
+    uint64_t images = 0, recoveries = 0, deep = 0;
     for (uint64_t seed = soak.seed; seed < soak.seed + 4 * soak.times; seed++) {
         struct volume_options options = {.cache_size = seed % 2 ? 256 << 10 : 4 << 20, .log_blocks = 60};
-        images += crash_run(seed, 200, &options, &recoveries);
+        struct crash c = crash_run(seed, 200, &options);
+        images += c.images;
+        recoveries += c.recoveries;
+        deep += c.deep_recoveries;
     }
-    printf("%lu crash images, %lu of crashes in recovery, %lu seals, no nonce twice\n", (unsigned long)images,
-           (unsigned long)recoveries, (unsigned long)disk_seal_count());
-    assert_true(images > 1000 && recoveries > 50);
+    printf("%lu crash images, %lu of crashes in recovery, %lu in recovery from that, %lu seals, no nonce twice\n",
+           (unsigned long)images, (unsigned long)recoveries, (unsigned long)deep, (unsigned long)disk_seal_count());
+    assert_true(images > 1000 && recoveries > 50 && deep > 20);
 }
 
 /* What changed under one hold is there as a whole or not at all, whenever the crash comes. */
@@ -275,6 +279,78 @@ static void test_rekey_crash(void **state)
     disk_free(d);
 }
 
+/*
+ * The k-th allocation fails: while a mount begins with a new key and goes through with it, or, in use, of the steps
+ * with changes that are not durable. Nothing is lost, and a step that failed is done again. Whether there was a k-th.
+ */
+static bool rekey_without(const struct disk *base, bool in_use, unsigned long k)
+{
+    struct volume_options options = {.cache_size = 256 << 10, .log_blocks = 60, .rekey = in_use ? &rekey : NULL};
+    struct disk *d = disk_clone(base);
+    struct volume *v = crash_mount(d, &options);
+    struct volume_info info;
+    struct volume_node *root;
+    int err = 0, more = 1;
+    if (in_use) {
+        assert_int_equal(volume_node_get(v, VOLUME_ROOT_INO, &root), 0);
+        make_pair(v, root, 0);
+        volume_node_put(root);
+    }
+    char *expected = volume_text(v);
+    options.rekey = &rekey;
+    if (!in_use)
+        assert_int_equal(volume_unmount(v), 0);
+    disk_fail_alloc(k);
+    if (!in_use)
+        v = disk_mount(d, &options, &err);
+    while (v && more == 1)
+        more = volume_rekey_step(v, 5);
+    bool hit = disk_alloc_failed();
+    disk_fail_alloc(0);
+    assert_true(hit || (v && more == 0));
+    assert_true(v ? more == 0 || more == -ENOMEM : err == -ENOMEM);
+    if (!v) { /* the volume is there, with the old key or on its way */
+        v = crash_mount(d, NULL);
+        volume_get_info(v, &info);
+        if (!info.rekeying) {
+            assert_int_equal(volume_unmount(v), 0);
+            v = crash_mount(d, &options);
+        }
+    }
+    char *text = volume_text(v);
+    assert_text(text, expected, "an allocation failed while a key is replaced");
+    free(text);
+    uint64_t events = d->events;
+    rekey_all(v);
+    assert_true(more != -ENOMEM || d->events > events); /* there was something left to do */
+    assert_int_equal(volume_unmount(v), 0);
+    assert_rekeyed(d, 2, expected);
+    free(expected);
+    disk_free(d);
+    return hit;
+}
+
+static void test_rekey_memory(void **state)
+{
+    (void)state;
+    struct disk *d = disk_formatted(1024);
+    struct volume *v = crash_mount(d, NULL);
+    struct model m;
+    unsigned count = 0;
+    model_init(&m);
+    disk_seed(soak.seed);
+    for (unsigned i = 0; i < 40; i++)
+        model_change(&m, v);
+    assert_int_equal(volume_unmount(v), 0);
+    for (unsigned in_use = 0; in_use < 2; in_use++)
+        for (unsigned long k = 1; rekey_without(d, in_use, k); k++)
+            count++;
+    printf("%u allocations failed\n", count);
+    assert_true(count > 40);
+    model_deinit(&m);
+    disk_free(d);
+}
+
 /* While it is in use: what is written meanwhile is there, and nothing is left under the old keys. */
 static void test_rekey_in_use(void **state)
 {
@@ -320,8 +396,9 @@ int main(int argc, char **argv)
 {
     soak_begin(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty), cmocka_unit_test(test_random),      cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_hold),  cmocka_unit_test(test_rekey_crash), cmocka_unit_test(test_rekey_in_use),
+        cmocka_unit_test(test_empty),        cmocka_unit_test(test_random),      cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_hold),         cmocka_unit_test(test_rekey_crash), cmocka_unit_test(test_rekey_in_use),
+        cmocka_unit_test(test_rekey_memory),
     };
     return cmocka_run_group_tests_name("volume", tests, NULL, NULL);
 }
