@@ -266,7 +266,8 @@ static int request_new(struct object *object, uint64_t index, const struct direc
     return r;
 }
 
-/* Pages after the one asked for that nobody has go along, ahead of it; to be read, those that several others read too. */
+/* Pages after the one asked for that nobody has go along, ahead of it; to be read, those that several others read too.
+ */
 static void grant_more(struct object *object, uint64_t index, const struct request *request)
 {
     struct directory_request like = request->request;
