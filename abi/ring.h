@@ -76,7 +76,8 @@ enum channel_event {
     CHAN_EV_WINSIZE = 1 << 5,   /* channel 0: the terminal's size changed (CONSOLE_GET_WINSIZE); taken */
     /*
      * The host stopped receiving for lack of rx room: after a read that leaves the ring at least half empty the kernel
-     * makes the channel dirty; of a listener, after each record. (The host also looks by itself at every pump: only a vCPU 0 that computes needs this.)
+     * makes the channel dirty; of a listener, after each record. (The host also looks by itself at every pump: only a
+     * vCPU 0 that computes needs this.)
      */
     CHAN_EV_RX_FULL = 1 << 6,
 };

@@ -869,7 +869,7 @@ static void program_ends_something(void)
     case 0:
         program_closes(&connections[choose(CONNECTIONS)]);
         break;
-    case 1: /* a set: made anew at once */
+    case 1:                                                                      /* a set: made anew at once */
         if (call(__NR_close, FIRST_SET + s, 0, 0, 0, 0, &n) && who != INIT_LIES) /* which may lend there, too */
             FAIL("a set that is closed here");
         for (size_t i = 0; i < CONNECTIONS; i++)
