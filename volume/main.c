@@ -67,6 +67,8 @@ static void help(FILE *out)
           "  --new-key-file FILE     clone: the new volume's key (default: the same)\n"
           "  --anchor HOST:PORT, --anchor-key KEY, --local-anchor FILE, --confirm\n"
           "                          accept-rollback: the volume's anchor; that this is meant\n"
+          "  --anchor-certificate FILE, --marble FILE, --marble-key FILE\n"
+          "                          ... at MarbleRun: its root, the marble's certificate, the key to that\n"
           "  --json                  info, check, ls, resize, snapshot list, receive, clone: for programs\n"
           "  --quiet                 say nothing but errors\n",
           out);
@@ -86,6 +88,8 @@ int tool_failed_doing(const char *doing, const char *path, int error)
         {-EKEYREJECTED, EXIT_KEY, "the header was changed: it does not verify under the key"},
         {-EUCLEAN, EXIT_DAMAGED, "damaged: no checkpoint verifies, or the log is broken in its middle"},
         {-ESTALE, EXIT_ROLLED_BACK, "rolled back or forked: older than what its anchor knows"},
+        {-EOWNERDEAD, EXIT_ROLLED_BACK,
+         "who took it over last at its anchor was cut short while it did, or two did at once"},
         {-EIO, EXIT_DISK, "the disk cannot be read or written, or what it holds does not verify"},
         {-ENOSPC, EXIT_DISK, "no room"},
         {-EPERM, EXIT_USAGE, "the last key slot stays"},
@@ -279,6 +283,9 @@ static bool parse(int argc, char **argv, struct tool_options *options)
         {"anchor", required_argument, 0, 'A'},
         {"anchor-key", required_argument, 0, 'P'},
         {"local-anchor", required_argument, 0, 'L'},
+        {"anchor-certificate", required_argument, 0, 'T'},
+        {"marble", required_argument, 0, 'M'},
+        {"marble-key", required_argument, 0, 'Y'},
         {"confirm", no_argument, 0, 'C'},
         {"help", no_argument, 0, 'h'},
         {0, 0, 0, 0},
@@ -341,6 +348,15 @@ static bool parse(int argc, char **argv, struct tool_options *options)
             break;
         case 'L':
             options->local_anchor = optarg;
+            break;
+        case 'T':
+            options->anchor_certificate = optarg;
+            break;
+        case 'M':
+            options->marble = optarg;
+            break;
+        case 'Y':
+            options->marble_key = optarg;
             break;
         case 'C':
             options->confirm = true;

@@ -5,6 +5,11 @@
  * The anchor is one counter. An epoch that begins draws a base far above it, writes that down, and swaps the counter
  * from what it read to the base and how far its log is durable, and raises it from then on as the log grows. The base
  * says whose value it is, since nobody else draws the same.
+ *
+ * A counter that can only be raised is not swapped but raised to just below the base, a value that stands for nothing
+ * but the attempt. If it was then what had been read, nobody has come between, and it is raised on. If not, a holder
+ * was overtaken whose last records this disk may lack: whoever finds the counter there, also after a crash that took
+ * the answer along, stops.
  */
 #include "kernel/volume/internal.h"
 
@@ -58,6 +63,8 @@ int vol_anchor_check(struct volume *v, const struct volume_checkpoint *slot, uin
         v->acquired_sequence = v->sequence;
         return 0;
     }
+    if (v->options.anchor->raises_only && held == slot->anchor_base - 1 && !v->options.accept_rollback)
+        return -EOWNERDEAD;
     /* A mount that wrote its checkpoint, but never became the holder: what it adopted is still the newest. */
     if (v->sequence == slot->sequence && within(held, slot->acquired_base, slot->acquired_sequence))
         return 0;
@@ -80,6 +87,16 @@ void vol_anchor_prepare(struct volume *v, uint64_t held)
     v->anchor_base = held + (gap & GAP_MASK);
 }
 
+/* From `held` to just below the base. If the counter is there already an answer was lost, and with it what it was. */
+static int overtake(struct volume *v, uint64_t held)
+{
+    uint64_t claim = v->anchor_base - 1, previous;
+    int err = anchor_raise(v, VOLUME_ANCHOR_ANY, claim, &previous);
+    if (err < 0 || previous == held)
+        return err;
+    return previous == claim ? -EOWNERDEAD : -EBUSY;
+}
+
 int vol_anchor_acquire(struct volume *v, uint64_t held)
 {
     uint64_t previous;
@@ -87,12 +104,15 @@ int vol_anchor_acquire(struct volume *v, uint64_t held)
         return 0;
     if (v->anchor_base < held || v->anchor_base > UINT64_MAX - 2 * GAP_MASK)
         return -EOVERFLOW;
-    uint64_t value = v->anchor_base + v->durable;
-    int err = anchor_raise(v, held, value, &previous);
+    bool raises_only = v->options.anchor->raises_only;
+    uint64_t from = raises_only ? v->anchor_base - 1 : held, value = v->anchor_base + v->durable;
+    int err = raises_only ? overtake(v, held) : 0;
+    if (err == 0)
+        err = anchor_raise(v, raises_only ? VOLUME_ANCHOR_ANY : from, value, &previous);
     if (err < 0)
         return err;
-    /* What it was to become: it was swapped from `held`, and the answer to that got lost. */
-    if (previous != held && previous != value)
+    /* What it was to become: it was raised from there, and the answer to that got lost. */
+    if (previous != from && previous != value)
         return -EBUSY;
     v->acquired_base = v->anchor_base;
     v->acquired_sequence = v->anchored = v->anchor_asked = v->durable;

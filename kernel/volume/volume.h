@@ -55,6 +55,7 @@ struct volume_anchor {
      */
     int (*raise)(void *arg, const struct volume_anchor_key *key, uint64_t expected, uint64_t value,
                  uint64_t *ret_previous);
+    bool raises_only; /* `expected` does not count: VOLUME_ANCHOR_ANY always */
 };
 enum volume_freshness {
     VOLUME_FRESH_NONE,   /* no anchor is asked */
@@ -100,6 +101,7 @@ must_check int volume_format(const struct volume_io *io, const struct volume_key
  *   -ENOKEY           no slot opens with what unlock has  -EKEYREJECTED  header does not verify under the key
  *   -EUCLEAN          no checkpoint verifies, or the log is damaged in its middle
  *   -ESTALE           older than, or beside, what the anchor knows: rolled back or forked
+ *   -EOWNERDEAD       who took it over last at an anchor that raises only was cut short, or was not the only one
  *   -EBUSY            another instance took it over meanwhile
  *   -ENOENT           no snapshot of that name
  */

@@ -6,7 +6,7 @@
 uint64_t memory_counter_raise(struct counter *c, uint64_t expected, uint64_t value)
 {
     uint64_t previous = c->value;
-    if (value > previous && (expected == VOLUME_ANCHOR_ANY || expected == previous)) {
+    if (value > previous && (c->raises_only || expected == VOLUME_ANCHOR_ANY || expected == previous)) {
         c->value = value;
         c->raises++;
     }
@@ -28,5 +28,5 @@ static int raise(void *arg, const struct volume_anchor_key *key, uint64_t expect
 
 struct volume_anchor counter_anchor(struct counter *c)
 {
-    return (struct volume_anchor){c, raise};
+    return (struct volume_anchor){c, raise, c->raises_only};
 }

@@ -8,6 +8,7 @@ struct counter {
     uint64_t value;
     bool down;               /* nothing arrives: -EIO */
     bool lose_answer;        /* it is raised, and nobody hears of it: -EIO */
+    bool raises_only;        /* as MarbleRun's: what is expected does not count */
     unsigned raises;         /* that changed it */
     void (*hook)(void *arg); /* before a request is served */
     void *hook_arg;
