@@ -66,6 +66,7 @@ struct boot_params {
     uint8_t quote_data[64];   /* BOOT_QUOTE */
     struct boot_blob volumes; /* array of struct boot_volume (abi/volume.h); empty in members */
     struct boot_blob hostfs;  /* abi/hostfs.h; page aligned; empty: no folders, or a member */
+    struct boot_blob marble;  /* PEM: MarbleRun's certificate for us, perhaps its key; empty in members and without */
 };
 
 /*

@@ -76,12 +76,28 @@ enum policy_volume_freshness {
 };
 
 #define POLICY_SERVICE_TIMEOUT_MAX 600000U
+#define POLICY_ADDRESS_MAX 256U /* bytes of an address, with its NUL */
 /* A service elsewhere that the kernel speaks with; all zeros if there is none. */
 struct policy_service {
     uint32_t address_offset; /* "IP:PORT" */
     uint32_t timeout_ms;     /* how long an answer is waited for; at most POLICY_SERVICE_TIMEOUT_MAX */
     uint8_t public_key[32];  /* X25519; whoever has the private one is the service */
 };
+
+/*
+ * Instead of our own counter service a MarbleRun coordinator's monotonic counters, over TLS; all zeros if there is
+ * none. anchor has its address and timeout.
+ */
+struct policy_marble {
+    uint32_t point_offset;    /* of the coordinator's root certificate, whose public key is the pinned one: its
+                                 uncompressed    point, hexadecimal, on P-256 or P-384. 0: no coordinator */
+    uint32_t key_release;     /* enum policy_key_release: where the private key of our own certificate comes from */
+    uint32_t key_name_offset; /* of that key at the key server; 0 without one */
+};
+#define POLICY_POINT_P256 130U /* digits */
+#define POLICY_POINT_P384 194U
+#define MARBLE_KEY_SIZE 48U        /* P-384; what a key server releases */
+#define MARBLE_IDENTITY_MAX 16384U /* bytes of the PEM file */
 
 enum policy_volume_flags {
     POLICY_VOLUME_CREATE = 1 << 0,    /* made in an empty file */
@@ -173,7 +189,8 @@ struct policy {
     struct policy_list exec_commands;              /* array of struct policy_command; empty with POLICY_EXEC_ANY */
     struct policy_service key_server; /* who has what POLICY_KEY_SERVER and POLICY_VOLUME_SERVER wait for */
     uint32_t root_key_name_offset;    /* of the image's key there; 0 without POLICY_KEY_SERVER */
-    uint8_t reserved[28];
+    struct policy_marble marble;      /* the anchor is one */
+    uint8_t reserved[16];
 };
 
 #endif

@@ -22,7 +22,7 @@ enum volume_op_code {
     VOLUME_FLUSH = 3,         /* all that was written before is durable when it answers */
     /*
      * Always VOLUME_OP_LATER, beside what else is done later: carry the `block` bytes of anchor_message to the counter
-     * that the policy names (`anchor`), over a new connection if `count` is 1, and put its answer there.
+     * that the policy names (`anchor`) and put its answer there. `count`: enum volume_anchor_flags.
      */
     VOLUME_ANCHOR_EXCHANGE = 4,
     VOLUME_WAIT = 5, /* until the operation that is done later with this buffer is done */
@@ -36,6 +36,16 @@ enum volume_op_code {
 #define VOLUME_OP_LATER 0x100U
 #define VOLUME_OP_BUFFER(n) ((uint64_t)(n) << 12) /* which buffer it moves blocks in or out of */
 
+enum volume_anchor_flags {
+    VOLUME_ANCHOR_FRESH = 1 << 0, /* over a new connection */
+    /*
+     * The bytes (perhaps none) go as they are, and what then arrives is the answer: at least one, at most
+     * VOLUME_ANCHOR_MESSAGE. Otherwise both are messages behind their sizes.
+     */
+    VOLUME_ANCHOR_STREAM = 1 << 1,
+    VOLUME_ANCHOR_SEND = 1 << 2, /* with it: nothing is waited for, and the result is 0 */
+};
+
 /* arg1: which file. Beside a volume there may be its anchor, a file of VOLUME_ANCHOR_BLOCKS. */
 #define VOLUME_FILE(number, anchor) ((uint64_t)(number) << 1 | ((anchor) ? 1U : 0U))
 #define VOLUME_ANCHOR_BLOCKS 2U
@@ -47,7 +57,7 @@ struct volume_lane {
 };
 
 /* One page for each volume, behind its buffers. */
-#define VOLUME_ANCHOR_MESSAGE 256U
+#define VOLUME_ANCHOR_MESSAGE 2048U
 struct volume_shared {
     struct volume_lane lanes[VOLUME_BUFFERS];
     uint64_t waited; /* kernel: a task sleeps until one of them is done */

@@ -22,6 +22,7 @@ static const char usage[] =
     "  -i, --interactive         connect standard input\n"
     "  -t, --tty                 standard input and output are a terminal\n"
     "      --image-key FILE      key of an encrypted image (policy: root.key)\n"
+    "      --marble FILE         MarbleRun's certificate for this container (policy: anchor)\n"
     "      --vcpus N             run on at most N CPUs\n"
     "      --sgx, --softsgx      insist on hardware, or on the software enclave (which protects nothing)\n"
     "      --stats[=json:FILE]   print enclave exits, system calls and memory at the end (policy: diagnostics)\n"
@@ -33,9 +34,9 @@ static const char usage[] =
 /* Options of cofre-runtime that take their value from the next argument. */
 static int takes_value(const char *option)
 {
-    static const char *const options[] = {"-p",        "--publish",   "-e",     "--env",   "--env-file", "-w",
-                                          "--workdir", "-u",          "--user", "--vcpus", "--hostname", "--name",
-                                          "--log",     "--image-key", "-v",     "--volume"};
+    static const char *const options[] = {"-p",        "--publish",   "-e",       "--env",   "--env-file", "-w",
+                                          "--workdir", "-u",          "--user",   "--vcpus", "--hostname", "--name",
+                                          "--log",     "--image-key", "--marble", "-v",      "--volume"};
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         if (strcmp(option, options[i]) == 0)
             return 1;

@@ -7,7 +7,7 @@ _cofre() {
     fi
     case $command in
     convert) options='--policy --key --unsigned --encrypt --image-key --wrapped-key --name --force --max-size --max-ratio --quiet --help' ;;
-    run) options='--publish --volume --env --env-file --workdir --user --hostname --name --image-key --interactive --tty --vcpus --sgx --softsgx
+    run) options='--publish --volume --env --env-file --workdir --user --hostname --name --image-key --marble --interactive --tty --vcpus --sgx --softsgx
         --stats --log --trace --help' ;;
     inspect | check) options='--json --help' ;;
     ps) options='--quiet --json --help' ;;
@@ -24,7 +24,7 @@ _cofre() {
     keygen) options='--help' ;;
     quote) options='--report-data --output --sgx --softsgx --help' ;;
     simulation) options='provision export --help' ;;
-    volume) options='ls rm create info check dump extract tar resize snapshot clone send receive mount unmount import accept-rollback add-key remove-key rekey keygen derive --anchor --anchor-key --local-anchor --confirm --key-file --recovery-key --recovery --passphrase-file --size --name --inode --output
+    volume) options='ls rm create info check dump extract tar resize snapshot clone send receive mount unmount import accept-rollback add-key remove-key rekey keygen derive --anchor --anchor-key --anchor-certificate --marble --marble-key --local-anchor --confirm --key-file --recovery-key --recovery --passphrase-file --size --name --inode --output
         --snapshot --from
         --stream-key-file --new-key-file --force --foreground --json --quiet --help' ;;
     collateral) options='fetch bundle show check --quote --root --fmspc --pck-ca --tdx --url --api --ca --api-key-file --root-crl-url --early

@@ -24,7 +24,7 @@ struct anchor_line {
     /* what is to be done */
     atomic_uint wanted; /* futex: exchanges so far */
     uint32_t sequence, size;
-    bool fresh;
+    uint64_t flags; /* enum volume_anchor_flags */
 };
 
 /* Bytes of the answer, now in the shared page. */
@@ -33,7 +33,11 @@ static int64_t exchange(struct anchor_line *line)
     uint8_t message[VOLUME_ANCHOR_MESSAGE];
 
     memcpy(message, line->shared->anchor_message, line->size);
-    int64_t size = line_exchange(&line->line, line->fresh, message, line->size, message, sizeof(message));
+    bool fresh = line->flags & VOLUME_ANCHOR_FRESH;
+    int64_t size = line->flags & VOLUME_ANCHOR_STREAM
+                       ? line_stream(&line->line, fresh, message, line->size, message,
+                                     line->flags & VOLUME_ANCHOR_SEND ? 0 : sizeof(message))
+                       : line_exchange(&line->line, fresh, message, line->size, message, sizeof(message));
     if (size > 0)
         memcpy(line->shared->anchor_message, message, (size_t)size);
     return size;
@@ -47,7 +51,7 @@ static void *thread_main(void *arg)
         while (atomic_load(&line->wanted) == seen)
             syscall(SYS_futex, &line->wanted, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
         uint32_t sequence = line->sequence;
-        bool fresh = line->fresh;
+        bool fresh = line->flags & VOLUME_ANCHOR_FRESH;
         int64_t result = exchange(line);
         if (result < 0 && fresh && !line->complained)
             complain("the anchor %s of the volume %s: %s", line->address, line->volume, strerror((int)-result));
@@ -59,13 +63,13 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-int anchor_line_exchange(struct anchor_line *line, uint64_t size, bool fresh)
+int anchor_line_exchange(struct anchor_line *line, uint64_t size, uint64_t flags)
 {
     if (size > VOLUME_ANCHOR_MESSAGE)
         return -EINVAL;
     line->sequence = __atomic_load_n(&line->shared->anchor_sequence, __ATOMIC_RELAXED);
     line->size = (uint32_t)size;
-    line->fresh = fresh;
+    line->flags = flags;
     atomic_fetch_add(&line->wanted, 1);
     syscall(SYS_futex, &line->wanted, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     return 0;

@@ -5,8 +5,6 @@
 #ifndef COFRE_HOST_ANCHOR_LINE_H
 #define COFRE_HOST_ANCHOR_LINE_H
 
-#include <stdbool.h>
-
 #include "abi/volume.h"
 
 struct anchor_line;
@@ -18,7 +16,7 @@ struct anchor_line;
  */
 struct anchor_line *anchor_line_start(const char *volume, const char *address, unsigned timeout_ms,
                                       struct volume_shared *shared, void (*answered)(void *arg), void *arg);
-/* Begin an exchange of size bytes. One at a time. 0 or -EINVAL. Any thread. */
-int anchor_line_exchange(struct anchor_line *line, uint64_t size, bool fresh);
+/* Begin an exchange of size bytes; flags: enum volume_anchor_flags. One at a time. 0 or -EINVAL. Any thread. */
+int anchor_line_exchange(struct anchor_line *line, uint64_t size, uint64_t flags);
 
 #endif

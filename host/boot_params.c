@@ -148,6 +148,39 @@ int image_key_load(struct runtime *runtime, char **ret_error)
     return 0;
 }
 
+/* What is in the file is the kernel's business: here only whose turn it is to say where the key comes from. */
+int marble_load(struct runtime *runtime, char **ret_error)
+{
+    const char *path = runtime->options.marble_path;
+    const struct policy_marble *marble = &artifacts_policy(&runtime->artifacts)->marble;
+
+    if (!path)
+        path = getenv("COFRE_MARBLE");
+    if (!path || (!marble->point_offset && !runtime->options.marble_path))
+        return 0;
+    if (!marble->point_offset)
+        return fail(ret_error, EINVAL, "--marble %s: the policy has no anchor at MarbleRun (policy: anchor)", path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = -1;
+    int error = errno;
+    runtime->marble = fd >= 0 ? malloc(MARBLE_IDENTITY_MAX + 1) : NULL;
+    if (runtime->marble) {
+        size = read(fd, runtime->marble, MARBLE_IDENTITY_MAX + 1);
+        error = errno;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (size < 0)
+        return fail(ret_error, error, "reading the marble's certificate %s failed: %s", path, strerror(error));
+    if (size == 0 || size > (ssize_t)MARBLE_IDENTITY_MAX)
+        return fail(ret_error, EINVAL, "%s is no marble's certificate: PEM of at most %u bytes", path,
+                    MARBLE_IDENTITY_MAX);
+    if (marble->key_release == POLICY_KEY_FILE)
+        fprintf(stderr, "cofre: the marble's key comes from a file on this machine: for development\n");
+    runtime->marble_size = (size_t)size;
+    return 0;
+}
+
 /* May the host set the variable NAME (of length) by the policy? */
 static bool env_allowed(const struct artifacts *a, const char *name, size_t length)
 {
@@ -249,6 +282,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .image_key = blob(runtime->image_key, runtime->image_key_size),
         .volumes = runtime->member ? blob(NULL, 0) : volumes_blob(),
         .cpuid = runtime->cpuid,
+        .marble = runtime->member ? blob(NULL, 0) : blob(runtime->marble, runtime->marble_size),
         .hostfs = runtime->member ? blob(NULL, 0) : hostfs_blob(),
         .stats = o->stats ? blob(runtime->stats, sizeof(*runtime->stats)) : blob(NULL, 0),
         .tsc_hz = now.tsc_hz,

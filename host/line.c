@@ -1,4 +1,4 @@
-/* A TCP connection that carries messages (contract in line.h). */
+/* A TCP connection that carries messages or bytes (contract in line.h). */
 #include "host/line.h"
 
 #include <arpa/inet.h>
@@ -91,17 +91,51 @@ static int receive_all(int fd, uint8_t *data, size_t size, int64_t deadline_ms)
     return ret;
 }
 
+static int connection(struct line *line, bool fresh, int64_t deadline_ms)
+{
+    if (fresh)
+        hang_up(line);
+    return line->fd >= 0 ? 0 : fresh ? dial(line, deadline_ms) : -ENOTCONN;
+}
+
+/* What there is, at least a byte. */
+static int64_t receive_some(int fd, uint8_t *data, size_t max, int64_t deadline_ms)
+{
+    for (;;) {
+        ssize_t n = recv(fd, data, max, 0);
+        int ret = n < 0 && errno != EINTR ? -errno : 0;
+        if (n > 0)
+            return n;
+        if (n == 0)
+            return -ECONNRESET;
+        if (ret == -EAGAIN)
+            ret = wait_for(fd, POLLIN, deadline_ms);
+        if (ret < 0)
+            return ret;
+    }
+}
+
+int64_t line_stream(struct line *line, bool fresh, const void *bytes, size_t size, void *ret_answer, size_t answer_max)
+{
+    int64_t deadline_ms = now_ms() + line->timeout_ms;
+    int64_t ret = connection(line, fresh, deadline_ms);
+
+    if (ret == 0)
+        ret = send_all(line->fd, bytes, size, 0, deadline_ms);
+    if (ret == 0 && answer_max > 0)
+        ret = receive_some(line->fd, ret_answer, answer_max, deadline_ms);
+    if (ret < 0)
+        hang_up(line);
+    return ret;
+}
+
 int64_t line_exchange(struct line *line, bool fresh, const void *message, size_t size, void *ret_answer,
                       size_t answer_max)
 {
     uint8_t head[2] = {(uint8_t)(size >> 8), (uint8_t)size};
     int64_t deadline_ms = now_ms() + line->timeout_ms;
-    int ret = 0;
+    int ret = connection(line, fresh, deadline_ms);
 
-    if (fresh)
-        hang_up(line);
-    if (line->fd < 0)
-        ret = fresh ? dial(line, deadline_ms) : -ENOTCONN;
     if (ret == 0)
         ret = send_all(line->fd, head, sizeof(head), MSG_MORE, deadline_ms);
     if (ret == 0)

@@ -1,6 +1,6 @@
 /*
  * A line to a service elsewhere that the kernel speaks with: a TCP connection that carries messages, each behind its
- * size in two bytes, the more significant first. Nothing here is trusted by either end.
+ * size in two bytes, the more significant first; or bytes. Nothing here is trusted by either end.
  */
 #ifndef COFRE_HOST_LINE_H
 #define COFRE_HOST_LINE_H
@@ -30,5 +30,10 @@ bool line_init(struct line *line, const char *address, unsigned timeout_ms);
  */
 int64_t line_exchange(struct line *line, bool fresh, const void *message, size_t size, void *ret_answer,
                       size_t answer_max);
+/*
+ * The same without sizes: send the bytes as they are (perhaps none), and receive at least one byte and at most
+ * answer_max of what comes next; none if that is 0.
+ */
+int64_t line_stream(struct line *line, bool fresh, const void *bytes, size_t size, void *ret_answer, size_t answer_max);
 
 #endif

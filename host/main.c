@@ -171,6 +171,8 @@ static int prepare(struct runtime *runtime, char **ret_error)
         ret = enter_registry(runtime, ret_error);
     if (ret == 0)
         ret = image_key_load(runtime, ret_error);
+    if (ret == 0)
+        ret = marble_load(runtime, ret_error);
     if (ret < 0)
         return ret;
     runtime->vcpu_count = choose_vcpu_count(runtime);

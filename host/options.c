@@ -316,6 +316,12 @@ static int opt_image_key(struct run_options *o, const char *value, char **ret_er
     return 0;
 }
 
+static int opt_marble(struct run_options *o, const char *value, char **ret_error)
+{
+    o->marble_path = value;
+    return 0;
+}
+
 static int opt_interactive(struct run_options *o, const char *value, char **ret_error)
 {
     o->interactive = true;
@@ -370,6 +376,7 @@ static const struct option option_table[] = {
      opt_volume},
     {0, "hostname", "NAME", "host name, if the policy allows", opt_hostname},
     {0, "image-key", "FILE", "key of an encrypted image, if the policy takes it from a file", opt_image_key},
+    {0, "marble", "FILE", "MarbleRun's certificate for this container, if the policy has its anchor there", opt_marble},
     {'i', "interactive", NULL, "connect standard input", opt_interactive},
     {'t', "tty", NULL, "make standard input, output and error a terminal", opt_tty},
     {0, "stats", "[json:FILE]", "print statistics at the end, or write them to FILE", opt_stats},

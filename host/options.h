@@ -54,6 +54,7 @@ struct run_options {
     bool interactive, tty;
     bool stats, trace, debug_log;
     const char *image_key_path; /* NULL: none given */
+    const char *marble_path;    /* of the MarbleRun certificate; NULL: none given */
     const char *stats_path;     /* JSON goes here; NULL: a table on stderr */
     const char *quote_path;     /* make a quote instead of running, and write it there; "-": standard output */
     uint8_t quote_data[64];     /* for it */

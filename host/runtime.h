@@ -47,6 +47,8 @@ struct runtime {
     uint32_t member; /* which one this process is; 0 = init */
     uint8_t image_key[IMAGE_KEY_SIZE];
     size_t image_key_size; /* 0: the image takes none from us */
+    char *marble;          /* PEM, of marble_size; NULL: none was given, or it is not wanted */
+    size_t marble_size;
     struct boot_blob cpuid;
     unsigned vcpu_count;
     struct vcpu vcpus[VCPU_MAX];
@@ -86,6 +88,8 @@ _Noreturn void signals_forward(struct runtime *runtime);
 /* boot_params.c */
 /* The key of an encrypted image, if the policy has it from a file; says so on stderr. */
 int image_key_load(struct runtime *runtime, char **ret_error);
+/* MarbleRun's certificate for this container: $COFRE_MARBLE, unless --marble. 0 or negative errno. */
+int marble_load(struct runtime *runtime, char **ret_error);
 /* What CPUID says: asking takes half a millisecond where a hypervisor answers, so once for all members. */
 void boot_params_prepare(struct runtime *runtime);
 int boot_params_make(struct runtime *runtime, char **ret_error);

@@ -497,6 +497,6 @@ int64_t volumes_call(struct runtime *runtime, const uint64_t args[6])
     if (runtime->member != 0 || number >= volume_count || args[0] >= VOLUME_OP_BUFFER(VOLUME_BUFFERS))
         return -ENOSYS;
     if (r.op == VOLUME_ANCHOR_EXCHANGE)
-        return volumes[number].line ? anchor_line_exchange(volumes[number].line, args[2], args[3] == 1) : -ENOSYS;
+        return volumes[number].line ? anchor_line_exchange(volumes[number].line, args[2], args[3]) : -ENOSYS;
     return args[0] & VOLUME_OP_LATER ? do_later(&volumes[number], &r) : do_now(&volumes[number], &r);
 }

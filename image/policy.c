@@ -62,6 +62,8 @@ void policy_source_free(struct policy_source *source)
     policy_source_clear_volumes(source);
     free(source->volumes);
     free(source->anchor.address);
+    free(source->marble.point);
+    free(source->marble.key_name);
     free(source->key_server.address);
     free(source->root_key_name);
     policy_source_clear_folders(source);

@@ -34,6 +34,13 @@ struct policy_source_service {
     uint32_t timeout; /* seconds */
 };
 
+/* MarbleRun's counters as the anchor. */
+struct policy_source_marble {
+    char *point;          /* public key of its root certificate, hexadecimal; NULL = none */
+    uint32_t key_release; /* enum policy_key_release */
+    char *key_name;       /* at the key server; NULL = none */
+};
+
 struct policy_source_volume {
     char *name, *path;
     char *key_name;                 /* at the key server; NULL = its name */
@@ -68,6 +75,7 @@ struct policy_source {
     struct policy_source_volume *volumes;
     size_t volume_count;
     struct policy_source_service anchor; /* of volumes */
+    struct policy_source_marble marble;  /* ... is MarbleRun's */
     struct policy_source_service key_server;
     char *root_key_name; /* of the image's key there; NULL = none */
     struct policy_source_folder *folders;

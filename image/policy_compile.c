@@ -192,10 +192,27 @@ static int numeric_user(const char *user, uint32_t *ret_uid, uint32_t *ret_gid)
     return 1;
 }
 
+static int check_anchor_source(const struct policy_source *source, char **ret_error)
+{
+    const struct policy_source_marble *m = &source->marble;
+    if (!source->anchor.address != !(source->anchor.key_given || m->point))
+        return error_set(ret_error, "anchor needs an address and a key (or a certificate)");
+    if (source->anchor.key_given && m->point)
+        return error_set(ret_error, "anchor has a key (our own protocol) or a certificate (MarbleRun's), not both");
+    if (!m->point != (m->key_release == POLICY_KEY_NONE))
+        return error_set(ret_error, "anchor.certificate (MarbleRun's root) and anchor.marble_key go together");
+    if (!m->key_name != (m->key_release != POLICY_KEY_SERVER))
+        return error_set(ret_error, "anchor.marble_key: server and anchor.marble_key_name go together");
+    if (m->key_name && !source->key_server.address)
+        return error_set(ret_error,
+                         "anchor.marble_key: server needs a key server (policy: key_server: {address, key})");
+    return 0;
+}
+
 static int check_services(const struct policy_source *source, char **ret_error)
 {
-    if (!source->anchor.address != !source->anchor.key_given)
-        return error_set(ret_error, "anchor needs an address and a key");
+    if (check_anchor_source(source, ret_error) < 0)
+        return -1;
     if (!source->key_server.address != !source->key_server.key_given)
         return error_set(ret_error, "key_server needs an address and a key");
     for (size_t i = 0; i < source->volume_count; i++) {
@@ -281,6 +298,9 @@ int policy_compile(const struct policy_source *source, const struct policy_root 
     p.volumes = append_volumes(&w, source);
     p.host_folders = append_folders(&w, source);
     p.anchor = append_service(&w, &source->anchor);
+    p.marble.point_offset = append_string(&w, source->marble.point);
+    p.marble.key_release = source->marble.key_release;
+    p.marble.key_name_offset = append_string(&w, source->marble.key_name);
     p.exec_commands = append_commands(&w, source);
     p.key_server = append_service(&w, &source->key_server);
     p.root_key_name_offset = append_string(&w, source->root_key_name);
@@ -326,7 +346,8 @@ static int check_array(const struct policy *p, struct policy_list list, size_t i
 
 static int check_service(const struct policy *p, const struct policy_service *service)
 {
-    return check_string(p, service->address_offset) && service->timeout_ms <= POLICY_SERVICE_TIMEOUT_MAX;
+    return check_string(p, service->address_offset) && service->timeout_ms <= POLICY_SERVICE_TIMEOUT_MAX &&
+           strnlen((const char *)p + service->address_offset, POLICY_ADDRESS_MAX) < POLICY_ADDRESS_MAX;
 }
 
 /* Of a key at the key server: exactly where one is needed. */
@@ -334,6 +355,23 @@ static int check_key_name(const struct policy *p, uint32_t offset, int needed)
 {
     return !needed == !offset && check_string(p, offset) &&
            (!needed || (p->key_server.address_offset && strlen((const char *)p + offset) < KEY_NAME_SIZE));
+}
+
+static int check_anchor(const struct policy *p)
+{
+    const struct policy_marble *m = &p->marble;
+    if (!check_service(p, &p->anchor))
+        return 0;
+    if (!m->point_offset)
+        return m->key_release == POLICY_KEY_NONE && !m->key_name_offset;
+    if (!p->anchor.address_offset || !check_string(p, m->point_offset))
+        return 0;
+    const char *digits = (const char *)p + m->point_offset;
+    size_t length = strlen(digits);
+    return (length == POLICY_POINT_P256 || length == POLICY_POINT_P384) &&
+           strspn(digits, "0123456789abcdef") == length &&
+           (m->key_release == POLICY_KEY_FILE || m->key_release == POLICY_KEY_SERVER) &&
+           check_key_name(p, m->key_name_offset, m->key_release == POLICY_KEY_SERVER);
 }
 
 static int check_volumes(const struct policy *p)
@@ -348,7 +386,7 @@ static int check_volumes(const struct policy *p)
             !check_key_name(p, v[i].key_name_offset, v[i].key == POLICY_VOLUME_SERVER) ||
             v[i].freshness > POLICY_FRESH_OUTPUT || (v[i].freshness >= POLICY_FRESH_LAG && !p->anchor.address_offset))
             return 0;
-    return check_service(p, &p->anchor);
+    return check_anchor(p);
 }
 
 static int check_folders(const struct policy *p)
@@ -546,6 +584,20 @@ static json_t *json_service(const struct policy *p, const struct policy_service 
                      (int)service->timeout_ms / 1000);
 }
 
+static json_t *json_anchor(const struct policy *p)
+{
+    if (!p->marble.point_offset)
+        return json_service(p, &p->anchor);
+    bool from_server = p->marble.key_release == POLICY_KEY_SERVER;
+    json_t *json = json_pack("{s:s,s:o,s:o,s:s,s:i}", "protocol", "marblerun", "address",
+                             json_text(policy_blob_string(p, p->anchor.address_offset)), "public_key",
+                             json_text(policy_blob_string(p, p->marble.point_offset)), "marble_key",
+                             from_server ? "server" : "file", "timeout", (int)p->anchor.timeout_ms / 1000);
+    if (json && from_server)
+        json_object_set_new(json, "marble_key_name", json_text(policy_blob_string(p, p->marble.key_name_offset)));
+    return json;
+}
+
 static json_t *json_folders(const struct policy *p)
 {
     json_t *array = json_array();
@@ -601,7 +653,7 @@ json_t *policy_to_json(const struct policy *p)
     if (json)
         json_object_set_new(json, "volumes", json_volumes(p));
     if (json && p->anchor.address_offset)
-        json_object_set_new(json, "anchor", json_service(p, &p->anchor));
+        json_object_set_new(json, "anchor", json_anchor(p));
     if (json && p->key_server.address_offset)
         json_object_set_new(json, "key_server", json_service(p, &p->key_server));
     if (json)

@@ -14,6 +14,7 @@
 #include "abi/volume.h"
 #include "image/error.h"
 #include "image/policy.h"
+#include "image/root_certificate.h"
 
 #define FILE_SIZE_MAX (1 << 20)
 
@@ -520,6 +521,37 @@ static int read_public_key(struct parser *p, yaml_node_t *node, const struct key
     return 0;
 }
 
+/* MarbleRun's root certificate, as text: a policy stands alone. */
+static int read_certificate(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    char **point = field(p, key), *why = NULL;
+    const char *text = scalar(node);
+    if (!text)
+        return bad(p, node, "a certificate in PEM is wanted here (certificate: |)");
+    free(*point);
+    *point = NULL;
+    if (root_certificate_point(text, node->data.scalar.length, point, &why) == 0)
+        return 0;
+    bad(p, node, why ? why : "out of memory");
+    free(why);
+    return -1;
+}
+
+static int read_marble_key(struct parser *p, yaml_node_t *node, const struct key *key)
+{
+    const char *text = scalar(node);
+    uint32_t *release = field(p, key);
+    if (text && strcmp(text, "file") == 0)
+        *release = POLICY_KEY_FILE;
+    else if (text && strcmp(text, "server") == 0)
+        *release = POLICY_KEY_SERVER;
+    else
+        return bad(p, node,
+                   "\"server\" (the key server, after attestation) or \"file\" (the host gives the key beside the "
+                   "certificate, which is for development) is wanted here");
+    return 0;
+}
+
 static int read_folder_key(struct parser *p, const char *name, yaml_node_t *value, struct policy_source_folder *f)
 {
     static const char *const modes[] = {"ro", "rw", NULL};
@@ -657,7 +689,7 @@ static int read_key_release(struct parser *p, yaml_node_t *node, const struct ke
     return 0;
 }
 
-static int read_root_key_name(struct parser *p, yaml_node_t *node, const struct key *key)
+static int read_key_name(struct parser *p, yaml_node_t *node, const struct key *key)
 {
     return key_name(p, node, field(p, key));
 }
@@ -705,20 +737,24 @@ static const struct key network_keys[] = {
 static const struct key root_keys[] = {
     {.name = "read_only", .fn = read_flag, .flag = POLICY_READ_ONLY_ROOT},
     {.name = "key", .fn = read_key_release},
-    {.name = "key_name", .fn = read_root_key_name, FIELD(root_key_name)},
+    {.name = "key_name", .fn = read_key_name, FIELD(root_key_name)},
     {0},
 };
-#define SERVICE_KEYS(service)                                                                                          \
-    {                                                                                                                  \
-        {.name = "address", .fn = read_address, FIELD(service.address)},                                               \
-            {.name = "key", .fn = read_public_key, FIELD(service)},                                                    \
-            {.name = "timeout", .fn = read_u32, FIELD(service.timeout), RANGE(1, POLICY_SERVICE_TIMEOUT_MAX / 1000)},  \
-        {                                                                                                              \
-            0                                                                                                          \
-        }                                                                                                              \
-    }
-static const struct key anchor_keys[] = SERVICE_KEYS(anchor);
-static const struct key key_server_keys[] = SERVICE_KEYS(key_server);
+static const struct key anchor_keys[] = {
+    {.name = "address", .fn = read_address, FIELD(anchor.address)},
+    {.name = "key", .fn = read_public_key, FIELD(anchor)},
+    {.name = "timeout", .fn = read_u32, FIELD(anchor.timeout), RANGE(1, POLICY_SERVICE_TIMEOUT_MAX / 1000)},
+    {.name = "certificate", .fn = read_certificate, FIELD(marble.point)},
+    {.name = "marble_key", .fn = read_marble_key, FIELD(marble.key_release)},
+    {.name = "marble_key_name", .fn = read_key_name, FIELD(marble.key_name)},
+    {0},
+};
+static const struct key key_server_keys[] = {
+    {.name = "address", .fn = read_address, FIELD(key_server.address)},
+    {.name = "key", .fn = read_public_key, FIELD(key_server)},
+    {.name = "timeout", .fn = read_u32, FIELD(key_server.timeout), RANGE(1, POLICY_SERVICE_TIMEOUT_MAX / 1000)},
+    {0},
+};
 static const struct key exec_keys[] = {
     {.name = "allow", .fn = read_exec_allow, .flag = POLICY_EXEC_ANY},
     {0},

@@ -28,6 +28,7 @@ struct tool_options {
     bool force, foreground, json, quiet;
     uint64_t inode;
     const char *anchor, *anchor_key, *local_anchor;
+    const char *anchor_certificate, *marble, *marble_key;
     bool confirm;
 };
 

@@ -63,6 +63,8 @@ const char *boot_params_check(const struct boot_params *p, const struct policy *
         return "the volumes";
     if (!blob_ok(&p->hostfs, PAGE_SIZE, 0, HOSTFS_AREA_SIZE) || (p->hostfs.size && p->hostfs.size != HOSTFS_AREA_SIZE))
         return "the folders";
+    if (!blob_ok(&p->marble, 1, 0, MARBLE_IDENTITY_MAX))
+        return "the marble's certificate";
     if (p->stats.size && !blob_ok(&p->stats, 8, sizeof(struct run_stats), 1UL << 20))
         return "the statistics area";
     return NULL;

@@ -66,7 +66,21 @@ static bool numbers_ok(const struct policy *p)
 
 static bool service_ok(const struct policy *p, const struct policy_service *service)
 {
-    return string_ok(p, service->address_offset) && service->timeout_ms <= POLICY_SERVICE_TIMEOUT_MAX;
+    return string_ok(p, service->address_offset) && service->timeout_ms <= POLICY_SERVICE_TIMEOUT_MAX &&
+           strnlen((const char *)p + service->address_offset, POLICY_ADDRESS_MAX) < POLICY_ADDRESS_MAX;
+}
+
+/* Of a public key: as many digits as a point on P-256 or P-384 has. */
+static bool point_ok(const struct policy *p, uint32_t offset)
+{
+    if (!offset || !string_ok(p, offset))
+        return false;
+    const char *digits = (const char *)p + offset;
+    size_t length = strlen(digits);
+    for (size_t i = 0; i < length; i++)
+        if (!(digits[i] >= '0' && digits[i] <= '9') && !(digits[i] >= 'a' && digits[i] <= 'f'))
+            return false;
+    return length == POLICY_POINT_P256 || length == POLICY_POINT_P384;
 }
 
 /* Of a key at the key server: there exactly if it is needed. */
@@ -74,6 +88,18 @@ static bool key_name_ok(const struct policy *p, uint32_t offset, bool needed)
 {
     return !needed == !offset && string_ok(p, offset) &&
            (!needed || (p->key_server.address_offset && strlen((const char *)p + offset) < KEY_NAME_SIZE));
+}
+
+static bool anchor_ok(const struct policy *p)
+{
+    const struct policy_marble *m = &p->marble;
+    if (!service_ok(p, &p->anchor))
+        return false;
+    if (!m->point_offset)
+        return m->key_release == POLICY_KEY_NONE && !m->key_name_offset;
+    return p->anchor.address_offset && point_ok(p, m->point_offset) &&
+           (m->key_release == POLICY_KEY_FILE || m->key_release == POLICY_KEY_SERVER) &&
+           key_name_ok(p, m->key_name_offset, m->key_release == POLICY_KEY_SERVER);
 }
 
 static bool volumes_ok(const struct policy *p)
@@ -87,7 +113,7 @@ static bool volumes_ok(const struct policy *p)
             !key_name_ok(p, v[i].key_name_offset, v[i].key == POLICY_VOLUME_SERVER) ||
             (v[i].freshness >= POLICY_FRESH_LAG && p->anchor.address_offset == 0))
             return false;
-    return service_ok(p, &p->anchor);
+    return anchor_ok(p);
 }
 
 static bool host_folders_ok(const struct policy *p)

@@ -339,22 +339,22 @@ static int anchor_wait(struct volume_disk *disk, uint64_t deadline_ns)
     return -ETIMEDOUT;
 }
 
-ssize_t volume_disk_anchor_exchange(struct volume_disk *disk, bool fresh, const void *message, size_t size,
-                                    void *ret_answer, uint64_t deadline_ns)
+ssize_t volume_disk_anchor_exchange(struct volume_disk *disk, unsigned flags, const void *message, size_t size,
+                                    void *ret_answer, size_t answer_max, uint64_t deadline_ns)
 {
-    ASSERT(size <= VOLUME_ANCHOR_MESSAGE && !disk->anchor_waiting);
+    ASSERT(size <= VOLUME_ANCHOR_MESSAGE && answer_max <= VOLUME_ANCHOR_MESSAGE && !disk->anchor_waiting);
     if (anchor_busy(disk))
         return -ETIMEDOUT; /* it still tries what was given up */
     disk->anchor_sequence++;
     untrusted_copy_out(SHARED(disk, anchor_message), message, size);
     untrusted_store64(SHARED(disk, anchor_sequence), disk->anchor_sequence); /* anchor_done = 0, too */
-    int error = hostcall_volume(VOLUME_ANCHOR_EXCHANGE | VOLUME_OP_LATER, VOLUME_FILE(disk->number, true), size, fresh);
+    int error = hostcall_volume(VOLUME_ANCHOR_EXCHANGE | VOLUME_OP_LATER, VOLUME_FILE(disk->number, true), size, flags);
     if (error == 0)
         error = anchor_wait(disk, deadline_ns);
     if (error < 0)
         return error;
     int64_t result = (int64_t)untrusted_load64(SHARED(disk, anchor_result));
-    if (result > VOLUME_ANCHOR_MESSAGE || result < -4095)
+    if (result > (int64_t)answer_max || result < -4095)
         host_lied("the size of an anchor's answer");
     if (result > 0)
         untrusted_copy_in(ret_answer, SHARED(disk, anchor_message), (size_t)result);

@@ -55,11 +55,12 @@ void volume_disk_init(struct volume_disk *disk, unsigned number, const struct bo
 must_check int volume_disk_anchor_read(struct volume_disk *disk, void *buf);
 must_check int volume_disk_anchor_write(struct volume_disk *disk, uint64_t block, const void *buf);
 /*
- * Carry a message of up to VOLUME_ANCHOR_MESSAGE bytes to the volume's counter, over a new connection or the last one,
- * and its answer back. Bytes of the answer; -ETIMEDOUT after deadline_ns; or the host's reason. One at a time. Sleeps.
+ * Carry a message, or bytes of a stream, of up to VOLUME_ANCHOR_MESSAGE bytes to the volume's counter and its answer
+ * back, as the flags say (enum volume_anchor_flags). ret_answer has room for answer_max. Bytes of the answer;
+ * -ETIMEDOUT after deadline_ns; or the host's reason. One at a time. Sleeps.
  */
-must_check ssize_t volume_disk_anchor_exchange(struct volume_disk *disk, bool fresh, const void *message, size_t size,
-                                               void *ret_answer, uint64_t deadline_ns);
+must_check ssize_t volume_disk_anchor_exchange(struct volume_disk *disk, unsigned flags, const void *message,
+                                               size_t size, void *ret_answer, size_t answer_max, uint64_t deadline_ns);
 /* What was done later is looked for, and who waits for it woken. Kernel lock held; cheap if there is nothing. */
 void volume_disks_poll(void);
 

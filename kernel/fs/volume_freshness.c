@@ -14,8 +14,9 @@
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 
-#define LAG_NS 10000000ULL /* `lag`: so long at most between two requests while there is something to say, ... */
-#define LAG_RECORDS 256    /* ... and so many records may be ahead of the anchor when a sync returns */
+#define LAG_NS 10000000ULL       /* `lag`: so long at most between two requests while there is something to say, ... */
+#define REFUSED_NS 1000000000ULL /* a counter that refuses is asked again after so long */
+#define LAG_RECORDS 256          /* ... and so many records may be ahead of the anchor when a sync returns */
 
 static bool behind(const struct volumefs *fs)
 {
@@ -115,6 +116,8 @@ static void anchor_main(void *arg)
         int error = tell_anchor(fs);
         if (error == -ESTALE)
             taken_over(fs);
+        if (error == -EACCES)
+            (void)!wait_event_deadline(&fs->anchor_work, false, time_monotonic_ns() + REFUSED_NS);
         output_safe(&fs->hold, volume_anchored(fs->volume));
         wake_up_all(&fs->anchor_moved, 0);
         (void)!wait_event_deadline(&fs->anchor_work, urgent(fs) && behind(fs), next_ns);

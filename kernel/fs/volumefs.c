@@ -393,7 +393,7 @@ static int sb_close(struct super_block *sb)
     if (error < 0)
         printk(LOG_ERROR, "cofre: volume %s: what was not synced is lost: error %d\n", fs->path, -error);
     else if (fs->remote && volumefs_anchor_all(fs) < 0) /* the next start will see that the disk knows more than it */
-        printk(LOG_WARNING, "cofre: volume %s: ends without its anchor\n", fs->path);
+        printk(LOG_WARNING, "volume %s: ends without its anchor\n", fs->path);
     return error;
 }
 

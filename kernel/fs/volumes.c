@@ -13,6 +13,7 @@
 #include "kernel/fs/dentry.h"
 #include "kernel/fs/volume_anchor.h"
 #include "kernel/fs/volume_key.h"
+#include "kernel/fs/volume_marble.h"
 #include "kernel/fs/volume_populate.h"
 #include "kernel/fs/volumefs_upper.h"
 #include "kernel/lib/printk.h"
@@ -51,6 +52,9 @@ static noreturn_fn void refuse_volume(const struct opening *o, int error)
         {-EKEYREJECTED, "the header was changed: it does not verify under the key"},
         {-EUCLEAN, "damaged: no checkpoint verifies, or the log is broken in its middle"},
         {-ESTALE, "rolled back: older than what its anchor knows, or sealed by something newer"},
+        {-EOWNERDEAD,
+         "who took it over last was cut short while it did, or two did at once: it is not known who has the "
+         "newest state (cofre volume accept-rollback)"},
         {-EBUSY, "another container has taken it over"},
         {-EHOSTUNREACH, "its anchor does not answer"},
         {-EPROTO, "who answers is not the anchor that the policy names (policy: anchor), or changes what it says"},
@@ -157,9 +161,30 @@ static size_t cache_size(const struct policy_volume *policy_volume)
     return policy_volume->cache_size ? policy_volume->cache_size : MIN(MAX(share, CACHE_MIN), CACHE_MAX);
 }
 
+static struct volume_remote_anchor *remote_anchor(struct opening *o)
+{
+    const struct policy_service *service = &policy()->anchor;
+    const char *address = policy_string_at(service->address_offset);
+    uint64_t timeout_ns = service->timeout_ms * 1000000ULL;
+    struct volume_remote_anchor *remote = kmalloc(sizeof(*remote));
+    struct marble_counter *marble = NULL;
+    if (!remote)
+        return NULL;
+    if (policy()->marble.point_offset) {
+        marble = volume_marble_new(address);
+        if (!marble) {
+            kfree(remote);
+            return NULL;
+        }
+        volume_marble_anchor_init(remote, &o->fs->disk, address, marble, timeout_ns);
+    } else {
+        volume_remote_anchor_init(remote, &o->fs->disk, address, service->public_key, timeout_ns);
+    }
+    return remote;
+}
+
 static int anchor_open(struct opening *o, struct volume_options *options)
 {
-    const struct policy *p = policy();
     o->fs->freshness = o->policy->freshness;
     switch (o->policy->freshness) {
     case POLICY_FRESH_NONE:
@@ -174,11 +199,9 @@ static int anchor_open(struct opening *o, struct volume_options *options)
         options->anchor = &o->local->anchor;
         return 0;
     default:
-        o->fs->remote = kmalloc(sizeof(*o->fs->remote));
+        o->fs->remote = remote_anchor(o);
         if (!o->fs->remote)
             return -ENOMEM;
-        volume_remote_anchor_init(o->fs->remote, &o->fs->disk, policy_string_at(p->anchor.address_offset),
-                                  p->anchor.public_key, p->anchor.timeout_ms * 1000000ULL);
         options->freshness = VOLUME_FRESH_CALLER;
         options->anchor = &o->fs->remote->anchor;
         return 0;
