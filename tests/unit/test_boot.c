@@ -153,6 +153,23 @@ static void a_wrong_policy_is_refused(void **state)
     WRONG(BY_SERVER(p); p->key_server.timeout_ms = POLICY_SERVICE_TIMEOUT_MAX + 1);
     WRONG(BY_SERVER(p); p->root_key_release = POLICY_KEY_FILE);
     WRONG(BY_SERVER(p); memset(blob.strings + 11, 'x', KEY_NAME_SIZE)); /* a longer name than requests have room for */
+    WRONG(p->marble.point_offset = sizeof(*p));                         /* no point */
+    WRONG(p->marble.key_release = POLICY_KEY_FILE);
+    WRONG(p->marble.key_name_offset = sizeof(*p));
+#define AT_MARBLERUN(p)                                                                                                \
+    memset(blob.strings + 30, 'a', POLICY_POINT_P384), (p)->anchor.address_offset = sizeof(*(p)),                      \
+                                                       (p)->marble.point_offset = sizeof(*(p)) + 30,                   \
+                                                       (p)->marble.key_release = POLICY_KEY_FILE
+    WRONG(AT_MARBLERUN(p); p->anchor.address_offset = 0);
+    WRONG(AT_MARBLERUN(p); p->marble.point_offset++);
+    WRONG(AT_MARBLERUN(p); p->marble.point_offset = sizeof(blob));
+    WRONG(AT_MARBLERUN(p); blob.strings[40] = 'A');
+    WRONG(AT_MARBLERUN(p); p->marble.key_release = POLICY_KEY_NONE);
+    WRONG(AT_MARBLERUN(p); p->marble.key_release = POLICY_KEY_SERVER);
+    WRONG(AT_MARBLERUN(p); p->marble.key_name_offset = sizeof(*p));
+    make_policy();
+    AT_MARBLERUN(&blob.policy);
+    assert_int_equal(policy_check(&blob, sizeof(blob)), 0);
     make_policy();
     BY_SERVER(&blob.policy);
     assert_int_equal(policy_check(&blob, sizeof(blob)), 0);

@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
 #include "abi/key_release.h"
 #include "image/policy.h"
 
@@ -199,6 +202,37 @@ static void anchor_is_whole(void **state)
     assert_int_equal(compile_error(text, NULL), 0);
 }
 
+/* count certificates with a key of that kind, as a policy has them. */
+static void certificate_yaml(const char *group, unsigned count, char ret_yaml[4096], char ret_point[256])
+{
+    EVP_PKEY *key = strcmp(group, "RSA") == 0 ? EVP_RSA_gen(1024) : EVP_EC_gen(group);
+    X509 *x = X509_new();
+    BIO *bio = BIO_new(BIO_s_mem());
+    uint8_t point[128];
+    size_t point_size = 0;
+    char *pem;
+    X509_gmtime_adj(X509_getm_notBefore(x), -7200);
+    X509_gmtime_adj(X509_getm_notAfter(x), -3600); /* dates do not count */
+    X509_set_pubkey(x, key);
+    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+    for (unsigned i = 0; i < count; i++)
+        PEM_write_bio_X509(bio, x);
+    long size = BIO_get_mem_data(bio, &pem);
+    char *at = stpcpy(ret_yaml, "  certificate: |\n");
+    for (long i = 0; i < size; i++) {
+        if (i == 0 || pem[i - 1] == '\n')
+            at = stpcpy(at, "    ");
+        *at++ = pem[i];
+    }
+    *at = 0;
+    EVP_PKEY_get_octet_string_param(key, "pub", point, sizeof(point), &point_size);
+    for (size_t i = 0; i < point_size && i < 127; i++)
+        snprintf(ret_point + 2 * i, 3, "%02x", point[i]);
+    BIO_free(bio);
+    X509_free(x);
+    EVP_PKEY_free(key);
+}
+
 #define SERVER "key_server: {address: '10.0.0.1:4455', key: " KEY ", timeout: 7}\n"
 static void key_server_is_whole(void **state)
 {
@@ -217,6 +251,73 @@ static void key_server_is_whole(void **state)
         snprintf(text, sizeof(text), "%s%s", command, bad[i][0]);
         assert_int_equal(compile_error(text, bad[i][1]), -1);
     }
+}
+
+static void marble_is_whole(void **state)
+{
+    static const char address[] = "command: {entrypoint: [/bin/true]}\nanchor:\n  address: 10.0.0.1:4433\n";
+    char yaml[4096], point[256], text[8192];
+    (void)state;
+    static const char *const groups[] = {"P-256", "P-384"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct policy *p;
+        size_t size;
+        char *error = NULL;
+        certificate_yaml(groups[i], 1, yaml, point);
+        snprintf(text, sizeof(text), "%s%s  marble_key: server\n  marble_key_name: shop\n%s", address, yaml, SERVER);
+        p = compile(text, &size);
+        assert_int_equal(policy_check(p, size, &error), 0);
+        json_t *json = policy_to_json(p), *anchor = json_object_get(json, "anchor");
+        assert_string_equal(json_string_value(json_object_get(anchor, "protocol")), "marblerun");
+        assert_string_equal(json_string_value(json_object_get(anchor, "public_key")), point);
+        assert_string_equal(json_string_value(json_object_get(anchor, "marble_key")), "server");
+        assert_string_equal(json_string_value(json_object_get(anchor, "marble_key_name")), "shop");
+        json_decref(json);
+        char *digits = (char *)p + p->marble.point_offset;
+        digits[5] = 'G'; /* and each change of what it refers to */
+        assert_int_equal(policy_check(p, size, NULL), -1);
+        digits[5] = '0';
+        p->marble.key_release = POLICY_KEY_FILE;
+        assert_int_equal(policy_check(p, size, NULL), -1);
+        p->marble.key_name_offset = 0;
+        assert_int_equal(policy_check(p, size, NULL), 0);
+        p->marble.key_release = POLICY_KEY_NONE;
+        assert_int_equal(policy_check(p, size, NULL), -1);
+        p->marble.key_release = POLICY_KEY_FILE;
+        p->marble.point_offset++; /* a digit less */
+        assert_int_equal(policy_check(p, size, NULL), -1);
+        p->marble.point_offset = 0;
+        assert_int_equal(policy_check(p, size, NULL), -1);
+        free(p);
+    }
+    const char *const bad[][2] = {
+        {"", "anchor.certificate (MarbleRun's root) and anchor.marble_key go together"},
+        {"  marble_key: server\n", "go together"},
+        {"  marble_key: file\n  marble_key_name: a\n", "go together"},
+        {"  marble_key: server\n  marble_key_name: a\n", "needs a key server"},
+        {"  marble_key: file\n  key: " KEY "\n", "not both"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "%s%s%s", address, yaml, bad[i][0]);
+        assert_int_equal(compile_error(text, bad[i][1]), -1);
+    }
+    snprintf(text, sizeof(text), "%s  key: " KEY "\n  marble_key: file\n", address);
+    assert_int_equal(compile_error(text, "go together"), -1);
+    static const struct {
+        const char *group;
+        unsigned count;
+        const char *want;
+    } wrong[] = {{"P-256", 0, "there is no certificate in it"},
+                 {"P-384", 2, "more than one certificate"},
+                 {"P-521", 1, "no ECDSA key on P-256 or P-384"},
+                 {"RSA", 1, "no ECDSA key on P-256 or P-384"}};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        certificate_yaml(wrong[i].group, wrong[i].count, yaml, point);
+        snprintf(text, sizeof(text), "anchor:\n%s", yaml);
+        expect_error(text, wrong[i].want);
+    }
+    expect_error("anchor: {marble_key: hope}\n", "p.yaml:1: anchor.marble_key: \"server\"");
+    expect_error("anchor: {certificate: [a]}\n", "p.yaml:1: anchor.certificate: a certificate in PEM");
 }
 
 static void keys_of_a_server_are_said(void **state)
@@ -296,7 +397,8 @@ int main(void)
         cmocka_unit_test(mistakes_are_named),         cmocka_unit_test(compiles_what_it_says),
         cmocka_unit_test(encryption_is_said),         cmocka_unit_test(is_canonical),
         cmocka_unit_test(changed_bytes_are_survived), cmocka_unit_test(anchor_is_whole),
-        cmocka_unit_test(key_server_is_whole),        cmocka_unit_test(keys_of_a_server_are_said),
+        cmocka_unit_test(key_server_is_whole),        cmocka_unit_test(marble_is_whole),
+        cmocka_unit_test(keys_of_a_server_are_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
