@@ -1,7 +1,8 @@
 /*
  * Policy YAML, and what it compiles to: any text gives an error or a policy that checks.
- * fuzz-sources: image/policy.c image/policy_yaml.c image/policy_compile.c image/root_certificate.c image/digest.c
- * image/error.c fuzz-flags: -lyaml -ljansson -lcrypto
+ * fuzz-sources: image/policy.c image/policy_yaml.c image/policy_compile.c
+ * fuzz-sources: image/root_certificate.c image/digest.c image/error.c
+ * fuzz-flags: -lyaml -ljansson -lcrypto
  */
 #include <stdlib.h>
 

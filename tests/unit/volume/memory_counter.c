@@ -23,6 +23,8 @@ static int raise(void *arg, const struct volume_anchor_key *key, uint64_t expect
     if (c->down)
         return -EIO;
     *ret_previous = memory_counter_raise(c, expected, value);
+    if (c->repeat_at > 0 && --c->repeat_at == 0)
+        *ret_previous = memory_counter_raise(c, expected, value);
     return c->lose_answer ? -EIO : 0;
 }
 

@@ -9,6 +9,7 @@ struct counter {
     bool down;               /* nothing arrives: -EIO */
     bool lose_answer;        /* it is raised, and nobody hears of it: -EIO */
     bool raises_only;        /* as MarbleRun's: what is expected does not count */
+    unsigned repeat_at;      /* this request, from 1 on, is made twice: its first answer got lost; 0: none is */
     unsigned raises;         /* that changed it */
     void (*hook)(void *arg); /* before a request is served */
     void *hook_arg;

@@ -294,6 +294,22 @@ static void test_lost_raise(void **state)
     }
 }
 
+/* The same, but who mounts asks again. */
+static void test_repeated_raise(void **state)
+{
+    (void)state;
+    for (unsigned k = 1; k <= 3; k++) {
+        struct counter c = {.raises_only = true, .repeat_at = k};
+        struct volume_anchor anchor = counter_anchor(&c);
+        struct volume_options options = {.freshness = VOLUME_FRESH_CALLER, .anchor = &anchor};
+        struct disk *d = disk_formatted(512);
+        int err;
+        volume_abandon(disk_mount(d, &options, &err));
+        assert_int_equal(err, k == 2 ? -EOWNERDEAD : 0);
+        disk_free(d);
+    }
+}
+
 /* Another raises it between the look at it and the take-over: nobody goes on, whose word was last or not. */
 static void raise_later(void *arg)
 {
@@ -551,9 +567,11 @@ int main(int argc, char **argv)
 {
     soak_begin(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_x25519),     cmocka_unit_test(test_line),      cmocka_unit_test(test_pinned),
-        cmocka_unit_test(test_lost_swap),  cmocka_unit_test(test_set_back),  cmocka_unit_test(test_instances),
-        cmocka_unit_test(test_lost_raise), cmocka_unit_test(test_overtaken), cmocka_unit_test(test_instances_raising),
+        cmocka_unit_test(test_x25519),     cmocka_unit_test(test_line),
+        cmocka_unit_test(test_pinned),     cmocka_unit_test(test_lost_swap),
+        cmocka_unit_test(test_set_back),   cmocka_unit_test(test_instances),
+        cmocka_unit_test(test_lost_raise), cmocka_unit_test(test_repeated_raise),
+        cmocka_unit_test(test_overtaken),  cmocka_unit_test(test_instances_raising),
         cmocka_unit_test(test_without),
     };
     return cmocka_run_group_tests_name("volume anchor", tests, NULL, NULL);
