@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool write_zeros(int fd, uint64_t start, uint64_t end)
@@ -42,6 +43,19 @@ bool volume_fill_holes(int fd, uint64_t start, uint64_t end, bool *ret_written)
     return true;
 }
 
+/* Under the lock. False: not yet. */
+static bool rested(struct volume_fill *f)
+{
+    struct timespec now, until = {.tv_sec = (time_t)(f->rest_until_ns / 1000000000ULL),
+                                  .tv_nsec = (long)(f->rest_until_ns % 1000000000ULL)};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec > until.tv_sec || (now.tv_sec == until.tv_sec && now.tv_nsec >= until.tv_nsec))
+        return true;
+    (void)pthread_cond_clockwait(&f->wanted, &f->lock, CLOCK_MONOTONIC, &until);
+    return false;
+}
+
 static void *thread_main(void *arg)
 {
     struct volume_fill *f = arg;
@@ -56,6 +70,8 @@ static void *thread_main(void *arg)
             pthread_cond_wait(&f->wanted, &f->lock);
             continue;
         }
+        if (!rested(f))
+            continue;
         good = volume_fill_holes(f->fd, start, end, &written);
         done = end;
         pthread_mutex_unlock(&f->lock);
@@ -99,5 +115,14 @@ void volume_fill_resume(struct volume_fill *f, uint64_t end)
         f->target = target;
         pthread_cond_signal(&f->wanted);
     }
+    pthread_mutex_unlock(&f->lock);
+}
+
+void volume_fill_rest(struct volume_fill *f)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    f->rest_until_ns = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec + VOLUME_FILL_REST_NS;
     pthread_mutex_unlock(&f->lock);
 }

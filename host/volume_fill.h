@@ -16,6 +16,7 @@
 
 #define VOLUME_FILL_PIECE (256U << 10)
 #define VOLUME_FILL_AHEAD (64ULL << 20)
+#define VOLUME_FILL_REST_NS 20000000ULL /* after a part of a stream */
 
 struct volume_fill {
     int fd;
@@ -24,7 +25,8 @@ struct volume_fill {
     pthread_mutex_t lock;
     pthread_cond_t wanted;
     /* under the lock */
-    uint64_t target; /* to be filled up to here */
+    uint64_t target;        /* to be filled up to here */
+    uint64_t rest_until_ns; /* of CLOCK_MONOTONIC */
     bool stopping;
 };
 
@@ -34,6 +36,9 @@ void volume_fill_stop(struct volume_fill *fill);
 void volume_fill_pause(struct volume_fill *fill);
 /* Something was written up to this offset. */
 void volume_fill_resume(struct volume_fill *fill, uint64_t end);
+/* The same for part of a stream, which would have to share the disk and wants no room ahead: nothing is filled for a
+ * while. */
+void volume_fill_rest(struct volume_fill *fill);
 /* Zeros into the holes of [start, end). False if that is not possible here: no such holes are known, or no room. */
 bool volume_fill_holes(int fd, uint64_t start, uint64_t end, bool *ret_written);
 

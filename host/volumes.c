@@ -18,10 +18,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define QUEUE VOLUME_BUFFERS
 #define STREAM_BLOCKS 16
+#define SPIN_NS 60000
+#define EARLY_BLOCKS (1U << 20 >> 12)
 
 struct request {
     uint64_t op, block, count;
@@ -45,7 +48,9 @@ struct volume {
     int fed_on;     /* the CPU that a vCPU gave it work on last; -1: none did */
     pthread_mutex_t lock;
     pthread_cond_t moved;
-    unsigned wanted, claimed; /* requests so far */
+    unsigned wanted, claimed;        /* requests so far; `wanted` is also looked at without the lock */
+    uint64_t early_start, early_end; /* of a stream: written, and not on its way to the disk yet */
+    bool soon;                       /* the thread did not wait long the last time */
     unsigned running, running_writes;
     unsigned waiting_writes; /* wanted, not claimed */
     struct request requests[QUEUE];
@@ -277,11 +282,27 @@ static bool streams(const struct request *r)
     return r->op == VOLUME_WRITE && !r->anchor && r->count >= STREAM_BLOCKS;
 }
 
-/* The disk works while the enclave seals the next ones: a flush will want these. */
-static void write_early(const struct volume *v, const struct request *r)
+/*
+ * The disk works while the enclave seals the next ones: a flush will want these. Not in small pieces: each costs a
+ * notice to the disk, and where the file's blocks were never written before, the file system's journal.
+ */
+static void write_early(struct volume *v, const struct request *r)
 {
-    if (streams(r))
-        (void)sync_file_range(v->fd, (off_t)(r->block * VOLUME_IO_BLOCK), (off_t)(r->count * VOLUME_IO_BLOCK),
+    uint64_t start, end;
+
+    if (!streams(r))
+        return;
+    pthread_mutex_lock(&v->lock);
+    if (r->block != v->early_end)
+        v->early_start = r->block;
+    v->early_end = r->block + r->count;
+    start = v->early_start;
+    end = v->early_end;
+    if (end - start >= EARLY_BLOCKS)
+        v->early_start = end;
+    pthread_mutex_unlock(&v->lock);
+    if (end - start >= EARLY_BLOCKS)
+        (void)sync_file_range(v->fd, (off_t)(start * VOLUME_IO_BLOCK), (off_t)((end - start) * VOLUME_IO_BLOCK),
                               SYNC_FILE_RANGE_WRITE);
 }
 
@@ -315,7 +336,10 @@ static int64_t write_blocks(struct volume *v, const struct request *r)
     volume_fill_pause(&v->fill);
     ret = transfer(v, r);
     /* Who writes much at a time, and has it made durable later, does not wait for the journal each time. */
-    volume_fill_resume(&v->fill, streams(r) ? 0 : (r->block + r->count) * VOLUME_IO_BLOCK);
+    if (streams(r))
+        volume_fill_rest(&v->fill);
+    else
+        volume_fill_resume(&v->fill, (r->block + r->count) * VOLUME_IO_BLOCK);
     return ret;
 }
 
@@ -409,6 +433,35 @@ static void run_claimed(struct volume *v, const struct request *r)
     pthread_cond_broadcast(&v->moved);
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Under the lock: until something else is wanted or done. In the middle of a stream the next request comes soon, and to
+ * wake a thread on another CPU costs who asks as much as to encrypt some blocks: it is waited for awake, unless that
+ * was in vain the last time.
+ */
+static void wait_moved(struct volume *v)
+{
+    unsigned seen = v->wanted;
+    uint64_t start = now_ns();
+
+    if (v->soon && v->running == 0) {
+        pthread_mutex_unlock(&v->lock);
+        while (__atomic_load_n(&v->wanted, __ATOMIC_ACQUIRE) == seen && now_ns() - start < SPIN_NS)
+            __builtin_ia32_pause();
+        pthread_mutex_lock(&v->lock);
+    }
+    if (v->wanted == seen)
+        pthread_cond_wait(&v->moved, &v->lock);
+    v->soon = CPU_COUNT(&v->cpus) > 1 && now_ns() - start < SPIN_NS;
+}
+
 static void *thread_main(void *arg)
 {
     struct volume *v = arg;
@@ -417,7 +470,7 @@ static void *thread_main(void *arg)
     pthread_mutex_lock(&v->lock);
     for (;;) {
         while (!claim(v, &r))
-            pthread_cond_wait(&v->moved, &v->lock);
+            wait_moved(v);
         run_claimed(v, &r);
         if (__atomic_load_n(&v->shared->waited, __ATOMIC_SEQ_CST))
             kick_one(v->runtime);
@@ -450,7 +503,8 @@ static int64_t do_later(struct volume *v, struct request *r)
     pthread_mutex_lock(&v->lock);
     keep_apart(v);
     if (v->wanted - v->claimed < QUEUE) {
-        v->requests[v->wanted++ % QUEUE] = *r;
+        v->requests[v->wanted % QUEUE] = *r;
+        __atomic_store_n(&v->wanted, v->wanted + 1, __ATOMIC_RELEASE);
         v->waiting_writes += r->op != VOLUME_READ;
         pthread_cond_broadcast(&v->moved);
         ret = 0;

@@ -20,8 +20,8 @@ static unsigned waiting_count;
 #define SHARED(disk, member) host_ptr_add((disk)->shared, offsetof(struct volume_shared, member))
 #define LANE(disk, n, member)                                                                                          \
     host_ptr_add(SHARED(disk, lanes), (n) * sizeof(struct volume_lane) + offsetof(struct volume_lane, member))
-#define AHEAD_MAX (3 * VOLUME_BUFFERS / 4)
-#define STALE (VOLUME_BUFFERS + 8) /* operations that began since */
+#define OWN_BUFFERS (VOLUME_BUFFERS / 4) /* the first ones; the others are for reading ahead */
+#define STALE (VOLUME_BUFFERS + 8)       /* operations that began since */
 
 static void wake_if_done(struct task **waiting, host_ptr done, uint32_t sequence)
 {
@@ -133,31 +133,26 @@ static int writes_over(struct volume_disk *disk)
     return disk->write_error;
 }
 
-/* The buffer in this state that was asked for first; VOLUME_BUFFERS: none is. */
-static unsigned buffer_oldest(const struct volume_disk *disk, enum volume_buffer_state state)
+/* The buffer in this state, from `first` on, that was asked for first; VOLUME_BUFFERS: none is. */
+static unsigned buffer_oldest(const struct volume_disk *disk, enum volume_buffer_state state, unsigned first)
 {
     unsigned oldest = VOLUME_BUFFERS;
-    for (unsigned n = 0; n < VOLUME_BUFFERS; n++)
+    for (unsigned n = first; n < VOLUME_BUFFERS; n++)
         if (disk->buffers[n].state == state &&
             (oldest == VOLUME_BUFFERS || disk->buffers[n].order < disk->buffers[oldest].order))
             oldest = n;
     return oldest;
 }
 
-/* A buffer for another operation; what was read ahead and not asked for goes last. */
+/* A buffer for another operation than reading ahead, in turn: not the last one, which the host's CPU still has near. */
 static unsigned buffer_take(struct volume_disk *disk)
 {
-    unsigned n = buffer_oldest(disk, VOLUME_BUFFER_IDLE);
-    if (n == VOLUME_BUFFERS) {
-        n = buffer_oldest(disk, VOLUME_BUFFER_BEHIND);
-        if (n < VOLUME_BUFFERS)
-            write_over(disk, n);
-    }
-    if (n == VOLUME_BUFFERS) {
-        n = buffer_oldest(disk, VOLUME_BUFFER_AHEAD);
-        ASSERT(n < VOLUME_BUFFERS);
-        (void)!buffer_wait(disk, n, false);
-    }
+    unsigned n = disk->turn++ % OWN_BUFFERS;
+    for (unsigned i = 1; i < OWN_BUFFERS && disk->buffers[n].state == VOLUME_BUFFER_BUSY; i++)
+        n = disk->turn++ % OWN_BUFFERS;
+    if (disk->buffers[n].state == VOLUME_BUFFER_BEHIND)
+        write_over(disk, n);
+    ASSERT(disk->buffers[n].state == VOLUME_BUFFER_IDLE);
     disk->buffers[n].state = VOLUME_BUFFER_BUSY;
     disk->order++;
     return n;
@@ -226,18 +221,14 @@ static int disk_read(void *arg, uint64_t block, uint64_t count, void *buf)
 static bool disk_read_ahead(void *arg, uint64_t block, uint64_t count)
 {
     struct volume_disk *disk = arg;
-    unsigned n = buffer_oldest(disk, VOLUME_BUFFER_IDLE), used = 0;
-    for (unsigned i = 0; i < VOLUME_BUFFERS; i++)
-        used += disk->buffers[i].state == VOLUME_BUFFER_AHEAD;
     if (count == 0 || count > VOLUME_IO_BLOCKS || buffer_ahead(disk, block, 1) < VOLUME_BUFFERS)
         return true;
-    if (used == AHEAD_MAX) {
-        n = buffer_oldest(disk, VOLUME_BUFFER_AHEAD);
+    unsigned n = buffer_oldest(disk, VOLUME_BUFFER_IDLE, OWN_BUFFERS);
+    if (n == VOLUME_BUFFERS) {
+        n = buffer_oldest(disk, VOLUME_BUFFER_AHEAD, OWN_BUFFERS);
         if (disk->buffers[n].order + STALE > disk->order || !buffer_done(disk, n))
             return false; /* somebody comes for it soon */
     }
-    if (n == VOLUME_BUFFERS)
-        return false;
     disk->buffers[n] = (struct volume_buffer){
         .state = VOLUME_BUFFER_AHEAD, .sequence = disk->buffers[n].sequence, .block = block, .count = count};
     return submit(disk, n, VOLUME_READ, VOLUME_FILE(disk->number, false), block, count) == 0;

@@ -39,6 +39,7 @@ struct volume_disk {
     host_ptr data, shared;
     struct volume_buffer buffers[VOLUME_BUFFERS];
     uint64_t order;
+    unsigned turn;
     struct task *waiting; /* for the buffer `waited`; NULL: nobody does */
     unsigned waited;
     int write_error; /* the first of a plain write */

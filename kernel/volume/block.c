@@ -18,7 +18,7 @@ static struct vol_bucket *bucket(struct volume_node *node, unsigned level, uint6
         (node->ino * 0x9e3779b97f4a7c15ULL) ^ (index * 0xc2b2ae3d27d4eb4fULL) ^ (level * 0x165667b19e3779f9ULL);
     if (node->object)
         h = ~h;
-    return &node->volume->blocks[(h >> 40) % VOL_BUCKETS];
+    return &node->volume->blocks[(h >> 40) & (node->volume->bucket_count - 1)];
 }
 
 struct vol_block *vol_block_find(struct volume_node *node, unsigned level, uint64_t index)
@@ -494,7 +494,7 @@ void vol_cache_drop(struct volume *v)
 {
     for (bool again = true; again;) {
         again = false;
-        for (unsigned i = 0; i < VOL_BUCKETS; i++) {
+        for (uint64_t i = 0; i < v->bucket_count; i++) {
             struct vol_block *b, *next;
             LIST_FOREACH_SAFE (b, &v->blocks[i], hash_link, next) {
                 if (b->refs != 0)

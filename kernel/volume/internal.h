@@ -17,7 +17,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/volume/volume.h"
 
-#define VOL_BUCKETS 4096
+#define VOL_BUCKETS 4096    /* of nodes */
 #define VOL_BATCH 64        /* blocks in one write */
 #define VOL_LOG_ROOM_MIN 17 /* a record can always have so many blocks */
 #define VOL_LOG_RUN_MAX 1024
@@ -153,6 +153,7 @@ struct volume {
 
     /* cache */
     struct vol_bucket *blocks;
+    uint64_t bucket_count; /* of blocks: a power of two, about as many as there are blocks */
     struct vol_node_bucket *nodes;
     struct vol_lru lru;
     struct vol_node_list dirty_nodes;

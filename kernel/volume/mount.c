@@ -83,7 +83,9 @@ static struct volume *volume_new(const struct volume_io *io, const struct volume
         v->objects[i].refs = 1;
         RB_INIT(&v->objects[i].dirty_blocks);
     }
-    v->blocks = kzalloc(VOL_BUCKETS * sizeof(*v->blocks));
+    for (v->bucket_count = 1; v->bucket_count < v->cached_max; v->bucket_count *= 2)
+        ;
+    v->blocks = kzalloc(v->bucket_count * sizeof(*v->blocks));
     v->nodes = kzalloc(VOL_BUCKETS * sizeof(*v->nodes));
     v->staging = kmalloc((size_t)VOL_BATCH * VOLUME_BLOCK_SIZE);
     v->record = kmalloc(sizeof(*v->record));

@@ -164,6 +164,8 @@ static void announce(struct volume_node *node, uint64_t index)
     const struct volume_io *io = node->volume->io;
     uint64_t at = MAX(index, node->announced), end = index + MIN(node->read_run.length, (uint64_t)ANNOUNCED_MAX);
     const struct vol_block *parent;
+    if (at > index + 2 * READ_AHEAD_MAX && end < at + 4 * READ_AHEAD_MAX)
+        return; /* several at a time: whoever reads them is woken less often */
     while (io->read_ahead && at < end && (parent = vol_block_find(node, 1, at / VOLUME_FANOUT))) {
         unsigned count = run_length(node, parent, at, READ_AHEAD_MAX);
         if (count > 0 &&
