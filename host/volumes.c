@@ -2,6 +2,7 @@
 #include "host/volumes.h"
 
 #include "host/anchor_line.h"
+#include "host/clock.h"
 #include "host/error.h"
 #include "host/runtime.h"
 #include "host/volume_fill.h"
@@ -18,7 +19,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define QUEUE VOLUME_BUFFERS
@@ -433,14 +433,6 @@ static void run_claimed(struct volume *v, const struct request *r)
     pthread_cond_broadcast(&v->moved);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
-
 /*
  * Under the lock: until something else is wanted or done. In the middle of a stream the next request comes soon, and to
  * wake a thread on another CPU costs who asks as much as to encrypt some blocks: it is waited for awake, unless that
@@ -449,17 +441,17 @@ static uint64_t now_ns(void)
 static void wait_moved(struct volume *v)
 {
     unsigned seen = v->wanted;
-    uint64_t start = now_ns();
+    uint64_t start = clock_monotonic_ns();
 
     if (v->soon && v->running == 0) {
         pthread_mutex_unlock(&v->lock);
-        while (__atomic_load_n(&v->wanted, __ATOMIC_ACQUIRE) == seen && now_ns() - start < SPIN_NS)
+        while (__atomic_load_n(&v->wanted, __ATOMIC_ACQUIRE) == seen && clock_monotonic_ns() - start < SPIN_NS)
             __builtin_ia32_pause();
         pthread_mutex_lock(&v->lock);
     }
     if (v->wanted == seen)
         pthread_cond_wait(&v->moved, &v->lock);
-    v->soon = CPU_COUNT(&v->cpus) > 1 && now_ns() - start < SPIN_NS;
+    v->soon = CPU_COUNT(&v->cpus) > 1 && clock_monotonic_ns() - start < SPIN_NS;
 }
 
 static void *thread_main(void *arg)

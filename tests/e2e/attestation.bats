@@ -122,7 +122,9 @@ print("accepted")'
 
 @test "sealing keys last, and depend on measurement, signer, debugging and machine" {
     by_enclave=$(read_file keys/_sgx_mrenclave) by_signer=$(read_file keys/_sgx_mrsigner)
-    [ ${#by_enclave} -eq 32 ] && [ ${#by_signer} -eq 32 ] && [ "$by_enclave" != "$by_signer" ]
+    [ ${#by_enclave} -eq 32 ]
+    [ ${#by_signer} -eq 32 ]
+    [ "$by_enclave" != "$by_signer" ]
     [ "$(read_file keys/_sgx_mrenclave)" = "$by_enclave" ]
     [ "$(read_file keys/_sgx_mrsigner)" = "$by_signer" ]
 
