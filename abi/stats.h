@@ -1,6 +1,7 @@
 /*
- * Statistics that `cofre run --stats` prints. The kernel writes its part to untrusted memory at exit, only when the
- * policy allows diagnostics; the host adds what it counts itself.
+ * Statistics that `cofre run --stats` prints. The kernel writes its part to untrusted memory, only when the policy
+ * allows diagnostics: at exit, and possibly before, each time all that it has counted since it started. The host adds
+ * what it counts itself.
  */
 #ifndef COFRE_ABI_STATS_H
 #define COFRE_ABI_STATS_H
@@ -24,7 +25,7 @@ struct run_stats {
     uint64_t kernel_heap_bytes, user_bytes;
     uint64_t ns_boot; /* first EENTER to first application instruction */
     uint64_t reserved[32];
-    /* host */
+    /* host; hostcalls as well */
     uint64_t eenter, eexit, eresume, aex; /* counted at the enter function */
     uint64_t aex_by_vector[32];
     uint64_t ticks_delivered;

@@ -30,6 +30,7 @@ static int64_t call_park(struct vcpu *vcpu, const uint64_t args[6])
         clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = YIELD_NS}, NULL);
         return 0;
     }
+    stats_keep(runtime);
     vcpu->idle_count += args[0] != 0;
     __atomic_store_n(&vcpu->shared->parked, 1, __ATOMIC_RELAXED);
     atomic_store(vcpu->parked, 1);

@@ -53,8 +53,8 @@ static void *shared_pages(size_t size)
 static int prepare_enclave(struct runtime *runtime, char **ret_error)
 {
     runtime->shared = shared_pages(runtime->vcpu_count * sizeof(*runtime->shared));
-    runtime->stats = shared_pages(sizeof(*runtime->stats));
-    if (!runtime->shared || !runtime->stats)
+    runtime->stats = members_stats(runtime);
+    if (!runtime->shared)
         return fail(ret_error, ENOMEM, "preparing the start failed: no memory");
     if (runtime->enclave) /* the zygote's */
         return sgx_inherit(runtime->enclave);
@@ -89,7 +89,6 @@ _Noreturn void member_main(struct runtime *runtime, uint32_t number)
     member_self(runtime)->host_pid = (uint32_t)getpid();
     if (prepare_enclave(runtime, &error) < 0)
         die("%s", error ? error : "no memory");
-    runtime->stats->ns_build = clock_monotonic_ns();
     run_enclave(runtime);
     abort(); /* a member's vCPU runs there */
 }

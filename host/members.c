@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +26,19 @@
 #define LINK_COUNT (4 * MEMBER_MAX)
 #define RING_SIZE 0x40000U
 
-/* Sums of what members that have ended counted; one word each. */
 #define STATS_WORDS (sizeof(struct run_stats) / sizeof(uint64_t))
+#define STATS_STRIDE ((sizeof(struct run_stats) + PAGE_SIZE - 1) & PAGE_MASK)
 
 struct members {
     struct link_area *area;
     uint64_t area_size;
     struct member_shared *shared; /* [member_max + 1] */
-    uint64_t *stats;              /* [STATS_WORDS], shared */
+    char *stats;                  /* [member_max + 1], each STATS_STRIDE, shared */
     int commands;                 /* to the zygote */
     pid_t zygote;
     pid_t pids[MEMBER_MAX + 1]; /* the zygote's */
+    pthread_mutex_t released_lock;
+    struct run_stats released; /* init process: what members counted whose numbers are free again. By released_lock */
 };
 
 struct command {
@@ -51,7 +54,10 @@ static void *map_shared(uint64_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED)
+        return NULL;
+    madvise(p, size, MADV_NOHUGEPAGE);
+    return p;
 }
 
 static int area_make(struct members *m)
@@ -64,10 +70,9 @@ static int area_make(struct members *m)
     header.rings_offset = header.links_offset + align_page(LINK_COUNT * sizeof(struct link_shared));
     m->area_size = header.rings_offset + 2ULL * LINK_COUNT * RING_SIZE;
     m->area = map_shared(m->area_size);
-    m->stats = map_shared(align_page(sizeof(struct run_stats)));
+    m->stats = map_shared((MEMBER_MAX + 1) * STATS_STRIDE);
     if (!m->area || !m->stats)
         return -ENOMEM;
-    madvise(m->area, m->area_size, MADV_NOHUGEPAGE);
     *m->area = header;
     m->shared = (struct member_shared *)((char *)m->area + header.members_offset);
     m->shared[0].state = MEMBER_RUNNING;
@@ -210,6 +215,7 @@ int members_new(struct runtime *runtime, char **ret_error)
 
     if (!m || (ret = area_make(m)) < 0)
         return fail(ret_error, ENOMEM, "preparing the start failed: no memory");
+    pthread_mutex_init(&m->released_lock, NULL);
     runtime->members = m;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return fail(ret_error, errno, "preparing the start failed: %s", strerror(errno));
@@ -257,6 +263,29 @@ static void release_rings(struct members *m, uint64_t member)
     madvise(rings + member * 2 * RING_SIZE, 2UL * RING_SIZE, MADV_REMOVE);
 }
 
+static struct run_stats *stats_of(const struct members *m, uint64_t member)
+{
+    return (struct run_stats *)(m->stats + member * STATS_STRIDE);
+}
+
+static void stats_add(struct run_stats *sum, const struct run_stats *stats)
+{
+    const uint64_t *from = (const uint64_t *)stats;
+    uint64_t *to = (uint64_t *)sum;
+
+    for (size_t i = 0; i < STATS_WORDS; i++)
+        to[i] += from[i];
+}
+
+/* Its number's next member begins with zeros. */
+static void release_stats(struct members *m, uint64_t member)
+{
+    pthread_mutex_lock(&m->released_lock);
+    stats_add(&m->released, stats_of(m, member));
+    memset(stats_of(m, member), 0, sizeof(struct run_stats));
+    pthread_mutex_unlock(&m->released_lock);
+}
+
 int64_t members_spawn(struct runtime *runtime, uint64_t op, uint64_t member)
 {
     struct members *m = runtime->members;
@@ -283,6 +312,8 @@ int64_t members_spawn(struct runtime *runtime, uint64_t op, uint64_t member)
         if (state != MEMBER_ENDED)
             return -EBUSY;
         release_rings(m, member);
+        if (runtime->options.stats)
+            release_stats(m, member);
         memset(&m->shared[member], 0, sizeof(m->shared[member]));
         return 0;
     default:
@@ -319,22 +350,22 @@ void member_kick(struct runtime *runtime, uint64_t member, uint64_t vcpu_mask)
 
 /* ---- statistics ---- */
 
-void members_stats_add(const struct runtime *runtime, const struct run_stats *stats)
+struct run_stats *members_stats(const struct runtime *runtime)
 {
-    const uint64_t *words = (const uint64_t *)stats;
-
-    for (size_t i = 0; i < STATS_WORDS; i++)
-        if (words[i])
-            __atomic_fetch_add(&runtime->members->stats[i], words[i], __ATOMIC_RELAXED);
+    return stats_of(runtime->members, runtime->member);
 }
 
-void members_stats_take(const struct runtime *runtime, struct run_stats *stats)
+void members_stats_add(struct runtime *runtime, struct run_stats *stats)
 {
+    struct members *m = runtime->members;
     const struct run_stats own = *stats;
-    uint64_t *words = (uint64_t *)stats;
 
-    for (size_t i = 0; i < STATS_WORDS; i++)
-        words[i] += __atomic_load_n(&runtime->members->stats[i], __ATOMIC_RELAXED);
+    pthread_mutex_lock(&m->released_lock);
+    stats_add(stats, &m->released);
+    for (uint32_t n = 1; n <= MEMBER_MAX; n++)
+        if (__atomic_load_n(&m->shared[n].state, __ATOMIC_ACQUIRE) != MEMBER_FREE)
+            stats_add(stats, stats_of(m, n));
+    pthread_mutex_unlock(&m->released_lock);
     /* not sums */
     stats->ns_boot = own.ns_boot;
     stats->ns_start = own.ns_start;

@@ -37,8 +37,12 @@ int64_t members_spawn(struct runtime *runtime, uint64_t op, uint64_t member);
 /* Host call KICK of another process: wakes the vCPUs of the mask, or interrupts them. */
 void member_kick(struct runtime *runtime, uint64_t member, uint64_t vcpu_mask);
 
-/* A member that ends adds its statistics; the init process takes the sum. */
-void members_stats_add(const struct runtime *runtime, const struct run_stats *stats);
-void members_stats_take(const struct runtime *runtime, struct run_stats *stats);
+/*
+ * Where this process counts: zeros when it starts, and in memory of all processes, so that what a member counted is
+ * there when the member is not. Only what is touched takes memory.
+ */
+struct run_stats *members_stats(const struct runtime *runtime);
+/* Adds what all members have counted, those that ended or were killed too. Init only. */
+void members_stats_add(struct runtime *runtime, struct run_stats *stats);
 
 #endif

@@ -54,7 +54,7 @@ struct runtime {
     struct vcpu vcpus[VCPU_MAX];
     struct vcpu_shared *shared;
     struct boot_params *boot;
-    struct run_stats *stats;
+    struct run_stats *stats; /* members_stats() */
     atomic_uint ticker_asleep;
     atomic_int ending; /* exit status + 1 once somebody has begun to end the process */
     atomic_ulong edmm_ioctls;
@@ -95,6 +95,12 @@ void boot_params_prepare(struct runtime *runtime);
 int boot_params_make(struct runtime *runtime, char **ret_error);
 
 /* stats.c */
+/*
+ * In a member: what the host has counted for it goes where the init process finds it, whatever becomes of the member.
+ * Before a vCPU sleeps; any vCPU thread.
+ */
+void stats_keep(struct runtime *runtime);
+/* At the end: the same; and the init process, when its members are gone, shows what all of them counted. */
 void stats_finish(struct runtime *runtime);
 
 /* end.c */

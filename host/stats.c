@@ -8,6 +8,7 @@
 #include "host/volumes.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -40,21 +41,41 @@ static double ms(uint64_t from, uint64_t to)
     return to > from ? (double)(to - from) / 1e6 : 0;
 }
 
-/* What this process's vCPUs did, as the host counted it. */
-static void add_vcpus(struct runtime *runtime)
+/*
+ * What this process's vCPUs did so far, as the host counted it. Whoever is killed in the middle leaves what stood there
+ * before or what stands there now, never zeros or half a sum.
+ */
+static void store_vcpus(struct runtime *runtime)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* an older sum never follows a newer one */
     struct run_stats *s = runtime->stats;
+    struct sgx_counts sgx = {0};
+    uint64_t hostcalls[HOSTCALL_COUNT] = {0};
 
-    memset(s->hostcalls, 0, sizeof(s->hostcalls));
+    pthread_mutex_lock(&lock);
     for (unsigned i = 0; i < runtime->vcpu_count; i++) {
-        struct sgx_thread *thread = atomic_load(&runtime->vcpus[i].sgx);
+        const struct sgx_thread *thread = atomic_load(&runtime->vcpus[i].sgx);
 
         if (thread)
-            sgx_thread_stats(thread, s);
+            sgx_thread_count(thread, &sgx);
         for (unsigned k = 0; k < HOSTCALL_COUNT; k++)
-            s->hostcalls[k] += runtime->vcpus[i].hostcalls[k];
+            hostcalls[k] += runtime->vcpus[i].hostcalls[k];
     }
+    memcpy(s->hostcalls, hostcalls, sizeof(hostcalls));
+    memcpy(s->aex_by_vector, sgx.aex_by_vector, sizeof(sgx.aex_by_vector));
+    s->eenter = sgx.eenter;
+    s->eexit = sgx.eexit;
+    s->eresume = sgx.eresume;
+    s->aex = sgx.aex;
+    s->ticks_delivered = sgx.ticks;
     s->edmm_ioctls = atomic_load(&runtime->edmm_ioctls);
+    pthread_mutex_unlock(&lock);
+}
+
+void stats_keep(struct runtime *runtime)
+{
+    if (runtime->options.stats && runtime->member != 0)
+        store_vcpus(runtime);
 }
 
 static void summarise(struct runtime *runtime, struct summary *sum)
@@ -63,8 +84,8 @@ static void summarise(struct runtime *runtime, struct summary *sum)
     struct rusage usage;
 
     memset(sum, 0, sizeof(*sum));
-    add_vcpus(runtime);
-    members_stats_take(runtime, s);
+    store_vcpus(runtime);
+    members_stats_add(runtime, s);
     pump_stats_read(runtime->pump, &sum->pump);
     s->host_rx_bytes = sum->pump.rx_bytes;
     s->host_tx_bytes = sum->pump.tx_bytes;
@@ -213,13 +234,9 @@ void stats_finish(struct runtime *runtime)
     struct summary sum;
     FILE *f = stderr;
 
-    if (!runtime->options.stats)
+    stats_keep(runtime);
+    if (!runtime->options.stats || runtime->member != 0)
         return;
-    if (runtime->member != 0) {
-        add_vcpus(runtime);
-        members_stats_add(runtime, runtime->stats);
-        return;
-    }
     summarise(runtime, &sum);
     if (path && !(f = fopen(path, "we"))) {
         complain("writing statistics to %s failed: %s", path, strerror(errno));

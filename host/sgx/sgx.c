@@ -84,8 +84,6 @@ int sgx_reserve(struct sgx_enclave *enclave, uint64_t base, uint64_t size)
 
 int sgx_ioctl(struct sgx_enclave *enclave, unsigned long request, void *arg)
 {
-    if (sgx_current && request >= SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS)
-        sgx_current->edmm_ioctls++;
     return enclave->ops->ioctl(enclave, request, arg);
 }
 
@@ -251,14 +249,13 @@ void sgx_tick(struct sgx_thread *thread)
     syscall(SYS_tgkill, getpid(), thread->tid, SGX_TICK_SIGNAL);
 }
 
-void sgx_thread_stats(const struct sgx_thread *thread, struct run_stats *stats)
+void sgx_thread_count(const struct sgx_thread *thread, struct sgx_counts *counts)
 {
-    stats->eenter += thread->eenter;
-    stats->eexit += thread->eexit;
-    stats->eresume += thread->eresume;
-    stats->aex += thread->aex;
-    stats->ticks_delivered += thread->ticks;
-    stats->edmm_ioctls += thread->edmm_ioctls;
+    counts->eenter += thread->eenter;
+    counts->eexit += thread->eexit;
+    counts->eresume += thread->eresume;
+    counts->aex += thread->aex;
+    counts->ticks += thread->ticks;
     for (int i = 0; i < 32; i++)
-        stats->aex_by_vector[i] += thread->aex_by_vector[i];
+        counts->aex_by_vector[i] += thread->aex_by_vector[i];
 }

@@ -19,8 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "abi/stats.h"
-
 #define SGX_ENCLU_EENTER 2
 #define SGX_ENCLU_ERESUME 3
 #define SGX_ENCLU_EEXIT 4
@@ -140,7 +138,12 @@ void sgx_tick(struct sgx_thread *thread);
  */
 int sgx_signal(struct sgx_enclave *enclave, int signum, void (*handler)(int, siginfo_t *, void *), int flags);
 
-/* Adds this thread's counts to the host part of *stats: eenter, eexit, eresume, aex, aex_by_vector, ticks_delivered. */
-void sgx_thread_stats(const struct sgx_thread *thread, struct run_stats *stats);
+struct sgx_counts {
+    uint64_t eenter, eexit, eresume, aex, ticks;
+    uint64_t aex_by_vector[32];
+};
+
+/* Adds this thread's counts to *counts. Any thread. */
+void sgx_thread_count(const struct sgx_thread *thread, struct sgx_counts *counts);
 
 #endif

@@ -21,7 +21,6 @@ struct sgx_thread {
     uint64_t eenter, eexit, eresume, ticks;
     /* C only */
     uint64_t aex, aex_by_vector[32];
-    uint64_t edmm_ioctls;
     uint64_t eaug, charged; /* softsgx: pages EACCEPT added; transitions the cost model has seen */
     struct sgx_enclave *enclave;
     uint64_t tcs_va;

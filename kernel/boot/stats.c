@@ -1,4 +1,4 @@
-/* What the kernel counted, handed to the host when the container ends, if the policy lets diagnostics out. */
+/* What the kernel counted, handed to the host if the policy lets diagnostics out. */
 #include "kernel/boot/stats.h"
 
 #include "abi/stats.h"
@@ -7,6 +7,7 @@
 #include "kernel/arch/vcpu.h"
 #include "kernel/boot/boot.h"
 #include "kernel/fs/verity.h"
+#include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
 #include "kernel/net/net.h"
@@ -44,6 +45,7 @@ void stats_publish(void)
 
     if (!(p->flags & BOOT_STATS) || p->stats.size < sizeof(stats) || !policy_allows(POLICY_DIAGNOSTICS))
         return;
+    memset(&stats, 0, sizeof(stats)); /* of the last time */
     syscall_stats(&stats);
     add_vcpus();
     net_bytes(&stats.net_rx_bytes, &stats.net_tx_bytes);

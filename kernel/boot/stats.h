@@ -4,7 +4,10 @@
 
 /* The first program is about to run: boot is over. */
 void stats_program_starts(void);
-/* At the end: write what was counted where the host asked for it. Does nothing unless the policy allows diagnostics. */
+/*
+ * Write what was counted since the kernel started where the host asked for it: at the end, and whenever this enclave
+ * may be ended without being asked again. Does nothing unless the policy allows diagnostics. With the kernel lock.
+ */
 void stats_publish(void);
 
 #endif

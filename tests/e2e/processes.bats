@@ -32,6 +32,13 @@ stress() { timeout -k 1 60 "$COFRE" run --softsgx "$E2E/stress" -- "$@"; }
     [[ "$stderr" == *"out of memory: "*"the host has no more enclave memory; process 2 is killed"* ]]
 }
 
+@test "statistics have what every process counted, also one that the end of the container kills" {
+    run -0 --separate-stderr timeout -k 1 60 "$COFRE" run --softsgx --stats=json:"$BATS_TEST_TMPDIR/stats" "$E2E/stress" -- sleep 6
+    jq -c '[.hostcalls.PARK, .eexit, .syscalls.clock_nanosleep]' "$BATS_TEST_TMPDIR/stats"
+    jq -e '.hostcalls.PARK >= 6 * 200 and .hostcalls.PARK < 6 * 200 * 3 / 2' "$BATS_TEST_TMPDIR/stats"
+    jq -e '.syscalls.clock_nanosleep >= 5 * 200 and .syscalls.clock_nanosleep <= 6 * 200' "$BATS_TEST_TMPDIR/stats"
+}
+
 # wild SECONDS SEED HOST: the container goes wild that long; HOST 1: and the host kills members of it at random.
 wild() {
     local rounds=$((ROUNDS += 1))

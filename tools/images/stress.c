@@ -9,6 +9,7 @@
  *
  * stress bomb: processes that do nothing but make more, until one cannot be made; then they are ended, and all is well.
  * stress memory SIZE: children that use more than there is. Each dies or is told; the parent goes on.
+ * stress sleep COUNT: that many children, one after the other, that sleep 200 times. All but the last end then.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -462,6 +463,26 @@ static int exhaust(size_t size)
     return half[1] == 'x' ? 0 : 1;
 }
 
+static int make_sleep(int count)
+{
+    int fds[2];
+    char done;
+    if (pipe(fds) < 0)
+        return 1;
+    for (int i = 1; i <= count; i++) {
+        pid_t pid = fork();
+        for (int n = 0; pid == 0 && n < 200; n++)
+            pause_ms(1);
+        if (pid == 0 && (write(fds[1], "x", 1) != 1 || i < count))
+            _exit(0);
+        while (pid == 0)
+            pause();
+        if (pid < 0 || read(fds[0], &done, 1) != 1 || (i < count && waitpid(pid, NULL, 0) != pid))
+            return 1;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     double seconds;
@@ -470,6 +491,8 @@ int main(int argc, char **argv)
         return explode();
     if (argc == 3 && strcmp(argv[1], "memory") == 0)
         return exhaust(strtoul(argv[2], NULL, 0));
+    if (argc == 3 && strcmp(argv[1], "sleep") == 0)
+        return make_sleep(atoi(argv[2]));
     if (argc == 3 && strcmp(argv[1], "leaf") == 0)
         return atoi(argv[2]);
     printf("ready\n");
