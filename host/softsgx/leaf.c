@@ -116,6 +116,8 @@ int64_t softsgx_emodpe(struct sgx_thread *thread, uint64_t secinfo, uint64_t pag
         if (!(e & EPCM_R) && !(more & EPCM_R) && (more & EPCM_W))
             return general_protection(ret_fault);
     } while (!atomic_compare_exchange_weak(entry, &e, e | more));
+    if (!(e & EPCM_RWX)) /* out of reach until now: it will be used at once */
+        (void)softsgx_pte_fill(page, more);
     return SGX_SUCCESS;
 }
 

@@ -10,6 +10,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/page_state.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 
@@ -27,10 +28,15 @@
 #define IDLE_STEP_PAGES 1024
 #define IDLE_STEP_NS 2000000ULL
 
+/* Pages that wait on the shelf. */
+#define PAGE_SHELVED (PAGE_IDLE | PAGE_SHARED)
+#define SHELVED_MAX 4096
+
 static void give_back_idle(struct timer *timer);
+static void restrict_run(uaddr_t start, uaddr_t end, unsigned rights);
 
 static bool edmm;
-static uint64_t idle_pages, idle_pieces;
+static uint64_t idle_pages, idle_pieces, shelved_pages;
 static uint64_t idle_added_ns;
 static struct timer idle_timer;
 static uaddr_t elrange_end;
@@ -145,21 +151,34 @@ static void trim_run(uaddr_t start, uaddr_t end)
     host_edmm(EDMM_REMOVE, start, end - start, 0);
 }
 
-/* The end of the run of idle pages that starts at `start`. */
+static bool is_shelved(uaddr_t page)
+{
+    return (page_state(page) & PAGE_SHELVED) == PAGE_SHELVED;
+}
+
+/* The end of the run of idle pages that starts at `start`: all of them on the shelf, or none. */
 static uaddr_t idle_run_end(uaddr_t start, uaddr_t end)
 {
-    while (start < end && (page_state(start) & PAGE_IDLE))
+    uint8_t state = page_state(start);
+
+    while ((state & PAGE_IDLE) && start < end && page_state(start) == state)
         start += PAGE_SIZE;
     return start;
 }
 
+/* All of the run become `state`. */
 static void leave_idle(uaddr_t start, uaddr_t end, uint8_t state)
 {
-    for (uaddr_t page = start; page < end; page += PAGE_SIZE)
-        page_state_replace(page, state);
-    idle_pages -= (end - start) / PAGE_SIZE;
+    uint64_t count = (end - start) / PAGE_SIZE;
+
+    if (is_shelved(start))
+        shelved_pages -= count;
+    else
+        idle_pages -= count;
     if (idle_pages == 0)
         idle_pieces = 0;
+    for (uaddr_t page = start; page < end; page += PAGE_SIZE)
+        page_state_replace(page, state);
 }
 
 /* Idle pages of [start, end), `max` of them at most, cease to exist. */
@@ -169,7 +188,8 @@ static void evict_idle(uaddr_t start, uaddr_t end, size_t max)
 
     for (run = pages_next_idle(start, end); run < end && max > 0; run = pages_next_idle(run_end, end)) {
         run_end = idle_run_end(run, MIN(end, run + max * PAGE_SIZE));
-        host_edmm(EDMM_PROTECT, run, run_end - run, PAGE_TABLES_OPEN);
+        if (!is_shelved(run))
+            host_edmm(EDMM_PROTECT, run, run_end - run, PAGE_TABLES_OPEN);
         trim_run(run, run_end);
         leave_idle(run, run_end, 0);
         max -= (run_end - run) / PAGE_SIZE;
@@ -229,8 +249,8 @@ static int commit_charge(uaddr_t start, size_t count)
 
     if (count > pages_available() || !page_state_reserve(start, start + count * PAGE_SIZE))
         return -ENOMEM;
-    if (idle_pages > pages_available() - count)
-        evict_idle(USER_BASE, elrange_end, idle_pages);
+    if (idle_pages + shelved_pages > pages_available() - count)
+        evict_idle(USER_BASE, elrange_end, idle_pages + shelved_pages);
     ASSERT(start + count * PAGE_SIZE <= backed_end);
     mm->committed_pages += count;
     mm->commits += count;
@@ -271,7 +291,9 @@ int pages_commit(uaddr_t start, size_t count)
     for (uaddr_t page = start, end = start + count * PAGE_SIZE; page < end;) {
         uaddr_t idle_end = idle_run_end(page, end);
 
-        if (idle_end > page) {
+        if (is_shelved(page)) {
+            evict_idle(page, idle_end, (idle_end - page) / PAGE_SIZE);
+        } else if (idle_end > page) {
             revive(page, idle_end);
             page = idle_end;
         } else {
@@ -286,9 +308,22 @@ int pages_commit(uaddr_t start, size_t count)
     return 0;
 }
 
+/* Nobody sees the page while it has its old contents, or half of the new ones: no other vCPU runs user code. */
+static void take_from_shelf(uaddr_t page, const void *src, unsigned rights)
+{
+    unsigned more = rights | PAGE_R | PAGE_W;
+
+    extend(page, more);
+    memcpy((void *)page, src, PAGE_SIZE);
+    leave_idle(page, page + PAGE_SIZE, (uint8_t)(PAGE_COMMITTED | more));
+    if (more != rights)
+        restrict_run(page, page + PAGE_SIZE, rights);
+}
+
 int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rights)
 {
     struct secinfo secinfo = {.flags = rights | SECINFO_TYPE(PT_REG)};
+    bool alone = sched_alone();
     int r;
 
     if (!edmm) {
@@ -302,14 +337,17 @@ int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rig
     r = commit_charge(start, count);
     if (r < 0)
         return r;
-    /* Others could see an idle page before its contents are there. */
-    evict_idle(start, start + count * PAGE_SIZE, count);
     for (size_t i = 0; i < count; i++) {
         uaddr_t page = start + i * PAGE_SIZE;
-
         uint64_t error;
 
         ASSERT(!(page_state(page) & PAGE_COMMITTED));
+        if (alone && is_shelved(page)) {
+            take_from_shelf(page, (const char *)src + i * PAGE_SIZE, rights);
+            continue;
+        }
+        /* Others could see an idle page before its contents are there. */
+        evict_idle(page, page + PAGE_SIZE, 1);
         error = enclu_eacceptcopy(&secinfo, page, (uint64_t)src + i * PAGE_SIZE);
         if (error == ENCLU_FAULT) {
             commit_undo(start, page, start + count * PAGE_SIZE);
@@ -443,6 +481,22 @@ static void give_back(uaddr_t start, uaddr_t end, bool keep)
 void pages_decommit(uaddr_t start, uaddr_t end)
 {
     give_back(start, end, false);
+}
+
+void pages_shelve(uaddr_t start, uaddr_t end)
+{
+    size_t count = (end - start) / PAGE_SIZE;
+
+    if (!edmm || shelved_pages + count > MIN((uint64_t)SHELVED_MAX, mm_self()->limit_pages / IDLE_SHARE)) {
+        pages_decommit(start, end);
+        return;
+    }
+    restrict_run(start, end, 0);
+    for (uaddr_t page = start; page < end; page += PAGE_SIZE)
+        page_state_replace(page, PAGE_SHELVED);
+    mm_self()->committed_pages -= count;
+    mm_self()->decommits += count;
+    shelved_pages += count;
 }
 
 void pages_release(uaddr_t start, uaddr_t end)

@@ -8,6 +8,7 @@
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/vcpu.h"
 #include "kernel/sched/lock.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -20,16 +21,11 @@
 
 static unsigned registered; /* commands that were registered for */
 
-static bool runs_user_code(const struct vcpu *vcpu)
-{
-    return vcpu->current && vcpu->current != vcpu->idle;
-}
-
 static void barrier_on(struct vcpu *vcpu)
 {
     uint64_t before = vcpu->user_returns;
 
-    while (runs_user_code(vcpu) && vcpu->user_returns == before) {
+    while (sched_may_run_user(vcpu) && vcpu->user_returns == before) {
         vcpu->current->work_pending = true;
         hostcall_kick(1ULL << vcpu->index);
         kernel_unlock();

@@ -23,7 +23,8 @@ enum page_state {
     PAGE_SHARED = 16,    /* the home of a page of a shared file mapping (shared.c) */
     PAGE_REWRITTEN = 32, /* its text went through the rewriter */
     PAGE_CLEAN = 128,    /* what a private mapping's file has there, but for rewriting; never writable since */
-    PAGE_IDLE = 64,      /* not committed, but kept: zero, rights RW, out of reach by the host's page tables */
+    PAGE_IDLE = 64,      /* not committed, but kept: zero, rights RW, out of reach by the host's page tables; with
+                            PAGE_SHARED on the shelf: it has old contents, and the EPCM lets nobody at them */
 };
 
 void pages_init(uint64_t elrange_size, bool edmm, uint64_t limit_bytes);
@@ -54,6 +55,12 @@ void pages_set_rights(uaddr_t start, uaddr_t end, unsigned rights);
 void pages_refresh(uaddr_t page);
 /* Give back every committed page in [start, end). Contents are gone. */
 void pages_decommit(uaddr_t start, uaddr_t end);
+/*
+ * All of [start, end) is committed, and is going to have other contents soon. It is not committed any more, and nobody
+ * can read or write it, but the pages stay, up to 16 MiB of them, until pages_commit_copy() puts something there. If no
+ * other thread could look meanwhile, that takes no exit.
+ */
+void pages_shelve(uaddr_t start, uaddr_t end);
 /*
  * The same for memory that is likely to be used again: up to an eighth of all pages are kept idle, which costs one exit
  * instead of two and several operations on each page, then and when they are committed again. After a second in which

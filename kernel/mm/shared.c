@@ -11,6 +11,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/vma.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 
@@ -653,6 +654,8 @@ size_t shared_pages_take(struct inode *inode, uint64_t index, size_t count, bool
 {
     struct home *home = home_find(inode, index);
     uaddr_t start, end;
+    unsigned rights;
+    bool alone = sched_alone(); /* then nobody writes before the lock is given up */
     size_t n;
 
     *ret_take = !home ? SHARED_NOT_HERE : held(home) ? SHARED_LATER : SHARED_TAKEN;
@@ -665,7 +668,9 @@ size_t shared_pages_take(struct inode *inode, uint64_t index, size_t count, bool
     n = take_run(inode, home, MIN(count, (size_t)SHARED_TAKE_MAX));
     start = home->page;
     end = start + n * PAGE_SIZE;
-    pages_set_rights(start, end, rights_to_read(home));
+    rights = rights_to_read(home);
+    if (!alone)
+        pages_set_rights(start, end, rights);
     *ret_dirty = 0;
     for (size_t i = 0; i < n; i++) {
         home = home_find(inode, index + i);
@@ -673,7 +678,11 @@ size_t shared_pages_take(struct inode *inode, uint64_t index, size_t count, bool
         if (!to_read)
             home_forget(inode, home);
     }
-    if (!to_read)
+    if (to_read)
+        pages_set_rights(start, end, rights);
+    else if (alone)
+        pages_shelve(start, end);
+    else
         pages_decommit(start, end);
     return n;
 }

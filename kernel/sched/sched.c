@@ -93,6 +93,20 @@ static void switch_to(struct vcpu *vcpu, struct task *prev, struct task *next)
     sched_finish_switch();
 }
 
+bool sched_may_run_user(const struct vcpu *vcpu)
+{
+    return vcpu->current && vcpu->current != vcpu->idle;
+}
+
+bool sched_alone(void)
+{
+    unsigned self = vcpu_index();
+    for (unsigned i = 0; i < vcpu_count(); i++)
+        if (i != self && sched_may_run_user(vcpu_at(i)))
+            return false;
+    return true;
+}
+
 /* Give the vCPU to the next runnable task, or to idle. The current task's state says what becomes of it. */
 void schedule(void)
 {

@@ -23,6 +23,11 @@ void sched_user_work(void);   /* work_pending was set: a tick that found kernel 
 void sched_before_user(void); /* always: is a tick wanted, does another vCPU have to be kicked? */
 void sched_tick(void);        /* a tick or kick interrupted user code */
 
+/* May the vCPU be in user code, or come there while the kernel lock is held? False as well if it never started. */
+bool sched_may_run_user(const struct vcpu *vcpu);
+/* No other vCPU is in user code, nor will be before the kernel lock, which is held, is given up. */
+bool sched_alone(void);
+
 /* First steps of a new task, on its stack with the lock held by whoever switched to it. */
 void sched_finish_switch(void);
 

@@ -19,6 +19,7 @@
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
 #include "kernel/sched/mutex.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 
@@ -39,6 +40,7 @@ struct process machine_process;
 unsigned long machine_hostcalls;
 uaddr_t machine_straddled;
 int machine_lie = -1;
+bool machine_alone = true;
 
 static jmp_buf death;
 static bool may_die;
@@ -81,6 +83,11 @@ void machine_pass_time(uint64_t ns)
 }
 
 /* ---- the rest of the kernel ---- */
+
+bool sched_alone(void)
+{
+    return machine_alone;
+}
 
 const struct policy *policy(void)
 {

@@ -16,6 +16,8 @@ extern struct process machine_process;
 extern unsigned long machine_hostcalls; /* EDMM calls so far */
 /* The host answers 0 to this operation (an enum edmm_op) without doing it; -1: never. */
 extern int machine_lie;
+/* No other vCPU is in user code; at first true. */
+extern bool machine_alone;
 /* A call site lies across this page boundary; 0: none. */
 extern uaddr_t machine_straddled;
 

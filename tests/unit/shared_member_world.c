@@ -414,7 +414,9 @@ void shared_member_world_run(const uint8_t *data, size_t size)
     in.left = size;
     memset(pages, 0, sizeof(pages));
     map_files();
-    while (in.left > 0)
+    while (in.left > 0) {
+        machine_alone = in.left % 3 != 0; /* other threads run now and then */
         step();
+    }
     end();
 }

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -320,11 +321,97 @@ static void test_idle(void **state)
     assert_true(idle_count() <= LIMIT / PAGE_SIZE / 8);
 }
 
+/* ---- pages on the shelf ---- */
+
+#define SHELF 0x2000000UL /* where nothing is mapped */
+
+static void put_on_shelf(size_t count)
+{
+    static uint8_t old[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+    memset(old, 0x5a, sizeof(old));
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(pages_commit_copy(SHELF + i * PAGE_SIZE, 1, old, PAGE_R | PAGE_W), 0);
+    pages_shelve(SHELF, SHELF + count * PAGE_SIZE);
+    assert_int_equal(pages_count_committed(SHELF, SHELF + count * PAGE_SIZE), 0);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(machine_rights(SHELF + i * PAGE_SIZE), 0);
+}
+
+/* Returns how many exits it took. */
+static unsigned long get_from_shelf(unsigned rights)
+{
+    static uint8_t new[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+    unsigned long before = machine_hostcalls;
+
+    memset(new, 0x77, sizeof(new));
+    assert_int_equal(pages_commit_copy(SHELF, 1, new, rights), 0);
+    assert_int_equal(machine_rights(SHELF), rights);
+    assert_memory_equal((const void *)SHELF, new, PAGE_SIZE);
+    return machine_hostcalls - before;
+}
+
+static void test_shelf(void **state)
+{
+    static const uint8_t zeroes[PAGE_SIZE];
+    unsigned long before;
+
+    if (!edmm)
+        return;
+    put_on_shelf(1);
+    assert_int_equal(get_from_shelf(PAGE_R | PAGE_W), 0);
+    before = machine_hostcalls;
+    pages_shelve(SHELF, SHELF + PAGE_SIZE);
+    assert_int_equal(machine_hostcalls - before, 1);
+    assert_int_equal(get_from_shelf(PAGE_R), 1);
+    pages_shelve(SHELF, SHELF + PAGE_SIZE);
+    /* Others look: it must not be seen before it is whole, and so goes first. */
+    machine_alone = false;
+    assert_int_equal(get_from_shelf(PAGE_R | PAGE_W), 2);
+    machine_alone = true;
+    /* Other memory in its place is zero. */
+    pages_shelve(SHELF, SHELF + PAGE_SIZE);
+    assert_int_equal(pages_commit(SHELF, 1), 0);
+    assert_memory_equal((const void *)SHELF, zeroes, PAGE_SIZE);
+    pages_decommit(SHELF, SHELF + PAGE_SIZE);
+}
+
+static void test_full_shelf(void **state)
+{
+    if (!edmm)
+        return;
+    put_on_shelf(4096);
+    put_on_shelf(4096);
+    for (uaddr_t page = SHELF + 4096 * PAGE_SIZE; page < SHELF + 4100 * PAGE_SIZE; page += PAGE_SIZE) {
+        assert_int_equal(pages_commit(page, 1), 0);
+        pages_shelve(page, page + PAGE_SIZE);
+        assert_int_equal(page_state(page), 0);
+    }
+}
+
+static void shelve_one(void)
+{
+    assert_int_equal(pages_commit(SHELF + 5000 * PAGE_SIZE, 1), 0);
+    pages_shelve(SHELF + 5000 * PAGE_SIZE, SHELF + 5001 * PAGE_SIZE);
+}
+
+static void test_shelf_lies(void **state)
+{
+    if (!edmm)
+        return;
+    machine_pass_time(10000000000ULL);
+    assert_int_equal(get_from_shelf(PAGE_R), 1); /* leaves room */
+    machine_lie = 0;                             /* EDMM_RESTRICT */
+    assert_true(machine_dies(shelve_one));
+    machine_lie = -1;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_place), cmocka_unit_test(test_break), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_limit), cmocka_unit_test(test_idle),  cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_place),      cmocka_unit_test(test_break), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_limit),      cmocka_unit_test(test_idle),  cmocka_unit_test(test_shelf),
+        cmocka_unit_test(test_full_shelf), cmocka_unit_test(test_lies),  cmocka_unit_test(test_shelf_lies),
     };
 
     edmm = argc < 2 || argv[1][0] == 'e';
