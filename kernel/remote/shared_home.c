@@ -576,8 +576,10 @@ static void expect(struct turn *turn, uint32_t enclave, int pid, uint64_t handle
 /* What says whether a member gets on with its work. */
 static void heard(uint32_t number, uint32_t type)
 {
-    if (type == MESSAGE_CALL || type == MESSAGE_FUTEX_WAKE)
+    if (type == MESSAGE_CALL)
         turn_heard(number, TURN_CALLED);
+    else if (type == MESSAGE_FUTEX_WAKE)
+        turn_heard(number, TURN_WAKES);
     else if (type == MESSAGE_REPLY)
         turn_heard(number, TURN_ANSWERED);
     else if (type == MESSAGE_FUTEX_WAIT)

@@ -7,11 +7,16 @@
 
 /*
  * How long a turn lasts follows from what it costs to begin one: the time in which its enclave waits for pages. When it
- * has had ENOUGH times that for itself the next system call ends the turn, when it has had MOST times that it ends
- * anyway; and it is quiet after as much silence as the next one's beginning will cost.
+ * has had ENOUGH times that for itself, or ENOUGH_NS, the next system call ends the turn, when it has had MOST times
+ * that, or MOST_NS, it ends anyway; and it is quiet after as much silence as the next one's beginning will cost. If the
+ * last that was heard of it is a system call that has not been answered it mostly waits for somebody who needs a turn
+ * himself, and a client that has been answered comes back sooner than after BLOCKED_NS.
  */
-#define ENOUGH 4
-#define MOST 8
+#define ENOUGH 12
+#define ENOUGH_NS 30000000ULL
+#define MOST 16
+#define MOST_NS 60000000ULL
+#define BLOCKED_NS 400000ULL
 #define COST_MIN_NS 300000ULL
 #define COST_MAX_NS 5000000ULL
 #define SHORT_NS 50000ULL         /* where turns are of no use */
@@ -32,9 +37,10 @@ struct turn_wait {
 };
 
 /*
- * What an enclave gets during its turns. Whether it used what was brought along is only known if it changed it: else
- * the page is brought along `heat` times more and then left out once. If it is asked for at once, that was wrong, and
- * it is trusted for longer the next time.
+ * What an enclave gets during its turns. What it asked for in two of them is brought along in the next ones: a table of
+ * a database has many pages that it needs only once. Whether it used what was brought along is only known if it changed
+ * it: else the page is brought along `heat` times more and then left out once. If it is asked for at once, that was
+ * wrong, and it is trusted for longer the next time.
  */
 struct habit_page {
     uint64_t index;
@@ -42,6 +48,7 @@ struct habit_page {
     bool brought;  /* and it was not given back since */
     bool left_out; /* until the end of the next turn */
     uint8_t heat, trust;
+    uint32_t asked_in; /* the turn in which it was asked for last */
 };
 
 struct turn_habit {
@@ -51,6 +58,7 @@ struct turn_habit {
     uint64_t handle;
     uint64_t waits_ns; /* for a page, or its turn, since then; or 0 */
     unsigned count, evict;
+    uint32_t turn_count;
     struct habit_page pages[HABIT_PAGES];
 };
 
@@ -116,7 +124,8 @@ static struct habit_page *habit_page_new(struct turn_habit *habit)
 static void habit_asked(struct turn_habit *habit, uint64_t index, bool write)
 {
     struct habit_page *page = habit_page_find(habit, index);
-    if (!page) {
+    bool known = page != NULL;
+    if (!known) {
         page = habit_page_new(habit);
         *page = (struct habit_page){.index = index, .trust = TRUST_ASKED};
     } else if (page->left_out) {
@@ -124,7 +133,9 @@ static void habit_asked(struct turn_habit *habit, uint64_t index, bool write)
     }
     page->left_out = false;
     page->write |= write;
-    page->heat = page->trust;
+    if (known && page->asked_in != habit->turn_count)
+        page->heat = page->trust;
+    page->asked_in = habit->turn_count;
 }
 
 static void habit_brought(struct turn_habit *habit, uint64_t index)
@@ -197,8 +208,8 @@ static uint64_t cost(const struct turn *turn)
 /* While it waits for a page it is the others who are slow. */
 static void set_ends(struct turn *turn, uint64_t quiet_ns)
 {
-    uint64_t now = time_monotonic_ns();
-    turn->limit_ns = turn->began_ns + (1 + MOST) * (turn->asked_ns ? COST_MAX_NS : cost(turn));
+    uint64_t now = time_monotonic_ns(), cost_ns = turn->asked_ns ? COST_MAX_NS : cost(turn);
+    turn->limit_ns = turn->began_ns + cost_ns + MIN(MOST * cost_ns, MOST_NS);
     turn->quiet_ns = now + (turn->asked_ns ? COST_MAX_NS : quiet_ns);
 }
 
@@ -211,9 +222,11 @@ static void begin(struct turn *turn, uint32_t holder)
     turn->waited_ns = 0;
     set_ends(turn, 0);
     struct turn_habit *habit = habit_find(turn, holder);
-    if (habit)
+    if (habit) {
         habit->waits_ns = 0;
-    turn->used = turn->asleep = false;
+        habit->turn_count++;
+    }
+    turn->used = turn->asleep = turn->cut_short = false;
 }
 
 static void drop(struct turn *turn)
@@ -222,12 +235,28 @@ static void drop(struct turn *turn)
     turn->holder = TURN_NOBODY;
 }
 
-/* A take may have been put off only now whose enclave has waited for long: as pages move others come to be in its way.
+static struct turn_wait *wait_of(const struct turn *turn, uint32_t enclave)
+{
+    struct turn_wait *wait;
+    TAILQ_FOREACH (wait, &turn->waits, entry)
+        if (wait->waiter == enclave && enclave != turn->holder)
+            break;
+    return wait;
+}
+
+/*
+ * Whose turn is next. Who was cut short may hold a lock that the one after it came to wait for, as all others would,
+ * one after the other: so it goes on.
+ *
+ * A take may have been put off only now whose enclave has waited for long: as pages move others come to be in its
+ * way.
  */
-static struct turn_wait *longest_wait(const struct turn *turn)
+static struct turn_wait *next_wait(const struct turn *turn)
 {
     struct turn_wait *wait, *longest = NULL;
     uint64_t since = 0;
+    if (!turn->cut_short && (wait = wait_of(turn, turn->cut_off)) != NULL)
+        return wait;
     TAILQ_FOREACH (wait, &turn->waits, entry) {
         const struct turn_habit *habit = habit_find(turn, wait->waiter);
         uint64_t ns = habit ? habit->waits_ns : 0;
@@ -239,10 +268,11 @@ static struct turn_wait *longest_wait(const struct turn *turn)
     return longest;
 }
 
-/* It goes to who waited longest, if anybody did; what that one waits for is asked for. */
+/* It goes to somebody who waits, if there is one; what that one waits for is asked for. */
 static void end(struct turn *turn)
 {
-    struct turn_wait *wait = longest_wait(turn), *next;
+    struct turn_wait *wait = next_wait(turn), *next;
+    turn->cut_off = turn->cut_short ? turn->holder : TURN_NOBODY;
     turn->unused_count = turn->used ? 0 : turn->unused_count + 1;
     ops->hold(turn);
     habit_turn_over(turn);
@@ -323,6 +353,7 @@ bool turn_put_off(struct turn *turn, uint64_t index, uint32_t holder, uint32_t w
         return false;
     if (turn->holder == TURN_NOBODY || (over(turn) && TAILQ_EMPTY(&turn->waits))) {
         habit_turn_over(turn);
+        turn->cut_off = TURN_NOBODY;
         begin(turn, waiter);
     }
     if (turn->holder == waiter)
@@ -413,11 +444,12 @@ void turn_returned(struct turn *turn, uint32_t enclave, uint64_t index, bool cha
 static void heard(struct turn *turn, enum turn_event event)
 {
     uint64_t now = time_monotonic_ns();
-    bool called = event == TURN_CALLED;
-    bool enough = now - turn->began_ns > (1 + ENOUGH) * cost(turn);
+    bool called = event == TURN_CALLED || event == TURN_WAKES;
+    bool enough = now - turn->began_ns > cost(turn) + MIN(ENOUGH * cost(turn), ENOUGH_NS);
     turn->used |= called;
-    turn->asleep = event == TURN_SLEEPS || (called && enough);
-    set_ends(turn, cost(turn));
+    turn->cut_short = called && enough;
+    turn->asleep = event == TURN_SLEEPS || turn->cut_short;
+    set_ends(turn, event == TURN_CALLED ? MIN(cost(turn), BLOCKED_NS) : cost(turn));
     if (turn->asleep)
         turn->quiet_ns = now;
 }

@@ -6,10 +6,11 @@
  * turn: only for it pages are taken from others, and what it asks for comes first. The others' takes are put off. When
  * the turn goes on, what the enclave used in its last turn is brought along, in one go.
  *
- * A turn ends when its enclave is quiet: nothing came from it for a while, or it sleeps on a futex; and after a few
- * milliseconds in any case, rather between two system calls than in the middle of something. The next one is that of
- * who waited longest. Without anybody who waits a turn means nothing. Who only ever touches a page and goes on alone -
- * two that spin for each other - is not waited for long.
+ * A turn ends when its enclave is quiet: nothing came from it for a while, or it sleeps on a futex; and after some tens
+ * of milliseconds in any case, rather between two system calls than in the middle of something. The next one is that of
+ * who waited longest, or of who was cut short, if the one after it soon came to sleep. Without anybody who waits a turn
+ * means nothing. Who only ever touches a page and goes on alone - two that spin for each other - is not waited for
+ * long.
  *
  * Only a policy: it decides when a "take" is sent (shared_home.c), and the directory need not know.
  */
@@ -35,6 +36,8 @@ struct turn {
     uint64_t limit_ns;  /* over then in any case */
     bool used;          /* it did more than to get what it waited for */
     bool asleep;        /* it ended it */
+    bool cut_short;     /* it was ended though it would have gone on */
+    uint32_t cut_off;   /* whose turn before this one was cut short */
     unsigned unused_count, tried_count;
     TAILQ_HEAD(, turn_wait) waits; /* takes that are put off */
     LIST_HEAD(, turn_habit) habits;
@@ -42,7 +45,8 @@ struct turn {
 
 /* What an enclave just did. */
 enum turn_event {
-    TURN_CALLED,   /* made a system call, or the like */
+    TURN_CALLED,   /* made a system call: TURN_ANSWERED follows, perhaps much later */
+    TURN_WAKES,    /* woke somebody; there is no answer */
     TURN_ANSWERED, /* was answered */
     TURN_SLEEPS,   /* has nothing to do until it is woken */
 };

@@ -24,7 +24,8 @@
 /* What turn.c promises: the least and the most silence, all of a turn, and the host's part. */
 #define QUIET_MIN (300 * US)
 #define QUIET_MAX (5 * MS)
-#define LONGEST (45 * MS)
+#define LONGEST (65 * MS)
+#define BLOCKED (400 * US)
 #define UNREACHED (100 * MS)
 
 static uint64_t now = 1;
@@ -201,11 +202,60 @@ static void test_length(void **state)
             turn_heard(1, TURN_ANSWERED);
         }
         assert_true(turn.holder == 2);
-        assert_in_range(now - began, 5 * cost, 6 * cost);
+        assert_in_range(now - began, 13 * cost, 14 * cost);
         turn_heard(2, TURN_SLEEPS);
         turn_deinit(&turn);
         turn_init(&turn);
     }
+}
+
+static void answered_calls(uint32_t enclave, uint64_t ns)
+{
+    for (uint64_t end = now + ns; now < end && turn.holder == enclave; pass(50 * US)) {
+        turn_heard(enclave, TURN_CALLED);
+        turn_heard(enclave, TURN_ANSWERED);
+    }
+}
+
+/* A call that is not answered is short silence, however much the turn cost; one that is is not. */
+static void test_blocked(void **state)
+{
+    assert_false(wants(1, 10, 2));
+    pass(4 * MS);
+    gets(1, 10);
+    assert_true(wants(2, 10, 1));
+    turn_heard(1, TURN_CALLED);
+    turn_heard(1, TURN_ANSWERED);
+    pass(3 * MS);
+    turn_heard(1, TURN_WAKES);
+    pass(3 * MS);
+    assert_true(turn.holder == 1);
+    turn_heard(1, TURN_CALLED);
+    pass(BLOCKED - 50 * US);
+    assert_true(turn.holder == 1);
+    pass(100 * US);
+    assert_true(turn.holder == 2);
+}
+
+/* Who was cut short goes on when the next one comes to sleep; but not if that one was cut short too. */
+static void test_cut_short(void **state)
+{
+    assert_false(wants(1, 10, 4));
+    gets(1, 10);
+    assert_true(wants(2, 10, 1) && wants(3, 10, 1));
+    answered_calls(1, LONGEST);
+    assert_true(turn.holder == 2);
+    assert_true(wants(1, 10, 2));
+    turn_heard(2, TURN_SLEEPS);
+    assert_true(turn.holder == 1);
+    gets(1, 10);
+    assert_true(wants(2, 10, 1));
+    answered_calls(1, LONGEST);
+    assert_true(turn.holder == 3);
+    gets(3, 10);
+    assert_true(wants(1, 10, 3));
+    answered_calls(3, LONGEST);
+    assert_true(turn.holder == 2);
 }
 
 static void test_longest(void **state)
@@ -286,6 +336,7 @@ static void test_brings_along(void **state)
 {
     static const uint64_t both[] = {10, 11}, one[] = {10};
     one_turn(both, 2, true);
+    one_turn(both, 2, true); /* once could be for once */
     assert_false(is_expected(11));
     for (unsigned i = 0; i < 50; i++) {
         one_turn(both, 2, true);
@@ -306,6 +357,7 @@ static void test_trusts(void **state)
 {
     static const uint64_t pages[] = {10, 11};
     unsigned missed[2] = {0};
+    one_turn(pages, 2, false);
     for (unsigned i = 0; i < 400; i++) {
         one_turn(pages, 2, false);
         missed[i / 200] += !is_expected(11);
@@ -314,17 +366,35 @@ static void test_trusts(void **state)
     assert_in_range(missed[1], 1, 6);
 }
 
-static void test_many_pages(void **state)
+static void asks_for_all(uint64_t first, uint64_t end)
 {
-    assert_false(wants(1, 0, 2));
-    for (uint64_t i = 0; i < 2000; i++) {
+    for (uint64_t i = first; i < end; i++) {
+        (void)wants(1, i, 2);
         gets(1, i);
-        (void)wants(1, i + 1, 2);
     }
+}
+
+static void next_turn(void)
+{
+    forget_seen();
     assert_true(wants(2, 5, 1));
     turn_heard(1, TURN_SLEEPS);
     assert_true(wants(1, 5, 2));
     turn_heard(2, TURN_SLEEPS);
+    assert_true(turn.holder == 1);
+}
+
+/* Many that are needed once do not take the place of those that are needed each time. */
+static void test_many_pages(void **state)
+{
+    assert_false(wants(1, 0, 2));
+    asks_for_all(0, 200);
+    next_turn();
+    asks_for_all(0, 200);
+    next_turn();
+    assert_int_equal(seen.expected, 200);
+    asks_for_all(1000, 3000);
+    next_turn();
     assert_in_range(seen.expected, 200, 256);
 }
 
@@ -383,7 +453,7 @@ static void test_nobody_starves(void **state)
     }
     for (uint32_t e = 1; e <= ENCLAVES; e++)
         assert_true(turns[e] > turns[1] / 2);
-    assert_true(longest < ENCLAVES * (UNREACHED + LONGEST));
+    assert_true(longest < 2 * ENCLAVES * (UNREACHED + LONGEST)); /* who was cut short may come in between */
 }
 
 int main(void)
@@ -393,6 +463,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_without_waiters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sleep_ends_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_length, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_blocked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut_short, setup, teardown),
         cmocka_unit_test_setup_teardown(test_longest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreached, setup, teardown),
         cmocka_unit_test_setup_teardown(test_brings_along, setup, teardown),
