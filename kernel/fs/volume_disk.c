@@ -43,10 +43,14 @@ void volume_disks_poll(void)
     }
 }
 
-/* Would somebody else have this vCPU, or need it? Only vCPU 0 moves what other tasks send and receive. */
+/*
+ * Would somebody else have this vCPU, or need it? Only vCPU 0 moves what other tasks send and receive. A volume's
+ * thread, which wants the lock that the caller has, is not worth the host's two wake-ups: a file removed before each
+ * sync has it always runnable.
+ */
 static bool others_wait(void)
 {
-    if (run_queue.count > 0)
+    if (run_queue.count > run_queue.background)
         return true;
     for (unsigned i = 1; vcpu_index() == 0 && i < vcpu_count(); i++)
         if (!vcpu_at(i)->parked)

@@ -111,6 +111,7 @@ static void thread_main(void *arg)
     struct volumefs *fs = arg;
     uint64_t next_ns = time_monotonic_ns() + SYNC_INTERVAL_NS;
     task_current()->no_input = true; /* the host kicks when its disk has answered */
+    task_current()->background = true;
     while (!fs->stopping) {
         rest(fs, &next_ns);
         volumefs_lock(fs);
@@ -137,6 +138,7 @@ static void rekey_main(void *arg)
     struct volumefs *fs = arg;
     int more = 1;
     task_current()->no_input = true; /* as above */
+    task_current()->background = true;
     while (more == 1) {
         volumefs_lock(fs);
         more = volume_rekey_step(fs->volume, REKEY_BLOCKS);

@@ -7,7 +7,8 @@
 struct run_queue {
     TAILQ_HEAD(run_list, task) tasks;
     size_t count;
-    size_t sleeping; /* tasks in task_sleep() that may wait for input */
+    size_t background; /* of them, for which nobody waits: task.h */
+    size_t sleeping;   /* tasks in task_sleep() that may wait for input */
 };
 extern struct run_queue run_queue;
 

@@ -37,6 +37,7 @@ static void enqueue(struct task *task)
     task->queued_ns = 0; /* read the clock only if somebody asks: sched_before_user() */
     TAILQ_INSERT_TAIL(&run_queue.tasks, task, run_link);
     run_queue.count++;
+    run_queue.background += task->background;
 }
 
 static struct task *pick(const struct vcpu *vcpu)
@@ -46,6 +47,7 @@ static struct task *pick(const struct vcpu *vcpu)
         if (task->affinity_mask >> vcpu->index & 1) {
             TAILQ_REMOVE(&run_queue.tasks, task, run_link);
             run_queue.count--;
+            run_queue.background -= task->background;
             return task;
         }
     }

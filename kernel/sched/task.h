@@ -41,9 +41,10 @@ struct task {
     /* scheduler */
     enum task_state state;
     bool interruptible;
-    bool killable; /* interruptible, but only by what ends the process */
-    bool woken;    /* since task_prepare_sleep */
-    bool no_input; /* a kernel thread that never waits for what vCPU 0 brings in */
+    bool killable;   /* interruptible, but only by what ends the process */
+    bool woken;      /* since task_prepare_sleep */
+    bool no_input;   /* a kernel thread that never waits for what vCPU 0 brings in */
+    bool background; /* a kernel thread for which nobody waits; set by itself, for ever */
     TAILQ_ENTRY(task) run_link;
     struct vcpu *vcpu; /* where it runs, or NULL */
     void *kernel_stack;

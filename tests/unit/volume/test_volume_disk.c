@@ -41,7 +41,7 @@ struct request {
     uint32_t sequence;
 };
 static struct request queue[VOLUME_BUFFERS];
-static unsigned queued, waits;
+static unsigned queued, waits, later;
 static enum lie lie;
 static unsigned lie_rate; /* of 100 */
 static unsigned fail_write_at, writes;
@@ -110,6 +110,7 @@ int hostcall_volume(uint64_t op, uint64_t file_number, uint64_t block, uint64_t 
     (void)file_number;
     assert_true(r.buffer < VOLUME_BUFFERS);
     if (op & VOLUME_OP_LATER) {
+        later++;
         assert_true(queued < VOLUME_BUFFERS); /* or a buffer is in use twice */
         for (unsigned i = 0; i < queued; i++)
             assert_true(queue[i].buffer != r.buffer);
@@ -216,7 +217,7 @@ static struct volume_disk *disk_again(void)
     lie = LIE_NONE;
     fail_write_at = writes = queued = 0;
     result_lie = 0;
-    run_queue.count = 0;
+    run_queue.count = run_queue.background = 0;
     memset(area, 0, VOLUME_BUFFERS_SIZE + BLOCK);
     volume_disk_init(&disk, 0, &boot, "/test");
     return &disk;
@@ -412,11 +413,29 @@ static void test_result(void **state)
     }
 }
 
+/* Who sleeps for a durable write, and who leaves the enclave for it. */
+static void test_now_or_later(void **state)
+{
+    (void)state;
+    static uint8_t buf[BLOCK];
+    struct volume_disk *disk = disk_begin();
+    const unsigned counts[][3] = {
+        {0, 0, 0}, {1, 0, 1}, {1, 1, 0}, {2, 1, 1}, {2, 2, 0}}; /* runnable, background, later */
+    for (unsigned i = 0; i < ARRAY_COUNT(counts); i++) {
+        run_queue.count = counts[i][0];
+        run_queue.background = counts[i][1];
+        later = 0;
+        assert_int_equal(disk->io.write(disk, 7, 1, buf, true), 0);
+        assert_int_equal(later, counts[i][2]);
+    }
+}
+
 int main(void)
 {
     area = aligned_alloc(BLOCK, VOLUME_BUFFERS_SIZE + BLOCK);
     crypto_init();
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_liar),
-                                       cmocka_unit_test(test_write_error), cmocka_unit_test(test_result)};
+                                       cmocka_unit_test(test_write_error), cmocka_unit_test(test_result),
+                                       cmocka_unit_test(test_now_or_later)};
     return cmocka_run_group_tests_name("volume disk", tests, NULL, NULL);
 }
