@@ -79,7 +79,10 @@ static ssize_t read_some(struct volumefs *fs, struct volumefs_inode *vi, file_of
     }
     if (vi->lower_data && vi->page_count == 0)
         return read_lower(vi, pos, buf, size);
-    ssize_t n = vi->page_count > 0 ? -EAGAIN : volume_peek(vi->node, (uint64_t)pos, buf, size);
+    const uint8_t *data;
+    ssize_t n = vi->page_count > 0 ? -EAGAIN : volume_peek(vi->node, (uint64_t)pos, size, &data);
+    if (n > 0)
+        memcpy(buf, data, (size_t)n);
     if (n != -EAGAIN)
         return n;
     int error = lock_drained(fs, vi);
@@ -93,22 +96,44 @@ static ssize_t read_some(struct volumefs *fs, struct volumefs_inode *vi, file_of
     return n;
 }
 
+/* What is in memory, up to the end of a page, goes straight to the reader. -EAGAIN: nothing has happened. */
+static ssize_t read_cached(struct volumefs_inode *vi, struct iov_iter *to, file_off_t pos)
+{
+    size_t size = iov_iter_fault_in(to, PAGE_SIZE - (uint64_t)pos % PAGE_SIZE, true); /* which may sleep */
+    const uint8_t *data;
+    if (size == 0 || shared_any(&vi->inode) || vi->lower_data || vi->page_count > 0)
+        return -EAGAIN;
+    ssize_t n = volume_peek(vi->node, (uint64_t)pos, size, &data);
+    if (n > 0 && copy_to_iter(to, data, (size_t)n) != (size_t)n)
+        n = -EFAULT;
+    return n;
+}
+
+/* By a buffer of so many pages, made when it is first needed. */
+static ssize_t read_buffered(struct volumefs *fs, struct volumefs_inode *vi, struct iov_iter *to, file_off_t pos,
+                             size_t pages, uint8_t **buf)
+{
+    if (!*buf)
+        *buf = page_alloc_many(pages);
+    if (!*buf)
+        return -ENOMEM;
+    ssize_t n = read_some(fs, vi, pos, *buf, MIN(to->count, pages * PAGE_SIZE));
+    if (n > 0 && copy_to_iter(to, *buf, (size_t)n) != (size_t)n)
+        n = -EFAULT;
+    return n;
+}
+
 static ssize_t file_read(struct file *file, struct iov_iter *to, file_off_t *pos)
 {
     struct volumefs_inode *vi = volumefs_inode(file->inode);
     struct volumefs *fs = volumefs(file->inode->sb);
     size_t pages = to->count > PAGE_SIZE ? CHUNK_PAGES : 1;
+    uint8_t *buf = NULL;
     ssize_t total = 0;
-    if (to->count == 0 || *pos >= file->inode->size)
-        return 0;
-    uint8_t *buf = page_alloc_many(pages);
-    if (!buf)
-        return -ENOMEM;
     while (to->count > 0 && *pos < file->inode->size) {
-        size_t size = MIN(to->count, pages * PAGE_SIZE);
-        ssize_t n = read_some(fs, vi, *pos, buf, size);
-        if (n > 0 && (size_t)copy_to_iter(to, buf, (size_t)n) != (size_t)n)
-            n = -EFAULT;
+        ssize_t n = read_cached(vi, to, *pos);
+        if (n == -EAGAIN)
+            n = read_buffered(fs, vi, to, *pos, pages, &buf);
         if (n <= 0) {
             total = total ? total : n;
             break;
@@ -116,7 +141,8 @@ static ssize_t file_read(struct file *file, struct iov_iter *to, file_off_t *pos
         total += n;
         *pos += n;
     }
-    page_free_many(buf, pages);
+    if (buf)
+        page_free_many(buf, pages);
     if (total > 0 && !(file->flags & O_NOATIME))
         inode_touch_atime(file->inode);
     return total;
@@ -204,7 +230,10 @@ static int regular_read_page(struct inode *inode, uint64_t index, void *page)
     }
     if (vi->lower_data && vi->page_count == 0)
         return vi->lower->ops->read_page(vi->lower, index, page);
-    ssize_t n = vi->page_count > 0 ? -EAGAIN : volume_peek(vi->node, index * PAGE_SIZE, page, PAGE_SIZE);
+    const uint8_t *data;
+    ssize_t n = vi->page_count > 0 ? -EAGAIN : volume_peek(vi->node, index * PAGE_SIZE, PAGE_SIZE, &data);
+    if (n > 0)
+        memcpy(page, data, (size_t)n);
     if (n == -EAGAIN) {
         int error = lock_drained(fs, vi);
         if (error < 0)

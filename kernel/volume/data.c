@@ -36,7 +36,7 @@ ssize_t volume_read(struct volume_node *node, uint64_t offset, void *buf, size_t
     return (ssize_t)size;
 }
 
-ssize_t volume_peek(struct volume_node *node, uint64_t offset, void *buf, size_t size)
+ssize_t volume_peek(struct volume_node *node, uint64_t offset, size_t size, const uint8_t **ret_data)
 {
     uint64_t index = offset / VOLUME_BLOCK_SIZE;
     size_t start = offset % VOLUME_BLOCK_SIZE;
@@ -50,7 +50,7 @@ ssize_t volume_peek(struct volume_node *node, uint64_t offset, void *buf, size_t
         return -EAGAIN;
     size = MIN(size, VOLUME_BLOCK_SIZE - start);
     size = (size_t)MIN((uint64_t)size, node->inode.size - offset);
-    memcpy(buf, b->data + start, size);
+    *ret_data = b->data + start;
     bool goes_on = index == node->read_next;
     if (goes_on) {
         node->read_next++;

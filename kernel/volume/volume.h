@@ -198,10 +198,10 @@ must_check int64_t volume_seek(struct volume_node *node, uint64_t offset, bool h
 void volume_forget(struct volume_node *node, uint64_t first, uint64_t end);
 
 /*
- * A read of what is in memory, within one block: bytes, or -EAGAIN. Never sleeps and may be called while another call
- * on the volume does.
+ * A read of what is in memory, within one block: bytes, or -EAGAIN. They are at *ret_data until the caller sleeps or
+ * calls the volume. Never sleeps and may be called while another call on the volume does.
  */
-must_check ssize_t volume_peek(struct volume_node *node, uint64_t offset, void *buf, size_t size);
+must_check ssize_t volume_peek(struct volume_node *node, uint64_t offset, size_t size, const uint8_t **ret_data);
 /* Blocks of the node, also those that have no place on the disk yet. */
 uint64_t volume_node_blocks(const struct volume_node *node);
 
