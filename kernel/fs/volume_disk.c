@@ -208,18 +208,33 @@ static unsigned buffer_ahead(const struct volume_disk *disk, uint64_t block, uin
     return VOLUME_BUFFERS;
 }
 
-static int disk_read(void *arg, uint64_t block, uint64_t count, void *buf)
+/* What the buffer has of these blocks, if the host could read them. */
+static int take_ahead(struct volume_disk *disk, unsigned n, uint64_t block, uint64_t count, void *buf)
 {
-    struct volume_disk *disk = arg;
-    unsigned n = buffer_ahead(disk, block, count);
-    if (n == VOLUME_BUFFERS || buffer_wait(disk, n, false) < 0)
-        return disk_read_file(disk, false, block, count, buf);
     struct volume_buffer *b = &disk->buffers[n];
+    int error = buffer_wait(disk, n, false);
+    if (error < 0)
+        return error;
     if (block + count < b->block + b->count)
         b->state = VOLUME_BUFFER_AHEAD; /* somebody will come for the rest */
     untrusted_copy_in(buf, host_ptr_add(buffer_data(disk, n), (block - b->block) * VOLUME_IO_BLOCK),
                       count * VOLUME_IO_BLOCK);
     return 0;
+}
+
+static int disk_read(void *arg, uint64_t block, uint64_t count, void *buf)
+{
+    struct volume_disk *disk = arg;
+    int error = 0;
+    for (uint64_t n; error == 0 && count > 0; block += n, count -= n, buf = (char *)buf + n * VOLUME_IO_BLOCK) {
+        unsigned ahead = buffer_ahead(disk, block, 1);
+        n = count;
+        if (ahead < VOLUME_BUFFERS)
+            n = MIN(count, disk->buffers[ahead].block + disk->buffers[ahead].count - block);
+        if (ahead == VOLUME_BUFFERS || take_ahead(disk, ahead, block, n, buf) < 0)
+            error = disk_read_file(disk, false, block, n, buf);
+    }
+    return error;
 }
 
 static bool disk_read_ahead(void *arg, uint64_t block, uint64_t count)

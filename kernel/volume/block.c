@@ -455,13 +455,19 @@ int vol_block_drop(struct vol_block *b)
     return 0;
 }
 
+/* The ciphertext of blocks that lie one behind the other. */
+static bool run_read(struct volume *v, const struct volume_pointer *pointers, unsigned count)
+{
+    uint64_t address = VOLUME_WHERE_BLOCK(pointers[0].where);
+    return address_valid(v, address) && address_valid(v, address + count - 1) &&
+           v->io->read(v->io->arg, address, count, v->staging) == 0;
+}
+
 void vol_blocks_read(struct volume_node *node, struct vol_block *parent, uint64_t index, unsigned count)
 {
     struct volume *v = node->volume;
     const struct volume_pointer *pointers = &vol_pointers(parent)[index % VOLUME_FANOUT];
-    uint64_t address = VOLUME_WHERE_BLOCK(pointers[0].where);
-    if (!address_valid(v, address) || !address_valid(v, address + count - 1) ||
-        v->io->read(v->io->arg, address, count, v->staging) < 0)
+    if (!run_read(v, pointers, count))
         return;
     for (unsigned i = 0; i < count; i++) {
         struct vol_block *b = block_new(node, parent->level - 1u, index + i, parent);
@@ -476,6 +482,23 @@ void vol_blocks_read(struct volume_node *node, struct vol_block *parent, uint64_
         b->loading = false;
         vol_block_put(b);
     }
+}
+
+unsigned vol_blocks_open(struct volume_node *node, const struct vol_block *parent, uint64_t index, unsigned count,
+                         uint8_t *out)
+{
+    struct volume *v = node->volume;
+    const struct volume_pointer *pointers = &vol_pointers(parent)[index % VOLUME_FANOUT];
+    unsigned done = 0;
+    if (!run_read(v, pointers, count))
+        return 0;
+    for (; done < count; done++) {
+        struct volume_block_aad aad = {node->ino, index + done, (uint64_t)(parent->level - 1u)};
+        size_t at = (size_t)done * VOLUME_BLOCK_SIZE;
+        if (pointer_open(v, &pointers[done], &aad, v->staging + at, out + at) < 0)
+            break;
+    }
+    return done;
 }
 
 void volume_forget(struct volume_node *node, uint64_t first, uint64_t end)

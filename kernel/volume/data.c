@@ -8,6 +8,23 @@
 #define PATH_BLOCKS 16 /* pointer blocks and inode blocks that one change dirties */
 #define SIZE_MAX_FILE (VOLUME_FILE_BLOCKS * VOLUME_BLOCK_SIZE)
 
+/* One block of the file, or part of it: bytes. */
+static int read_block(struct volume_node *node, uint64_t index, size_t start, uint8_t *out, size_t size)
+{
+    struct vol_block *b;
+    int err = vol_block_get(node, 0, index, VOL_READ, &b);
+    if (err < 0)
+        return err;
+    if (b)
+        memcpy(out, b->data + start, size);
+    else
+        memset(out, 0, size);
+    vol_block_put(b);
+    if (b && node->read_run.streams && start + size == VOLUME_BLOCK_SIZE)
+        vol_block_age(b);
+    return 0;
+}
+
 ssize_t volume_read(struct volume_node *node, uint64_t offset, void *buf, size_t size)
 {
     uint8_t *out = buf;
@@ -16,22 +33,19 @@ ssize_t volume_read(struct volume_node *node, uint64_t offset, void *buf, size_t
     if (offset >= node->inode.size)
         return 0;
     size = (size_t)MIN((uint64_t)size, node->inode.size - offset);
-    for (size_t done = 0; done < size;) {
+    for (size_t done = 0, n; done < size; done += n) {
         uint64_t index = (offset + done) / VOLUME_BLOCK_SIZE;
-        size_t start = (offset + done) % VOLUME_BLOCK_SIZE, n = MIN(size - done, VOLUME_BLOCK_SIZE - start);
-        struct vol_block *b;
+        size_t start = (offset + done) % VOLUME_BLOCK_SIZE;
+        unsigned whole = start == 0 ? (unsigned)((size - done) / VOLUME_BLOCK_SIZE) : 0;
+        vol_read_moved(node, index);
+        n = (size_t)vol_read_past(node, index, whole, out + done) * VOLUME_BLOCK_SIZE;
+        if (n > 0)
+            continue;
         vol_read_ahead(node, index);
-        int err = vol_block_get(node, 0, index, VOL_READ, &b);
+        n = MIN(size - done, VOLUME_BLOCK_SIZE - start);
+        int err = read_block(node, index, start, out + done, n);
         if (err < 0)
             return done ? (ssize_t)done : err;
-        if (b)
-            memcpy(out + done, b->data + start, n);
-        else
-            memset(out + done, 0, n);
-        vol_block_put(b);
-        if (b && node->read_run.streams && start + n == VOLUME_BLOCK_SIZE)
-            vol_block_age(b);
-        done += n;
     }
     return (ssize_t)size;
 }

@@ -219,14 +219,25 @@ must_check int vol_block_root_new(struct volume_node *node, unsigned level, stru
 /* Read blocks of a file that lie one behind the other, as far as that works; parent holds their pointers. Not while a
  * record is made, which uses v->staging, too. */
 void vol_blocks_read(struct volume_node *node, struct vol_block *parent, uint64_t index, unsigned count);
+/* The same into the caller's memory, none of them being in the cache. How many could be read and verified. */
+unsigned vol_blocks_open(struct volume_node *node, const struct vol_block *parent, uint64_t index, unsigned count,
+                         uint8_t *out);
 
 /* kernel/volume/tree.c */
 /* Make the tree of a file so high that it has a block of this index. */
 must_check int vol_node_grow(struct volume_node *node, uint64_t index);
 /* Free the blocks of contents from index `first` on, before `end`. */
 must_check int vol_node_cut(struct volume_node *node, uint64_t first, uint64_t end);
+/* A reader has come to this block of the file. */
+void vol_read_moved(struct volume_node *node, uint64_t index);
 /* Read ahead of a sequential reader. */
 void vol_read_ahead(struct volume_node *node, uint64_t index);
+/*
+ * What a long run reads is not used again: blocks from index on, up to max of them that the reader wants as a whole, go
+ * from the disk to `out` past the cache, verified as ever. Blocks; 0: none did, and it is the cache's turn, which also
+ * knows what is wrong with them.
+ */
+unsigned vol_read_past(struct volume_node *node, uint64_t index, unsigned max, uint8_t *out);
 /* The block of pointers of this block of contents, and those behind it, are in memory if that takes one read. */
 void vol_pointers_ahead(struct volume_node *node, uint64_t index);
 /* The pointer of a block of contents becomes this one (replay). */

@@ -141,6 +141,7 @@ int vol_pointer_set(struct volume_node *node, uint64_t index, const struct volum
 
 #define READ_AHEAD_MIN 4
 #define READ_AHEAD_MAX VOL_BATCH
+#define READ_PAST_MIN 8
 #define POINTERS_AHEAD 32
 #define ANNOUNCED_MAX (24 * READ_AHEAD_MAX)
 
@@ -198,16 +199,38 @@ void vol_pointers_ahead(struct volume_node *node, uint64_t index)
     read_run(node, 1, index / VOLUME_FANOUT, POINTERS_AHEAD);
 }
 
-void vol_read_ahead(struct volume_node *node, uint64_t index)
+void vol_read_moved(struct volume_node *node, uint64_t index)
 {
     vol_run_move(node->volume, &node->read_run, index == node->read_next);
     if (index != node->read_next)
         node->announced = 0;
     node->read_window = index != node->read_next ? 1 : MIN(MAX(node->read_window * 2, READ_AHEAD_MIN), READ_AHEAD_MAX);
     node->read_next = index + 1;
+}
+
+void vol_read_ahead(struct volume_node *node, uint64_t index)
+{
     if (vol_block_find(node, 0, index))
         return;
     vol_pointers_ahead(node, index);
     if (node->read_window > 1)
         read_run(node, 0, index, (unsigned)node->read_window);
+}
+
+unsigned vol_read_past(struct volume_node *node, uint64_t index, unsigned max, uint8_t *out)
+{
+    struct vol_block *parent;
+    unsigned count;
+    if (!node->read_run.streams || max < READ_PAST_MIN || node->inode.height == 0 || vol_block_find(node, 0, index))
+        return 0;
+    vol_pointers_ahead(node, index);
+    if (vol_block_get(node, 1, index / VOLUME_FANOUT, VOL_READ, &parent) < 0 || !parent)
+        return 0;
+    announce(node, index);
+    count = run_length(node, parent, index, MIN(max, (unsigned)READ_AHEAD_MAX));
+    count = count > 0 ? vol_blocks_open(node, parent, index, count, out) : 0;
+    for (unsigned i = 1; i < count; i++)
+        vol_read_moved(node, index + i);
+    vol_block_put(parent);
+    return count;
 }

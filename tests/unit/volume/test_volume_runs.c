@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/errno.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 
 #include "crash.h"
@@ -166,6 +168,85 @@ static void test_cache_survives(void **state)
     disk_free(d);
 }
 
+static void assert_version(const uint8_t *got, uint64_t at, uint64_t size, const uint8_t *versions)
+{
+    uint64_t expected[VOLUME_BLOCK_SIZE / 8];
+    for (uint64_t i = at / VOLUME_BLOCK_SIZE; i * VOLUME_BLOCK_SIZE < at + size; i++) {
+        uint64_t from = MAX(at, i * VOLUME_BLOCK_SIZE), to = MIN(at + size, (i + 1) * VOLUME_BLOCK_SIZE);
+        block_of(i, versions[i], expected);
+        if (versions[i] == 0)
+            memset(expected, 0, sizeof(expected));
+        assert_memory_equal(got + (from - at), (uint8_t *)expected + from % VOLUME_BLOCK_SIZE, to - from);
+    }
+}
+
+/* In calls of many blocks. Did one fail? What the others gave is right. */
+static bool read_until_error(struct volume_node *node, const uint8_t *versions)
+{
+    static uint8_t got[PIECE * VOLUME_BLOCK_SIZE];
+    uint64_t size = FILE_BLOCKS * VOLUME_BLOCK_SIZE;
+    for (uint64_t at = 0; at < size;) {
+        uint64_t n = MIN(size - at, (uint64_t)PIECE * VOLUME_BLOCK_SIZE);
+        ssize_t moved = volume_read(node, at, got, n);
+        if (moved < 0) {
+            assert_int_equal(moved, -EIO);
+            return true;
+        }
+        assert_version(got, at, (uint64_t)moved, versions);
+        at += (uint64_t)moved;
+    }
+    return false;
+}
+
+static void read_pieces(struct volume_node *node, const uint8_t *versions)
+{
+    assert_false(read_until_error(node, versions));
+}
+
+/* Long runs of large reads leave the cache alone, see what is changed in it, holes, and what the disk spoils. */
+static void test_past_the_cache(void **state)
+{
+    (void)state;
+    static uint8_t versions[FILE_BLOCKS];
+    struct disk *d = disk_formatted(8192);
+    struct volume *v = crash_mount(d, &options);
+    struct volume_node *hot = make(v, "hot"), *file = make(v, "file");
+    uint64_t block[VOLUME_BLOCK_SIZE / 8];
+    write_in_order(hot, HOT_BLOCKS, 1);
+    write_in_order(file, FILE_BLOCKS, 1);
+    assert_int_equal(volume_sync(v), 0);
+    memset(versions, 1, sizeof(versions));
+    read_pieces(file, versions); /* known as a long one from here on */
+    assert_in_range(reads_of(d, hot, HOT_BLOCKS), 0, HOT_BLOCKS);
+    read_pieces(file, versions);
+    assert_int_equal(reads_of(d, hot, HOT_BLOCKS), 0);
+    for (uint64_t i = 5; i < FILE_BLOCKS; i += 97) { /* not on the disk yet */
+        block_of(i, versions[i] = 2, block);
+        assert_int_equal(volume_write(file, i * VOLUME_BLOCK_SIZE, block, sizeof(block)), sizeof(block));
+    }
+    assert_int_equal(volume_fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 300 * VOLUME_BLOCK_SIZE,
+                                      50 * VOLUME_BLOCK_SIZE),
+                     0);
+    memset(versions + 300, 0, 50);
+    read_pieces(file, versions);
+    assert_int_equal(volume_sync(v), 0);
+    read_pieces(file, versions);
+
+    unsigned stopped = 0;
+    for (uint64_t i = 100; i < d->block_count; i += 211) { /* a bit of some block, whatever is in it */
+        d->data[i * VOLUME_BLOCK_SIZE + 1234] ^= 4;
+        stopped += read_until_error(file, versions);
+        d->data[i * VOLUME_BLOCK_SIZE + 1234] ^= 4;
+    }
+    assert_in_range(stopped, 3, 20);
+    read_pieces(file, versions);
+    volume_node_put(hot);
+    volume_node_put(file);
+    crash_assert_clean(v);
+    assert_int_equal(volume_unmount(v), 0);
+    disk_free(d);
+}
+
 static void test_forget(void **state)
 {
     (void)state;
@@ -252,7 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_written_behind), cmocka_unit_test(test_crash),     cmocka_unit_test(test_cache_survives),
-        cmocka_unit_test(test_forget),         cmocka_unit_test(test_announced),
+        cmocka_unit_test(test_forget),         cmocka_unit_test(test_announced), cmocka_unit_test(test_past_the_cache),
     };
     crypto_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
