@@ -471,7 +471,10 @@ static int soft_protect(struct sgx_enclave *enclave, uint64_t addr, uint64_t siz
         while (!atomic_compare_exchange_weak(entry, &e, (e & ~(EPCM_RWX << EPCM_DENY_SHIFT)) | deny << EPCM_DENY_SHIFT))
             ;
     }
-    return softsgx.initialized && addr < end ? softsgx_pte_drop(addr, end) : 0;
+    if (!softsgx.initialized || addr >= end)
+        return 0;
+    /* What is opened again will be used: as mprotect does it for pages that are there. */
+    return deny ? softsgx_pte_drop(addr, end) : softsgx_pte_fill_all(addr, end);
 }
 
 static bool soft_keeps_xcr0(struct sgx_enclave *enclave)

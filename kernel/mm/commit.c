@@ -36,7 +36,9 @@ static void give_back_idle(struct timer *timer);
 static void restrict_run(uaddr_t start, uaddr_t end, unsigned rights);
 
 static bool edmm;
-static uint64_t idle_pages, idle_pieces, shelved_pages;
+static uint64_t idle_pages, shelved_pages;
+static int64_t idle_pieces;
+static bool keep_text, leave_open;
 static uint64_t idle_added_ns;
 static struct timer idle_timer;
 static uaddr_t elrange_end;
@@ -143,9 +145,12 @@ void heap_commit(uint64_t addr, size_t count)
 
 #define PAGE_TABLES_OPEN (EDMM_R | EDMM_W | EDMM_X)
 
-static void trim_run(uaddr_t start, uaddr_t end)
+/* closed: they are out of reach, and the processor lets nobody else reach them before that ends for EACCEPT. */
+static void trim_run(uaddr_t start, uaddr_t end, bool closed)
 {
     host_edmm(EDMM_TRIM, start, end - start, 0);
+    if (closed)
+        host_edmm(EDMM_PROTECT, start, end - start, PAGE_TABLES_OPEN);
     for (uaddr_t page = start; page < end; page += PAGE_SIZE)
         accept(page, SECINFO_MODIFIED | SECINFO_TYPE(PT_TRIM));
     host_edmm(EDMM_REMOVE, start, end - start, 0);
@@ -156,29 +161,48 @@ static bool is_shelved(uaddr_t page)
     return (page_state(page) & PAGE_SHELVED) == PAGE_SHELVED;
 }
 
-/* The end of the run of idle pages that starts at `start`: all of them on the shelf, or none. */
+/* The end of the run of pages, idle in the same way, that starts at `start`. */
 static uaddr_t idle_run_end(uaddr_t start, uaddr_t end)
 {
     uint8_t state = page_state(start);
 
-    while ((state & PAGE_IDLE) && start < end && page_state(start) == state)
+    while (start < end && (state & PAGE_IDLE) && page_state(start) == state)
         start += PAGE_SIZE;
     return start;
+}
+
+static bool is_idle(uaddr_t page)
+{
+    return page >= USER_BASE && page < elrange_end && (page_state(page) & PAGE_SHELVED) == PAGE_IDLE;
+}
+
+/* Pages that are no piece's any more, or not yet, which lie between others. */
+static int64_t pieces_beside(uaddr_t start, uaddr_t end)
+{
+    return (int64_t)is_idle(start - PAGE_SIZE) + is_idle(end);
 }
 
 /* All of the run become `state`. */
 static void leave_idle(uaddr_t start, uaddr_t end, uint8_t state)
 {
     uint64_t count = (end - start) / PAGE_SIZE;
+    bool shelved = is_shelved(start);
 
-    if (is_shelved(start))
-        shelved_pages -= count;
-    else
-        idle_pages -= count;
-    if (idle_pages == 0)
-        idle_pieces = 0;
     for (uaddr_t page = start; page < end; page += PAGE_SIZE)
         page_state_replace(page, state);
+    if (shelved) {
+        shelved_pages -= count;
+        return;
+    }
+    idle_pages -= count;
+    idle_pieces += pieces_beside(start, end) - 1;
+}
+
+/* All of it is idle in the same way. */
+static void open_run(uaddr_t start, uaddr_t end)
+{
+    if (!(page_state(start) & PAGE_OPEN))
+        host_edmm(EDMM_PROTECT, start, end - start, PAGE_TABLES_OPEN);
 }
 
 /* Idle pages of [start, end), `max` of them at most, cease to exist. */
@@ -188,9 +212,7 @@ static void evict_idle(uaddr_t start, uaddr_t end, size_t max)
 
     for (run = pages_next_idle(start, end); run < end && max > 0; run = pages_next_idle(run_end, end)) {
         run_end = idle_run_end(run, MIN(end, run + max * PAGE_SIZE));
-        if (!is_shelved(run))
-            host_edmm(EDMM_PROTECT, run, run_end - run, PAGE_TABLES_OPEN);
-        trim_run(run, run_end);
+        trim_run(run, run_end, !is_shelved(run) && !(page_state(run) & PAGE_OPEN));
         leave_idle(run, run_end, 0);
         max -= (run_end - run) / PAGE_SIZE;
     }
@@ -219,25 +241,51 @@ static void note_idle(void)
         timer_arm(&idle_timer, idle_added_ns + IDLE_QUIET_NS);
 }
 
-static void revive(uaddr_t start, uaddr_t end)
+#define RWX (PAGE_R | PAGE_W | PAGE_X)
+
+/* Rights of an idle page; what has none of its own is writable. */
+static unsigned idle_rights(uaddr_t page)
 {
-    host_edmm(EDMM_PROTECT, start, end - start, PAGE_TABLES_OPEN);
-    leave_idle(start, end, PAGE_COMMITTED | PAGE_R | PAGE_W);
+    unsigned rights = page_state(page) & PAGE_RIGHTS;
+
+    return rights ? rights : PAGE_R | PAGE_W;
 }
 
-/* Committed pages with rights RW become idle. */
+/* All idle in the same way: it exists again, to be written to. */
+static void revive(uaddr_t start, uaddr_t end)
+{
+    unsigned rights = idle_rights(start);
+
+    open_run(start, end);
+    for (uaddr_t page = start; page < end && !(rights & PAGE_W); page += PAGE_SIZE)
+        extend(page, rights | PAGE_W);
+    leave_idle(start, end, (uint8_t)(PAGE_COMMITTED | PAGE_W | rights));
+}
+
+/* What idle pages contain that are not zero may be seen by nobody before it is overwritten. */
+static bool can_overwrite(uaddr_t idle)
+{
+    return idle_rights(idle) == PAGE_R && sched_alone();
+}
+
+/* Committed pages become idle: with their contents if nobody can have written to them. */
 static void idle_run(uaddr_t start, uaddr_t end)
 {
     size_t count = (end - start) / PAGE_SIZE;
+    uint8_t rights = page_state(start) & PAGE_RIGHTS;
 
-    memset((void *)start, 0, end - start);
-    host_edmm(EDMM_PROTECT, start, end - start, 0);
+    if (rights & PAGE_W)
+        memset((void *)start, 0, end - start);
+    if (rights == (PAGE_R | PAGE_W))
+        rights = 0;
+    if (!leave_open)
+        host_edmm(EDMM_PROTECT, start, end - start, 0);
+    idle_pieces += 1 - pieces_beside(start, end);
     for (uaddr_t page = start; page < end; page += PAGE_SIZE)
-        page_state_replace(page, PAGE_IDLE);
+        page_state_replace(page, PAGE_IDLE | rights | (leave_open ? PAGE_OPEN : 0));
     mm_self()->committed_pages -= count;
     mm_self()->decommits += count;
     idle_pages += count;
-    idle_pieces++;
     note_idle();
 }
 
@@ -272,15 +320,41 @@ static int commit_one(uaddr_t page)
     return r;
 }
 
-/* Of what was charged, [start, page) exists and [page, end) will not. */
-static void commit_undo(uaddr_t start, uaddr_t page, uaddr_t end)
+/* Of what was charged, some exists and the rest will not. */
+static void commit_undo(uaddr_t start, uaddr_t end)
 {
-    mm_self()->committed_pages -= (end - page) / PAGE_SIZE;
-    mm_self()->commits -= (end - page) / PAGE_SIZE;
-    pages_decommit(start, page);
+    size_t missing = (end - start) / PAGE_SIZE - pages_count_committed(start, end);
+
+    mm_self()->committed_pages -= missing;
+    mm_self()->commits -= missing;
+    pages_decommit(start, end);
 }
 
-int pages_commit(uaddr_t start, size_t count)
+/* The pages at the beginning of [page, end) that are idle in the same way: those that can be had exist again. Where. */
+static uaddr_t commit_idle(uaddr_t page, uaddr_t end, unsigned rights)
+{
+    uaddr_t idle_end = idle_run_end(page, end);
+
+    if (idle_end == page)
+        return page;
+    if (is_shelved(page)) {
+        evict_idle(page, idle_end, (idle_end - page) / PAGE_SIZE);
+        return page;
+    }
+    if (can_overwrite(page)) {
+        revive(page, idle_end);
+        memset((void *)page, 0, idle_end - page);
+    } else if ((idle_rights(page) & PAGE_W) && !(idle_rights(page) & ~rights)) {
+        revive(page, idle_end);
+    } else {
+        evict_idle(page, idle_end, (idle_end - page) / PAGE_SIZE);
+        return page;
+    }
+    return idle_end;
+}
+
+/* Zeroed pages; `rights` says what more than RW they may have. */
+static int commit(uaddr_t start, size_t count, unsigned rights)
 {
     int r = commit_charge(start, count);
 
@@ -289,23 +363,33 @@ int pages_commit(uaddr_t start, size_t count)
     if (!edmm)
         host_edmm(EDMM_PROTECT, start, count * PAGE_SIZE, EDMM_R | EDMM_W);
     for (uaddr_t page = start, end = start + count * PAGE_SIZE; page < end;) {
-        uaddr_t idle_end = idle_run_end(page, end);
+        uaddr_t next = commit_idle(page, end, rights);
 
-        if (is_shelved(page)) {
-            evict_idle(page, idle_end, (idle_end - page) / PAGE_SIZE);
-        } else if (idle_end > page) {
-            revive(page, idle_end);
-            page = idle_end;
-        } else {
+        if (next == page) {
             r = commit_one(page);
-            if (r < 0) {
-                commit_undo(start, page, end);
-                return r;
-            }
-            page += PAGE_SIZE;
+            next += PAGE_SIZE;
         }
+        if (r < 0) {
+            commit_undo(start, end);
+            return r;
+        }
+        page = next;
     }
     return 0;
+}
+
+int pages_commit(uaddr_t start, size_t count)
+{
+    return commit(start, count, PAGE_R | PAGE_W);
+}
+
+int pages_commit_all_rights(uaddr_t start, size_t count)
+{
+    int r = commit(start, count, RWX);
+
+    if (r == 0)
+        pages_set_rights(start, start + count * PAGE_SIZE, RWX);
+    return r;
 }
 
 /* Nobody sees the page while it has its old contents, or half of the new ones: no other vCPU runs user code. */
@@ -320,10 +404,44 @@ static void take_from_shelf(uaddr_t page, const void *src, unsigned rights)
         restrict_run(page, page + PAGE_SIZE, rights);
 }
 
+/* All idle in the same way; those that contain what is to come from src exist again. */
+static void reuse_text(uaddr_t start, uaddr_t end, const uint8_t *src)
+{
+    uint8_t state = (uint8_t)(PAGE_COMMITTED | idle_rights(start));
+
+    open_run(start, end);
+    for (uaddr_t page = start; page < end; page += PAGE_SIZE, src += PAGE_SIZE)
+        if (memcmp((const void *)page, src, PAGE_SIZE) == 0)
+            leave_idle(page, page + PAGE_SIZE, state);
+}
+
+/* Idle pages of [start, end) that can be had with contents and rights, where no other thread would see them without. */
+static void reuse_idle(uaddr_t start, uaddr_t end, const uint8_t *src, unsigned rights)
+{
+    uaddr_t run, run_end;
+
+    if (!sched_alone())
+        return;
+    for (run = pages_next_idle(start, end); run < end; run = pages_next_idle(run_end, end)) {
+        unsigned has = idle_rights(run);
+
+        run_end = idle_run_end(run, end);
+        if (is_shelved(run)) {
+            for (uaddr_t page = run; page < run_end; page += PAGE_SIZE)
+                take_from_shelf(page, src + (page - start), rights);
+        } else if ((rights & PAGE_W) && !(has & ~rights)) {
+            revive(run, run_end);
+            memcpy((void *)run, src + (run - start), run_end - run);
+            pages_set_rights(run, run_end, rights);
+        } else if (has == rights) {
+            reuse_text(run, run_end, src + (run - start));
+        }
+    }
+}
+
 int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rights)
 {
     struct secinfo secinfo = {.flags = rights | SECINFO_TYPE(PT_REG)};
-    bool alone = sched_alone();
     int r;
 
     if (!edmm) {
@@ -337,20 +455,18 @@ int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rig
     r = commit_charge(start, count);
     if (r < 0)
         return r;
+    reuse_idle(start, start + count * PAGE_SIZE, src, rights);
+    /* Others could see an idle page before its contents are there. */
+    evict_idle(start, start + count * PAGE_SIZE, count);
     for (size_t i = 0; i < count; i++) {
         uaddr_t page = start + i * PAGE_SIZE;
         uint64_t error;
 
-        ASSERT(!(page_state(page) & PAGE_COMMITTED));
-        if (alone && is_shelved(page)) {
-            take_from_shelf(page, (const char *)src + i * PAGE_SIZE, rights);
+        if (page_state(page) & PAGE_COMMITTED)
             continue;
-        }
-        /* Others could see an idle page before its contents are there. */
-        evict_idle(page, page + PAGE_SIZE, 1);
         error = enclu_eacceptcopy(&secinfo, page, (uint64_t)src + i * PAGE_SIZE);
         if (error == ENCLU_FAULT) {
-            commit_undo(start, page, start + count * PAGE_SIZE);
+            commit_undo(start, start + count * PAGE_SIZE);
             return -ENOMEM;
         }
         if (error != 0)
@@ -443,7 +559,7 @@ void pages_refresh(uaddr_t page)
 static void decommit_run(uaddr_t start, uaddr_t end)
 {
     if (edmm)
-        trim_run(start, end);
+        trim_run(start, end, false);
     else
         host_edmm(EDMM_PROTECT, start, end - start, 0);
     for (uaddr_t page = start; page < end; page += PAGE_SIZE)
@@ -452,13 +568,19 @@ static void decommit_run(uaddr_t start, uaddr_t end)
     mm_self()->decommits += (end - start) / PAGE_SIZE;
 }
 
+/* Pages alike in these are one run. */
+#define RUN_STATE (PAGE_COMMITTED | PAGE_RIGHTS | PAGE_SHARED)
+
 /* Worth keeping, and not more of it than may be kept. */
 static bool may_idle(uaddr_t start, uaddr_t end)
 {
     size_t count = (end - start) / PAGE_SIZE;
+    uint8_t state = page_state(start);
+    bool plain = (state & RUN_STATE) == (PAGE_COMMITTED | PAGE_R | PAGE_W);
+    bool text = keep_text && (state & PAGE_R) && !(state & PAGE_SHARED);
 
-    return edmm && page_state(start) == (PAGE_COMMITTED | PAGE_R | PAGE_W) &&
-           idle_pages + count <= mm_self()->limit_pages / IDLE_SHARE && idle_pieces < IDLE_PIECES_MAX;
+    return edmm && (plain || text) && idle_pages + count <= mm_self()->limit_pages / IDLE_SHARE &&
+           idle_pieces < IDLE_PIECES_MAX;
 }
 
 static void give_back(uaddr_t start, uaddr_t end, bool keep)
@@ -469,7 +591,8 @@ static void give_back(uaddr_t start, uaddr_t end, bool keep)
         uint8_t state = page_state(run);
 
         run_end = run + PAGE_SIZE;
-        while (run_end < end && (keep ? page_state(run_end) == state : page_state(run_end) & PAGE_COMMITTED))
+        while (run_end < end &&
+               (keep ? (page_state(run_end) & RUN_STATE) == (state & RUN_STATE) : page_state(run_end) & PAGE_COMMITTED))
             run_end += PAGE_SIZE;
         if (keep && may_idle(run, run_end))
             idle_run(run, run_end);
@@ -497,6 +620,35 @@ void pages_shelve(uaddr_t start, uaddr_t end)
     mm_self()->committed_pages -= count;
     mm_self()->decommits += count;
     shelved_pages += count;
+}
+
+void pages_keep_text(void)
+{
+    keep_text = true;
+}
+
+void pages_leave_open(void)
+{
+    leave_open = true;
+}
+
+void pages_close_idle(void)
+{
+    uaddr_t run, run_end;
+
+    leave_open = false;
+    for (run = pages_next_idle(USER_BASE, elrange_end); run < elrange_end;
+         run = pages_next_idle(run_end, elrange_end)) {
+        bool open = page_state(run) & PAGE_OPEN;
+
+        for (run_end = run; run_end < elrange_end && is_idle(run_end) && !(page_state(run_end) & PAGE_OPEN) == !open;)
+            run_end += PAGE_SIZE;
+        if (!open)
+            continue;
+        host_edmm(EDMM_PROTECT, run, run_end - run, 0);
+        for (uaddr_t page = run; page < run_end; page += PAGE_SIZE)
+            page_state_clear(page, PAGE_OPEN);
+    }
 }
 
 void pages_release(uaddr_t start, uaddr_t end)

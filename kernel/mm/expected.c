@@ -56,6 +56,12 @@ void expected_set(const struct expected *expected)
     copy(&next, expected);
 }
 
+void expected_forget(void)
+{
+    noting = false;
+    noted.count = next.count = 0;
+}
+
 void expected_get(struct expected *ret)
 {
     copy(ret, &next);

@@ -35,6 +35,7 @@ void expected_take(struct expected *ret);
 
 /* What the next program, or the one that begins, is expected to touch. */
 void expected_set(const struct expected *expected);
+void expected_forget(void);
 void expected_get(struct expected *ret);
 /* vma is new: what is expected of it comes now. */
 void expected_bring_in(struct vma *vma);

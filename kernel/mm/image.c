@@ -335,7 +335,7 @@ static int load_chunk(struct loader *l, uaddr_t start, size_t count, unsigned ri
     int r;
 
     if (rights & PAGE_W) {
-        r = pages_commit(start, count);
+        r = rights & PAGE_X ? pages_commit_all_rights(start, count) : pages_commit(start, count);
         if (r == 0)
             r = stream_read(l->stream, (void *)start, size);
         if (r == 0 && rights != (PAGE_R | PAGE_W))

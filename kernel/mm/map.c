@@ -30,6 +30,7 @@
 #define KEPT_FLAGS (MAP_TYPE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_STACK)
 
 static struct mm the_mm;
+static bool keep_layout;
 static uint64_t elrange_size;
 static uaddr_t low_end; /* of application memory below the kernel */
 
@@ -38,17 +39,31 @@ struct mm *mm_self(void)
     return &the_mm;
 }
 
+void mm_keep_layout(void)
+{
+    keep_layout = true;
+}
+
+uint64_t mm_layout_random(enum mm_layout what)
+{
+    static uint64_t drawn[MM_LAYOUT_COUNT];
+
+    if (!drawn[what] || !keep_layout)
+        drawn[what] = random_u64() | 1ULL << 63;
+    return drawn[what];
+}
+
 static void choose_layout(void)
 {
     uaddr_t top = MIN(low_end, pages_backed_end());
     bool roomy = top >= 8UL << 30;
 
     if (pages_edmm() && roomy)
-        top -= random_u64() % STACK_RANDOM_PAGES * PAGE_SIZE;
+        top -= mm_layout_random(MM_LAYOUT_STACK) % STACK_RANDOM_PAGES * PAGE_SIZE;
     the_mm.stack_top = top;
     top -= roomy ? STACK_ROOM : MIN(16UL << 20, top / 8);
     if (pages_edmm() && roomy)
-        top -= random_u64() % MMAP_RANDOM_PAGES * PAGE_SIZE;
+        top -= mm_layout_random(MM_LAYOUT_MAPPINGS) % MMAP_RANDOM_PAGES * PAGE_SIZE;
     the_mm.mmap_top = ALIGN_DOWN(top, PAGE_SIZE);
 }
 
@@ -373,6 +388,15 @@ void mm_reset(void)
     choose_layout();
 }
 
+void mm_renew(void)
+{
+    pages_leave_open();
+    mm_reset();
+    the_mm.committed_pages_max = the_mm.committed_pages;
+    the_mm.auxv_count = 0;
+    the_mm.start_stack = 0;
+}
+
 void mm_set_brk(uaddr_t start)
 {
     the_mm.brk_start = the_mm.brk = ALIGN_UP(start, PAGE_SIZE);
@@ -405,13 +429,12 @@ uaddr_t mm_stub_area(uaddr_t near, size_t *ret_size)
     template.end = place + STUB_AREA_SIZE;
     template.name = "[stubs]";
     /* The kernel writes here for ever, and there is one set of rights: those of both. */
-    if (pages_commit(place, STUB_AREA_SIZE / PAGE_SIZE) < 0)
+    if (pages_commit_all_rights(place, STUB_AREA_SIZE / PAGE_SIZE) < 0)
         return 0;
     if (!vma_insert(&template)) {
         pages_decommit(place, place + STUB_AREA_SIZE);
         return 0;
     }
-    pages_set_rights(place, place + STUB_AREA_SIZE, PAGE_R | PAGE_W | PAGE_X);
     *ret_size = STUB_AREA_SIZE;
     return place;
 }

@@ -7,6 +7,7 @@
 
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/vcpu.h"
+#include "kernel/mm/mm.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
@@ -20,6 +21,11 @@
 #define SPINS_BEFORE_KICK 20000
 
 static unsigned registered; /* commands that were registered for */
+
+void membarrier_reset(void)
+{
+    registered = 0;
+}
 
 static void barrier_on(struct vcpu *vcpu)
 {

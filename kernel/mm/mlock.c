@@ -183,6 +183,12 @@ SYSCALL_DEFINE3(msync, uaddr_t, addr, size_t, size, int, flags)
 static int task_policy = MPOL_DEFAULT;
 static uint64_t task_policy_nodes;
 
+void mempolicy_reset(void)
+{
+    task_policy = MPOL_DEFAULT;
+    task_policy_nodes = 0;
+}
+
 static int nodes_from_user(uint64_t *ret_nodes, uaddr_t mask, uint64_t max_node)
 {
     *ret_nodes = 0;

@@ -80,6 +80,19 @@ void mm_read_ahead(uaddr_t start, uaddr_t end);
  * the main stack should end) and mmap_top are chosen anew.
  */
 void mm_reset(void);
+/*
+ * Where a program's parts go is chosen at random, anew for each. In an enclave where programs follow one another
+ * (mm_keep_layout()) the draw is its first one's for all, so that pages that were kept are found where they are needed.
+ */
+enum mm_layout { MM_LAYOUT_PROGRAM, MM_LAYOUT_BRK, MM_LAYOUT_STACK, MM_LAYOUT_MAPPINGS, MM_LAYOUT_COUNT };
+void mm_keep_layout(void);
+/* A random number for that. */
+uint64_t mm_layout_random(enum mm_layout what);
+/* After the last process of this enclave, for the next one: as new. pages_close_idle() is still to come. */
+void mm_renew(void);
+/* What membarrier(2) registered and set_mempolicy(2) set is forgotten. */
+void membarrier_reset(void);
+void mempolicy_reset(void);
 /* Where exec says the break starts (page aligned upwards); room for it is not reserved. */
 void mm_set_brk(uaddr_t start);
 /* Name a mapping that was just made ("[stack]", "[vdso]"...; static storage). */

@@ -23,8 +23,10 @@ enum page_state {
     PAGE_SHARED = 16,    /* the home of a page of a shared file mapping (shared.c) */
     PAGE_REWRITTEN = 32, /* its text went through the rewriter */
     PAGE_CLEAN = 128,    /* what a private mapping's file has there, but for rewriting; never writable since */
-    PAGE_IDLE = 64,      /* not committed, but kept: zero, rights RW, out of reach by the host's page tables; with
-                            PAGE_SHARED on the shelf: it has old contents, and the EPCM lets nobody at them */
+    PAGE_OPEN = 128,     /* of an idle page: the host's page tables were left as they are (pages_leave_open()) */
+    PAGE_IDLE = 64, /* not committed, but kept, out of reach by the host's page tables: zero, with rights RW; or, if
+                       PAGE_R is set too, with the rights that are set: zero if it is writable, else as it was; or, with
+                       PAGE_SHARED, on the shelf: it has old contents, and the EPCM lets nobody at them */
 };
 
 void pages_init(uint64_t elrange_size, bool edmm, uint64_t limit_bytes);
@@ -46,6 +48,8 @@ size_t pages_count_committed(uaddr_t start, uaddr_t end);
  */
 must_check int pages_commit(uaddr_t start, size_t count);
 must_check int pages_commit_copy(uaddr_t start, size_t count, const void *src, unsigned rights);
+/* As pages_commit(), with rights RWX. */
+must_check int pages_commit_all_rights(uaddr_t start, size_t count);
 /* Pages that may still be committed. */
 uint64_t pages_available(void);
 
@@ -68,6 +72,18 @@ void pages_shelve(uaddr_t start, uaddr_t end);
  * meanwhile is the host's word; it is the application's own zeroes that are there to reach.
  */
 void pages_release(uaddr_t start, uaddr_t end);
+/*
+ * From now on also pages that nobody can have written to are kept, as they are: pages_commit_copy() with the same
+ * contents and rights finds them. For enclaves whose next program, or next process, is likely the last one again.
+ */
+void pages_keep_text(void);
+/*
+ * While no thread of an application can run, between the end of one program and the start of the next, what becomes
+ * idle need not be put out of reach: most of it is committed again by then. pages_close_idle(), before a thread runs,
+ * does that for the rest.
+ */
+void pages_leave_open(void);
+void pages_close_idle(void);
 /* Contents become zero; committed pages may stay so. */
 void pages_discard(uaddr_t start, uaddr_t end);
 

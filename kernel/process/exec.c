@@ -12,6 +12,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
+#include "kernel/mm/pages.h"
 #include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/credentials.h"
@@ -64,7 +65,7 @@ static uaddr_t pie_base(uint64_t align)
 {
     uaddr_t base;
     if (policy_allows(POLICY_EDMM))
-        base = PIE_BASE + random_u64() % PIE_RANDOM_PAGES * PAGE_SIZE;
+        base = PIE_BASE + mm_layout_random(MM_LAYOUT_PROGRAM) % PIE_RANDOM_PAGES * PAGE_SIZE;
     else
         base = PIE_BASE_FIXED_MEMORY;
     return ALIGN_UP(base, align);
@@ -161,7 +162,7 @@ static int map_program(struct exec *exec, struct exec_layout *layout, uaddr_t *r
     *ret_entry = image->entry + layout->load_bias;
     uaddr_t brk = image->high + layout->load_bias;
     if (policy_allows(POLICY_EDMM))
-        brk += random_u64() % BRK_RANDOM_PAGES * PAGE_SIZE;
+        brk += mm_layout_random(MM_LAYOUT_BRK) % BRK_RANDOM_PAGES * PAGE_SIZE;
     mm_set_brk(brk);
     r = map_stack(image, &layout->stack_top);
     if (r == 0 && exec->interp) {
@@ -259,6 +260,7 @@ int exec_commit(struct exec *exec, struct trap_frame *frame)
 
     bool secure = false;
     shared_give_all(0, UINT64_MAX);
+    pages_leave_open();
     mm_reset();
     credentials_exec(&process->credentials, exec->set_mode, exec->set_uid, exec->set_gid, process->no_new_privs,
                      &secure);
@@ -278,6 +280,7 @@ int exec_commit(struct exec *exec, struct trap_frame *frame)
     if (!user_range_ok(entry, 1))
         return -EFAULT; /* as a jump there would be */
     *frame = (struct trap_frame){.rip = entry, .rsp = (uint64_t)sp, .rflags = RFLAGS_START, .orig_rax = -1};
+    pages_close_idle();
     return 0;
 }
 

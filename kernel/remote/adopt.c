@@ -7,6 +7,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/image.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/pages.h"
 #include "kernel/mm/touched.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/exec.h"
@@ -218,6 +219,7 @@ static void run(void *arg)
         printk(LOG_WARNING, "starting process %d failed: error %d\n", process->pid, -r);
         member_end("it could not be started");
     }
+    pages_close_idle();
     tell_started(process);
     start(process, task);
 }
@@ -244,11 +246,11 @@ static void set_up(struct process *process, const struct adopt_message *m)
     process_table_add(process, m->message.pid);
 }
 
-/* Once in the enclave's life. The process exists from here on, so that signals find it; its thread comes later. */
+/* The enclave is nobody. The process exists from here on, so that signals find it; its thread comes later. */
 void adopt(struct record *record)
 {
     const struct adopt_message *m = (const struct adopt_message *)record->data;
-    if (record->size < sizeof(*m) || process_made_count() > 0 || !adopt_message_ok(m))
+    if (record->size < sizeof(*m) || process_first()->pid != 0 || !adopt_message_ok(m))
         member_end("what the init enclave wants of it");
     set_up(process_first(), m);
     if (!kernel_thread_start("adopt", run, record))

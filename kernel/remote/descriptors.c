@@ -153,6 +153,13 @@ void descriptors_forget(void)
     memset(known_free, 0, sizeof(known_free));
 }
 
+void descriptors_reset(void)
+{
+    descriptors_forget();
+    running = 0;
+    overlapped = false;
+}
+
 void descriptors_begin(void)
 {
     overlapped |= running++ > 0;

@@ -23,6 +23,8 @@ void descriptors_begin(void);
 void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t result);
 /* It has changed, nobody knows how. */
 void descriptors_forget(void);
+/* The process has ended, maybe in the middle of calls. */
+void descriptors_reset(void);
 
 /* The next one, if that is known: true. */
 bool descriptors_next(int *ret_fd);

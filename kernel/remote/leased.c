@@ -186,6 +186,13 @@ void leased_end(void)
         drop(0);
 }
 
+void leased_reset(void)
+{
+    forget_all();
+    open_count = 0;
+    asker = NULL;
+}
+
 static bool may_open(const struct process *process)
 {
     return process == process_first() && process_count() == 1 && !process->exiting && process->leader;

@@ -32,5 +32,7 @@ must_check int leased_request(struct message *message, size_t size, struct recor
 void leased_settle(void);
 /* Also end all leases: what the process may do is about to change, or what it is. */
 void leased_end(void);
+/* The process has ended and its descriptors are closed. */
+void leased_reset(void);
 
 #endif

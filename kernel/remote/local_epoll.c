@@ -132,6 +132,12 @@ void local_epoll_end(void)
     local_epoll_close_range(0, INT32_MAX);
 }
 
+void local_epoll_reset(void)
+{
+    local_epoll_end();
+    dissolved = false;
+}
+
 void local_epoll_dissolve(void)
 {
     dissolved = true;

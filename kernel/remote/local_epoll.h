@@ -22,6 +22,8 @@ void local_epoll_close_range(unsigned first, unsigned last);
 void local_epoll_dissolve(void);
 /* The same for a while, when the process becomes another. */
 void local_epoll_end(void);
+/* The process has ended: the next one begins anew. */
+void local_epoll_reset(void);
 
 /* True: the call was run, *ret_result is its result. False: it is the init enclave's. May sleep. */
 bool local_epoll_ctl(const uint64_t args[6], int64_t *ret_result);

@@ -1,6 +1,6 @@
 /*
  * A member's kernel besides delegated calls (client.c): the processes that run here, as far as the init enclave must
- * hear of them, and the signals that come for them. It ends with its last process.
+ * hear of them, and the signals that come for them. After its last process it is nobody again (renew.h) or ends.
  */
 #include "kernel/remote/member.h"
 
@@ -16,6 +16,8 @@
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/mm/mm.h"
+#include "kernel/mm/pages.h"
 #include "kernel/mm/touched.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
@@ -30,6 +32,7 @@
 #include "kernel/remote/pending.h"
 #include "kernel/remote/posted.h"
 #include "kernel/remote/remote_file.h"
+#include "kernel/remote/renew.h"
 #include "kernel/remote/shared_member.h"
 #include "kernel/remote/show.h"
 #include "kernel/remote/stream.h"
@@ -178,7 +181,7 @@ static void end_thread(void *arg)
     (void)arg;
     client_drain();
     if (process_count() == 0)
-        hostcall_exit(0);
+        member_renew();
 }
 
 /* A guess that got lost does no harm. */
@@ -302,6 +305,8 @@ static void get_image_key(void)
 void member_init(void)
 {
     struct message hello = {.type = MESSAGE_HELLO};
+    pages_keep_text();
+    mm_keep_layout();
     client_init();
     get_image_key();
     fs_init_member();

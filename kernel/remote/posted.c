@@ -80,6 +80,12 @@ void posted_forget(void)
         stream_end(&streams[i]);
 }
 
+void posted_reset(void)
+{
+    posted_forget();
+    asker = NULL;
+}
+
 /* Written to so often that it would rather not wait? */
 static void count(int fd)
 {

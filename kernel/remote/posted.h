@@ -19,5 +19,7 @@ void posted_flush(void);
 /* A descriptor was closed, or any may have been. */
 void posted_closed(int fd);
 void posted_forget(void);
+/* The process has ended. */
+void posted_reset(void);
 
 #endif

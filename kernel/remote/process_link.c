@@ -577,6 +577,13 @@ static void receive_hello(struct remote_member *member, struct record *record)
     spawn_ready(member);
 }
 
+static void receive_renew(struct remote_member *member, struct record *record)
+{
+    const struct message message = *(const struct message *)record->data;
+    kfree(record);
+    remote_answer_number(member, &message, spawn_renew(member));
+}
+
 /* Members are started by processes, so the image was mounted before: the key is here, if there is one. */
 static void receive_image_key(struct remote_member *member, struct record *record)
 {
@@ -673,6 +680,7 @@ void process_link_init(void)
         void (*fn)(struct remote_member *member, struct record *record);
     } receivers[] = {
         {MESSAGE_HELLO, receive_hello},
+        {MESSAGE_RENEW, receive_renew},
         {MESSAGE_IMAGE_KEY, receive_image_key},
         {MESSAGE_ABANDON, receive_abandon},
         {MESSAGE_SENT, receive_sent},

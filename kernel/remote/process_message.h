@@ -15,7 +15,7 @@
 
 enum process_message_type {
     /* to init */
-    MESSAGE_HELLO = MESSAGE_HANDLED, /* a member is up, and nobody yet */
+    MESSAGE_HELLO = MESSAGE_HANDLED, /* a member is up, and nobody yet; or nobody again */
     MESSAGE_STARTED,                 /* what was adopted runs; its stream is read */
     MESSAGE_DROP_CHILD,              /* struct number_message: pid of a child that is not to be */
     MESSAGE_EXITED,                  /* struct exited_message */
@@ -86,8 +86,9 @@ enum process_message_type {
     /* to init */
     MESSAGE_POST,
     MESSAGE_POST_DROP,
+    MESSAGE_RENEW, /* R: struct message: its last process has ended; the answer is not 0 if it may be nobody again */
 };
-_Static_assert((int)MESSAGE_POST_DROP < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_RENEW < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {

@@ -16,5 +16,7 @@ size_t sealed_window(struct gathered *g, int fd, struct sealed_page *pages, size
 bool sealed_deliver(const struct sealed_page *page, uint64_t addr);
 /* Tell the init enclave, before the next call, which frames are done with. */
 void sealed_tell_read(void);
+/* The process has ended, and the init enclave takes all frames back. */
+void sealed_reset(void);
 
 #endif

@@ -135,6 +135,11 @@ bool remote_member_proved(const struct remote_member *member)
     return member->proved;
 }
 
+bool remote_member_busy(const struct remote_member *member)
+{
+    return !TAILQ_EMPTY(&member->agents);
+}
+
 struct remote_member *remote_member_find(uint32_t number)
 {
     struct remote_member *member;

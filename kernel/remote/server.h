@@ -40,6 +40,8 @@ struct link *remote_member_link(struct remote_member *member);
 struct member_frames *remote_member_frames(struct remote_member *member);
 /* Has the enclave proved itself: has a record of it opened? */
 bool remote_member_proved(const struct remote_member *member);
+/* Does a request of it wait to be answered? */
+bool remote_member_busy(const struct remote_member *member);
 struct remote_member *remote_member_find(uint32_t number); /* borrowed; NULL */
 
 /* Called when a member is lost: its link died (lie: what the host lied about) or its host process ended (NULL). Must

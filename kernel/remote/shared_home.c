@@ -472,7 +472,7 @@ static void receive_back(struct remote_member *member, struct record *record)
     const struct shared_page_message *m = (const struct shared_page_message *)record->data;
     struct object *object = record->size >= sizeof(*m) ? object_find(m->object) : NULL;
     uint32_t number = remote_member_number(member);
-    if (object && number < DIRECTORY_HOLDERS) {
+    if (object && number < DIRECTORY_HOLDERS && !spawn_renewing(member)) {
         struct inode *inode = object->inode;
         begin(object);
         if (!take_back(object, number, m, record->size))

@@ -319,6 +319,17 @@ static uint64_t name(struct inode *inode)
     return remote_file_object(inode);
 }
 
+void shared_member_reset(void)
+{
+    struct pending *p, *next;
+    LIST_FOREACH_SAFE (p, &pendings, entry, next) {
+        ASSERT(p->waiters == 0);
+        LIST_REMOVE(p, entry);
+        inode_put(p->inode);
+        kfree(p);
+    }
+}
+
 void shared_member_init(void)
 {
     static const struct shared_ops ops = {

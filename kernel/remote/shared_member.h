@@ -4,5 +4,7 @@
 
 /* Boot. */
 void shared_member_init(void);
+/* The process has ended, and the init enclave knows: what it asked for will not come any more. */
+void shared_member_reset(void);
 
 #endif

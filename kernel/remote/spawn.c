@@ -2,7 +2,9 @@
  * The pool of member enclaves (contract in spawn.h).
  *
  *   free --start--> STARTING --HELLO--> WARM --spawn_take()--> TAKEN
- *                       \________________\_____________________/
+ *                       |              ^                        |
+ *                       |              HELLO -- RENEWING --RENEW--
+ *                       \________________\______________________/
  *                        lost: its processes are killed --> ENDING --host process gone, SPAWN_RELEASE--> free
  */
 #include "kernel/remote/spawn.h"
@@ -29,10 +31,11 @@
 #include "kernel/sched/output.h"
 #include "kernel/sched/task.h"
 
-#define WARM_WANTED 2
+#define WARM_WANTED 2   /* are made */
+#define WARM_MAX 4      /* stay */
 #define STILLBORN_MAX 3 /* enclaves that end before they are up, while somebody waits for one */
 
-enum enclave_state { STARTING, WARM, TAKEN, ENDING };
+enum enclave_state { STARTING, WARM, TAKEN, RENEWING, ENDING };
 
 struct enclave {
     TAILQ_ENTRY(enclave) entry;
@@ -113,9 +116,15 @@ static int start(void)
     return 0;
 }
 
+/* Those that are nobody, or will be soon. */
+static size_t ready_count(void)
+{
+    return count_in(STARTING) + count_in(WARM) + count_in(RENEWING);
+}
+
 static void keep_warm(void)
 {
-    while (count_in(STARTING) + count_in(WARM) < WARM_WANTED && start() == 0)
+    while (ready_count() < WARM_WANTED && start() == 0)
         ;
 }
 
@@ -132,7 +141,7 @@ static struct enclave *warm_enclave(void)
 static void made_warm(struct enclave *e)
 {
     e->state = WARM;
-    if (count_in(WARM) > WARM_WANTED)
+    if (count_in(WARM) > WARM_MAX)
         spawn_kill(e->member);
     else
         wake_up(&change, 0);
@@ -152,7 +161,7 @@ int spawn_take(struct remote_member **ret_member)
             r = -EAGAIN;
         if ((e = warm_enclave()) != NULL || r < 0)
             break;
-        if (!enclave_in(STARTING) && (r = start()) < 0)
+        if (!enclave_in(STARTING) && !enclave_in(RENEWING) && (r = start()) < 0)
             break;
         r = task_sleep(NO_DEADLINE);
     }
@@ -191,11 +200,23 @@ void spawn_give_back(struct remote_member *member)
     remote_member_put(member);
 }
 
+/* What the init enclave had for the processes that ran there. */
+static void forget_life(const struct enclave *e)
+{
+    lender_member_lost(e->member);
+    leases_member_lost(e->member);
+    posts_member_lost(e->member);
+    stream_numbers_release(e->number);
+    frames_release(e->number);
+}
+
 void spawn_ready(struct remote_member *member)
 {
     struct enclave *e = enclave_of(member);
-    if (!e || e->state != STARTING)
+    if (!e || (e->state != STARTING && e->state != RENEWING))
         return;
+    if (e->state == RENEWING)
+        forget_life(e);
     made_warm(e);
 }
 
@@ -225,6 +246,25 @@ static struct process *process_awaiting(uint32_t number)
             !process->remote->sent && !process->ended && !process->end_reported)
             return process;
     return NULL;
+}
+
+bool spawn_renew(struct remote_member *member)
+{
+    struct enclave *e = enclave_of(member);
+    if (!e || e->state != TAKEN || ready_count() >= WARM_MAX || process_in(member) || process_awaiting(e->number) ||
+        remote_member_busy(member))
+        return false;
+    e->state = RENEWING;
+    /* It has given its pages back, but may have asked for some: what is sent no more needs no answer in its next life.
+     */
+    shared_home_lost(e->number);
+    return true;
+}
+
+bool spawn_renewing(const struct remote_member *member)
+{
+    const struct enclave *e = enclave_of(member);
+    return e && e->state == RENEWING;
 }
 
 /* What ends with it may end others: none of them is freed before spawn_poll(). */

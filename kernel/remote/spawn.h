@@ -28,6 +28,10 @@ void spawn_kill(struct remote_member *member);
 
 /* Message HELLO came. */
 void spawn_ready(struct remote_member *member);
+/* Its last process has ended. True: it is to be nobody again, and says HELLO; false: it ends. */
+bool spawn_renew(struct remote_member *member);
+/* Is it between the two? What it sends answers what was sent to its last process, whom nobody knows any more. */
+bool spawn_renewing(const struct remote_member *member);
 /* Its link is dead, or its host process has ended. */
 void spawn_lost(struct remote_member *member, const char *lie);
 /* Part of remote_poll(): free the numbers of those that have ended. */

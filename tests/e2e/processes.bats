@@ -45,7 +45,7 @@ wild() {
     echo "$1 $2 $3" >&5
     [ "$3" -eq 0 ] || "$TOP/tests/e2e/kill-members" kill "$PID" "$2" "$1" >/dev/null
     wait_until $(($1 + 40)) sh -c "[ \$(grep -c '^done' '$OUT') -ge $rounds ]"
-    tail -n 1 "$OUT" | sed 's/^/# /'
+    grep -E '^(wrong|done)' "$OUT" | tail -n 2 | sed 's/^/# /'
 }
 
 nobody_left() { ! pgrep -f "$IMAGE"; }

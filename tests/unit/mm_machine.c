@@ -8,6 +8,7 @@
 
 #include "abi/hostcall.h"
 #include "kernel/arch/enclu.h"
+#include "kernel/arch/extable.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/rewrite.h"
 #include "kernel/arch/trap.h"
@@ -44,6 +45,9 @@ bool machine_alone = true;
 
 static jmp_buf death;
 static bool may_die;
+
+unsigned long machine_copies;
+uint64_t machine_pages_left = UINT64_MAX;
 
 /* ---- time ---- */
 
@@ -272,8 +276,8 @@ static uint8_t *entry_of(uint64_t page)
     return &epcm[page / PAGE_SIZE];
 }
 
-/* The fault that a leaf takes on a page that is not there. */
-static void augment(uint64_t page)
+/* The fault that a leaf takes on a page that is not there. False: there is no more memory. */
+static bool augment(uint64_t page)
 {
     uint8_t *entry = entry_of(page);
 
@@ -282,9 +286,13 @@ static void augment(uint64_t page)
     if (!tables[page / PAGE_SIZE])
         hosted_abort("an ENCLU leaf on a page that the host's tables hide");
     if (!(*entry & VALID)) {
+        if (machine_pages_left == 0)
+            return false;
+        machine_pages_left--;
         *entry = VALID | PENDING | SECINFO_R | SECINFO_W;
         memset((void *)page, 0, PAGE_SIZE);
     }
+    return true;
 }
 
 uint64_t enclu_eaccept(const struct secinfo *secinfo, uint64_t page)
@@ -292,7 +300,8 @@ uint64_t enclu_eaccept(const struct secinfo *secinfo, uint64_t page)
     uint8_t *entry = entry_of(page);
     uint64_t has;
 
-    augment(page);
+    if (!augment(page))
+        return ENCLU_FAULT;
     has = (*entry & 7u) | (*entry & PENDING ? SECINFO_PENDING : 0) | (*entry & MODIFIED ? SECINFO_MODIFIED : 0) |
           (*entry & PR ? SECINFO_PR : 0) | SECINFO_TYPE(*entry & TRIM ? PT_TRIM : PT_REG);
     if (*entry & TRIM)
@@ -307,7 +316,9 @@ uint64_t enclu_eacceptcopy(const struct secinfo *secinfo, uint64_t page, uint64_
 {
     uint8_t *entry = entry_of(page);
 
-    augment(page);
+    if (!augment(page))
+        return ENCLU_FAULT;
+    machine_copies++;
     if (source % PAGE_SIZE)
         hosted_abort("EACCEPTCOPY from no page");
     if (!(*entry & PENDING))
@@ -327,6 +338,19 @@ void enclu_emodpe(const struct secinfo *secinfo, uint64_t page)
 }
 
 /* ---- the host ---- */
+
+/* Others run: no page may come into their reach with what it contained for somebody else. */
+static void check_reach(uint64_t page, uint64_t arg)
+{
+    uint8_t entry = *entry_of(page);
+
+    if (arg == 0 || machine_alone || !with_edmm || !(page_state(page) & PAGE_IDLE) || !(entry & VALID) ||
+        (entry & (MODIFIED | TRIM)))
+        return;
+    for (size_t i = 0; i < PAGE_SIZE; i++)
+        if (((const uint8_t *)page)[i])
+            hosted_abort("what an idle page contains comes into reach");
+}
 
 static void edmm_page(enum edmm_op op, uint64_t page, uint64_t arg)
 {
@@ -349,10 +373,11 @@ static void edmm_page(enum edmm_op op, uint64_t page, uint64_t arg)
         *entry = 0;
         break;
     case EDMM_PROTECT:
+        check_reach(page, arg);
         tables[page / PAGE_SIZE] = (uint8_t)arg;
         break;
     case EDMM_POPULATE:
-        augment(page);
+        (void)augment(page);
     }
 }
 

@@ -20,6 +20,8 @@ extern int machine_lie;
 extern bool machine_alone;
 /* A call site lies across this page boundary; 0: none. */
 extern uaddr_t machine_straddled;
+extern unsigned long machine_copies; /* EACCEPTCOPY so far */
+extern uint64_t machine_pages_left;  /* that the host still adds */
 
 /* A fresh machine. Once per process and mode: mm keeps its state for ever. */
 void machine_init(bool edmm, uint64_t limit_bytes);

@@ -313,6 +313,11 @@ static void gone(struct remote_member *member)
     shared_home_lost(member->number);
 }
 
+bool spawn_renewing(const struct remote_member *member)
+{
+    return false;
+}
+
 void spawn_kill(struct remote_member *member)
 {
     if (honest(member))
