@@ -42,6 +42,7 @@ struct enclave {
     struct remote_member *member; /* referenced */
     uint32_t number;
     enum enclave_state state;
+    bool settling; /* taken, but no process is there yet */
 };
 
 static TAILQ_HEAD(, enclave) enclaves = TAILQ_HEAD_INITIALIZER(enclaves);
@@ -170,9 +171,14 @@ int spawn_take(struct remote_member **ret_member)
     if (!e)
         return r;
     e->state = TAKEN;
+    e->settling = true;
     r = output_settle(); /* from now on there is a kernel that sends what this one does not see */
+    e->settling = false;
+    if (r == 0 && e->state != TAKEN)
+        r = -EAGAIN;
     if (r < 0) {
-        made_warm(e);
+        if (e->state == TAKEN)
+            made_warm(e);
         return r;
     }
     *ret_member = remote_member_get(e->member);
@@ -189,7 +195,7 @@ void spawn_refill(void)
 
 bool spawn_any_taken(void)
 {
-    return enclave_in(TAKEN) || enclave_in(ENDING);
+    return enclave_in(TAKEN) || enclave_in(RENEWING) || enclave_in(ENDING);
 }
 
 void spawn_give_back(struct remote_member *member)
@@ -251,8 +257,8 @@ static struct process *process_awaiting(uint32_t number)
 bool spawn_renew(struct remote_member *member)
 {
     struct enclave *e = enclave_of(member);
-    if (!e || e->state != TAKEN || ready_count() >= WARM_MAX || process_in(member) || process_awaiting(e->number) ||
-        remote_member_busy(member))
+    if (!e || e->state != TAKEN || e->settling || ready_count() >= WARM_MAX || process_in(member) ||
+        process_awaiting(e->number) || remote_member_busy(member))
         return false;
     e->state = RENEWING;
     /* It has given its pages back, but may have asked for some: what is sent no more needs no answer in its next life.
@@ -299,7 +305,7 @@ void spawn_poll(void)
 {
     struct enclave *e, *next;
     TAILQ_FOREACH_SAFE (e, &enclaves, entry, next) {
-        if (e->state != ENDING || link_area_member_state(e->number) != MEMBER_ENDED)
+        if (e->state != ENDING || e->settling || link_area_member_state(e->number) != MEMBER_ENDED)
             continue;
         if (hostcall_spawn(SPAWN_RELEASE, e->number) < 0)
             continue;

@@ -55,7 +55,8 @@ struct fake_member {
 
 static struct fake_member fakes[MEMBERS + 1];
 static bool host_refuses;
-static int good_pid; /* of the process in the member that keeps to the rules; 0: none yet */
+static bool watching; /* what comes answers what was just said */
+static int good_pid;  /* of the process in the member that keeps to the rules; 0: none yet */
 static uint32_t good_member;
 static int good_child; /* that it forks, which never gets to run */
 static uint32_t child_member;
@@ -117,6 +118,21 @@ static void member_begin(uint32_t number)
     member_send(fake, &hello, sizeof(hello));
 }
 
+/* It will be nobody again: whatever it said, no process is there. */
+static void member_renewed(uint32_t number)
+{
+    struct fake_member *fake = &fakes[number];
+    const struct process *process;
+    TAILQ_FOREACH (process, &process_list, table_link)
+        if (watching && process->remote && remote_member_number(process->remote->member) == number && !process->ended)
+            FAIL("an enclave is renewed while a process is there");
+    if (fake->stream_open)
+        link_close(&fake->stream);
+    fake->stream_open = false;
+    memset(&fake->place, 0, sizeof(fake->place));
+    members_world_counts.renewed++;
+}
+
 /* What the init enclave says must be well formed: members trust it further than it trusts them. */
 static void member_receive(uint32_t number)
 {
@@ -141,6 +157,11 @@ static void member_receive(uint32_t number)
             if (record->size == sizeof(*answer) && answer->result > 0)
                 remember(fake, answer->result);
             members_world_counts.refused += record->size != sizeof(*answer) || answer->result < 0;
+        } else if (m->type == MESSAGE_RENEW) {
+            if (record->size != sizeof(struct number_message))
+                FAIL("an answer to RENEW");
+            if (((const struct number_message *)m)->number)
+                member_renewed(number);
         } else if (m->type == MESSAGE_SIGNAL && !signal_source_ok(&((const struct signal_message *)m)->source)) {
             FAIL("a signal");
         }
@@ -277,11 +298,13 @@ static void say_anything(struct input *in, struct fake_member *fake)
         [MESSAGE_EXEC_OPEN] = sizeof(m.open),     [MESSAGE_EXECED] = sizeof(m.execed) + 8,
         [MESSAGE_SIGNAL_TAKEN] = sizeof(m.taken),
     };
-    uint32_t type = (uint32_t)number(in, 1) % 32;
+    uint32_t type = (uint32_t)number(in, 1) % 34;
     memset(&m, (int)number(in, 1), sizeof(m));
     m.message = (struct message){.type = type <= MESSAGE_CANCEL ? type : MESSAGE_HELLO + type - MESSAGE_CANCEL - 1};
     if (type == 31)
         m.message.type = MESSAGE_IMAGE_KEY;
+    if (type > 31)
+        m.message.type = MESSAGE_RENEW;
     m.message.request = (uint32_t)number(in, 1) % 4;
     m.message.pid = some_pid(in, fake);
     m.message.tid = some_pid(in, fake);
@@ -346,6 +369,32 @@ static void say_anything(struct input *in, struct fake_member *fake)
     if (number(in, 1) % 8 == 7)
         size = 1 + number(in, 2) % (number(in, 1) % 2 ? sizeof(m) : 64);
     member_send(fake, &m, size);
+}
+
+/* All its processes end, and it becomes nobody again, if it may. */
+static void says_it_ended(struct input *in, uint32_t number_of_it)
+{
+    struct fake_member *fake = &fakes[number_of_it];
+    struct message renew = {.type = MESSAGE_RENEW, .request = 5}, hello = {.type = MESSAGE_HELLO};
+    uint64_t how = number(in, 1);
+    for (size_t i = 0; i < ARRAY_COUNT(fake->pids); i++) {
+        struct exited_message exited = {.message = {MESSAGE_EXITED, 0, fake->pids[i], fake->pids[i]}};
+        if (fake->pids[i] && how % 8)
+            member_send(fake, &exited, sizeof(exited));
+    }
+    poll_all();
+    member_receive(number_of_it);
+    member_send(fake, &renew, sizeof(renew));
+    if (how & 32)
+        member_send(fake, &renew, sizeof(renew));
+    poll_all();
+    watching = true;
+    if (how & 64)
+        member_receive(number_of_it);
+    watching = false;
+    member_send(fake, &hello, sizeof(hello));
+    if (how & 128)
+        member_send(fake, &hello, sizeof(hello));
 }
 
 static void lie_in_area(struct input *in, uint32_t member)
@@ -463,6 +512,10 @@ static void step(struct input *in)
     case 10:
         member_reads_stream(fake);
         member_receive(member);
+        break;
+    case 11:
+        if (!good)
+            says_it_ended(in, member);
         break;
     default:
         if (!good)

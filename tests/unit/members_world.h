@@ -12,7 +12,7 @@
 
 /* Parts of it, for a test that wants to see what happened. */
 struct members_world_counts {
-    unsigned long messages, adopted, ended, reaped, cut, lost, refused;
+    unsigned long messages, adopted, ended, reaped, cut, lost, refused, renewed;
 };
 extern struct members_world_counts members_world_counts;
 

@@ -21,9 +21,10 @@ static void run(const uint8_t *bytes, size_t size)
 static void check(unsigned long seeds)
 {
     const struct members_world_counts *c = &members_world_counts;
-    print_message("%lu messages, %lu processes, %lu waited for, %lu streams cut, %lu refusals\n", c->messages,
-                  c->adopted, c->reaped, c->cut, c->refused);
-    assert_true(c->messages > seeds * 20 && c->adopted > seeds && c->reaped > seeds && c->cut > 0 && c->refused > 0);
+    print_message("%lu messages, %lu processes, %lu waited for, %lu streams cut, %lu refusals, %lu renewals\n",
+                  c->messages, c->adopted, c->reaped, c->cut, c->refused, c->renewed);
+    assert_true(c->messages > seeds * 20 && c->adopted > seeds && c->reaped > seeds && c->cut > 0 && c->refused > 0 &&
+                c->renewed > 0);
 }
 
 int main(int argc, char **argv)
