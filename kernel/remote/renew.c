@@ -23,10 +23,11 @@
 #define LIVES_MAX 64
 #define HEAP_MAX (32UL << 20) /* bytes of the kernel's heap: more than a member has without a reason */
 
+static unsigned lives;
+
 /* May the enclave have another life, as far as it knows itself? */
 static bool can_renew(void)
 {
-    static unsigned lives;
     return ++lives < LIVES_MAX && process_count() == 0 && task_count() == 0 && process_first()->refcount == 1 &&
            kmalloc_bytes_used() <= HEAP_MAX;
 }

@@ -31,7 +31,7 @@
 #include "kernel/remote/member.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/remote_file.h"
-#include "kernel/remote/renew.h"
+#include "kernel/remote/renew.c" /* its lives begin anew with each input */
 #include "kernel/remote/shared_member.h"
 #include "kernel/remote/stream.h"
 #include "kernel/sched/task.h"
@@ -185,10 +185,81 @@ void pages_close_idle(void)
 {
 }
 
-/* Here it ends. */
-void member_renew(void)
+static bool renewing; /* between RENEW and the end of the old process */
+static unsigned forgotten;
+
+static void forget(void)
 {
-    hostcall_exit(0);
+    forgotten++;
+}
+
+void local_epoll_reset(void)
+{
+    forget();
+}
+
+void leased_reset(void)
+{
+    forget();
+}
+
+void posted_reset(void)
+{
+    forget();
+}
+
+void sealed_reset(void)
+{
+    forget();
+}
+
+void shared_member_reset(void)
+{
+    forget();
+}
+
+void descriptors_reset(void)
+{
+    forget();
+}
+
+void mm_renew(void)
+{
+    forget();
+}
+
+void membarrier_reset(void)
+{
+    forget();
+}
+
+void mempolicy_reset(void)
+{
+    forget();
+}
+
+void signal_flush(struct process *process, struct pending_signals *pending, sigset64_t set)
+{
+    forget();
+}
+
+void process_release(struct process *process)
+{
+    renewing = false;
+}
+
+void stats_publish(void)
+{
+    if (forgotten != 10)
+        FAIL("something is not forgotten");
+    forgotten = 0;
+}
+
+static size_t heap_used;
+
+size_t kmalloc_bytes_used(void)
+{
+    return heap_used;
 }
 
 uint64_t time_monotonic_ns(void)
@@ -222,6 +293,8 @@ void client_on_message(uint32_t type, void (*fn)(struct record *record))
 
 int client_send(struct message *message, size_t size)
 {
+    if (message->type == MESSAGE_HELLO && forgotten)
+        FAIL("it says that it is nobody and is somebody");
     return message->type >= MESSAGE_HELLO && size >= sizeof(*message) ? 0 : -EPIPE;
 }
 
@@ -273,6 +346,8 @@ static void tame_elf(struct elf_image *image)
         ((uint8_t *)image)[number(1)] = (uint8_t)number(1);
 }
 
+static void say_adopt(void);
+
 /* Most often of the size that the asker hopes for, with a result that makes it go on. */
 int client_request(struct message *message, size_t size, struct record **ret_answer)
 {
@@ -286,6 +361,9 @@ int client_request(struct message *message, size_t size, struct record **ret_ans
     uint32_t wanted = sizes[message->type] ? sizes[message->type] : sizeof(struct number_message);
     uint64_t how = number(1);
     struct number_message *answer;
+    renewing = message->type == MESSAGE_RENEW;
+    if (renewing && how % 32 == 2)
+        say_adopt();
     if (how == 0)
         return -EPIPE;
     *ret_answer = record_of(message->type, how % 8 == 1 ? sizeof(*message) + number(2) % (wanted + 8) : wanted);
@@ -532,6 +610,11 @@ size_t process_count(void)
     return processes;
 }
 
+size_t task_count(void)
+{
+    return made ? 1 : 0;
+}
+
 size_t process_made_count(void)
 {
     return processes_made;
@@ -554,15 +637,22 @@ void process_table_add(struct process *process, int pid)
         process->nice < -20 || process->nice > 19 || process->exit_signal < 0 || process->exit_signal > SIGNAL_MAX ||
         (ids && !c->group_count))
         FAIL("what it is to be");
+    if (processes || renewing)
+        FAIL("two processes at once");
     process->pid = pid;
     processes++;
     processes_made++;
     member_world_counts.adopted++;
 }
 
+static void (*end_thread)(void *arg); /* runs when its process is gone */
+
 struct task *kernel_thread_start(const char *name, void (*fn)(void *), void *arg)
 {
-    fn(arg);
+    if (strcmp(name, "end") == 0)
+        end_thread = fn;
+    else
+        fn(arg);
     return &main_task;
 }
 
@@ -810,10 +900,37 @@ static void say_take(void)
     send(MESSAGE_SIGNAL_TAKE, &m, sizeof(m));
 }
 
+static void process_gone(void)
+{
+    if (made)
+        kfree(the_thread.vector_state);
+    made = NULL;
+    processes = 0;
+}
+
+/* Now and then in a bad moment, or where the kernel has grown. */
+static void say_exit(void)
+{
+    static const struct process_usage none;
+    uint64_t how = number(1);
+    end_thread = NULL;
+    member_ops->exited(&the_process, 0, &none);
+    if (!end_thread)
+        FAIL("nobody sees to it that it ends");
+    heap_used = how % 32 == 1 ? 64UL << 20 : 0;
+    the_process.refcount = how % 32 == 2 ? 2 : 1;
+    process_gone();
+    end_thread(NULL);
+    if (the_process.pid || how % 32 == 1 || how % 32 == 2 || lives >= LIVES_MAX)
+        FAIL("it goes on and should not");
+    renewing = false;
+    member_world_counts.renewed++;
+}
+
 static void step(void)
 {
     int pidfd;
-    uint64_t what = number(1) % 10;
+    uint64_t what = number(1) % 11;
     if (what == 0 && processes && number(1) % 8)
         what = 1;                                /* being adopted twice is one's end: not too often */
     switch (processes ? what : MIN(what, 2UL)) { /* threads that ask belong to a process */
@@ -853,6 +970,9 @@ static void step(void)
     case 8:
         say_take();
         break;
+    case 9:
+        say_exit();
+        break;
     default:
         (void)member_ops->group_orphaned(&the_process);
     }
@@ -865,7 +985,9 @@ void member_world_run(const uint8_t *data, size_t size)
     in.left = size;
     if (!member_ops)
         member_init();
-    processes = processes_made = 0;
+    processes = processes_made = forgotten = 0;
+    renewing = false;
+    lives = size % 8 ? 0 : LIVES_MAX - 3;
     made = NULL;
     process_struct_init(&the_process);
     memset(container_hostname, 0, sizeof(container_hostname));

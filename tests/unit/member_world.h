@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct member_world_counts {
-    unsigned long adopted, started, ended, signals, files, execs;
+    unsigned long adopted, started, ended, signals, files, execs, renewed;
 };
 extern struct member_world_counts member_world_counts;
 

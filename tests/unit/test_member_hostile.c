@@ -15,11 +15,11 @@
 static void check(unsigned long seeds)
 {
     const struct member_world_counts *c = &member_world_counts;
-    print_message("%lu adopted, %lu started, %lu ended, %lu signals, %lu files, %lu programs\n", c->adopted, c->started,
-                  c->ended, c->signals, c->files, c->execs);
+    print_message("%lu adopted, %lu started, %lu ended, %lu signals, %lu files, %lu programs, %lu renewed\n",
+                  c->adopted, c->started, c->ended, c->signals, c->files, c->execs, c->renewed);
     assert_true(c->started > seeds / 100 && c->ended > seeds / 100 && c->signals > seeds / 300 &&
                 c->files > seeds / 300);
-    assert_true(c->execs > seeds / 300);
+    assert_true(c->execs > seeds / 300 && c->renewed > seeds / 300);
 }
 
 int main(int argc, char **argv)
