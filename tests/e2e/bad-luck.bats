@@ -110,6 +110,40 @@ echo "good $good killed $killed of $n"
     grep -qx 'still here' "$OUT"
 }
 
+# Those that end, and are nobody again, among them: that takes a part of a millisecond.
+@test "the host kills processes so often that many die: the container lives" {
+    in_container "$WORK" sh 300
+    count=$("$TOP/tests/e2e/kill-members" often "$PID" 8 3)
+    finish
+    [ "$STATUS" -eq 0 ]
+    [ "$count" -gt 50 ]
+    grep -Eq '^good [1-9][0-9]* killed [1-9][0-9]* of 300$' "$OUT"
+}
+
+@test "the host kills enclaves that have been processes, and wait to be others: nothing is to be seen of it" {
+    OUT=$BATS_TEST_TMPDIR/out
+    mkfifo "$BATS_TEST_TMPDIR/in"
+    timeout -k 1 40 "$COFRE" run --softsgx -i "$IMAGE" -- sh -c '
+        while read turn; do
+            for i in 1 2 3 4 5 6; do x=$(echo $i | cat); [ "$x" = $i ] || echo wrong; done
+            echo turn $turn
+        done' <"$BATS_TEST_TMPDIR/in" >"$OUT" 2>&1 3>&- &
+    PID=$!
+    exec 5>"$BATS_TEST_TMPDIR/in"
+    for turn in 1 2 3; do
+        echo $turn >&5
+        wait_until 10 grep -qx "turn $turn" "$OUT"
+        sleep 0.2
+        "$TOP/tests/e2e/kill-members" all "$PID"
+    done
+    echo 4 >&5
+    exec 5>&-
+    finish
+    [ "$STATUS" -eq 0 ]
+    ! grep -q 'wrong\|Killed' "$OUT"
+    grep -qx 'turn 4' "$OUT"
+}
+
 @test "the host changes what enclaves send each other: members die, or the container stops with a message" {
     for seed in 5 6; do
         in_container "$WORK" sh 40

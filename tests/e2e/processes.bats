@@ -11,6 +11,7 @@ command: {args_from_host: true}
 setup_file() {
     load helpers
     e2e_image stress stress "$POLICY" >&2
+    e2e_image busybox busybox "$OPEN_POLICY" >&2
 }
 
 stress() { timeout -k 1 60 "$COFRE" run --softsgx "$E2E/stress" -- "$@"; }
@@ -37,6 +38,15 @@ stress() { timeout -k 1 60 "$COFRE" run --softsgx "$E2E/stress" -- "$@"; }
     jq -c '[.hostcalls.PARK, .eexit, .syscalls.clock_nanosleep]' "$BATS_TEST_TMPDIR/stats"
     jq -e '.hostcalls.PARK >= 6 * 200 and .hostcalls.PARK < 6 * 200 * 3 / 2' "$BATS_TEST_TMPDIR/stats"
     jq -e '.syscalls.clock_nanosleep >= 5 * 200 and .syscalls.clock_nanosleep <= 6 * 200' "$BATS_TEST_TMPDIR/stats"
+}
+
+@test "hundreds of processes one after the other need few enclaves, and no enclave is so many" {
+    run -0 --separate-stderr timeout -k 1 60 "$COFRE" run --softsgx --stats=json:"$BATS_TEST_TMPDIR/stats" "$E2E/busybox" -- sh -c '
+        n=0
+        while [ $n -lt 300 ]; do n=$((n + 1)); x=$(busybox head -n 1 /proc/self/comm); [ "$x" = busybox ] || echo wrong $n; done; echo $n'
+    [ "$output" = 300 ]
+    echo "# $(jq -c '.hostcalls.SPAWN, .hostcalls.EXIT' "$BATS_TEST_TMPDIR/stats")"
+    jq -e '.hostcalls.EXIT > 300 / 64 and .hostcalls.EXIT < 30' "$BATS_TEST_TMPDIR/stats" # 64: kernel/remote/renew.c
 }
 
 # wild SECONDS SEED HOST: the container goes wild that long; HOST 1: and the host kills members of it at random.
