@@ -268,12 +268,17 @@ static bool can_overwrite(uaddr_t idle)
     return idle_rights(idle) == PAGE_R && sched_alone();
 }
 
-/* Committed pages become idle: with their contents if nobody can have written to them. */
+/* Committed pages become idle: with their contents if nobody can have written to them, ever. */
 static void idle_run(uaddr_t start, uaddr_t end)
 {
     size_t count = (end - start) / PAGE_SIZE;
     uint8_t rights = page_state(start) & PAGE_RIGHTS;
 
+    if (!(page_state(start) & PAGE_CLEAN)) {
+        for (uaddr_t page = start; page < end && !(rights & PAGE_W); page += PAGE_SIZE)
+            extend(page, rights | PAGE_W);
+        rights |= PAGE_W;
+    }
     if (rights & PAGE_W)
         memset((void *)start, 0, end - start);
     if (rights == (PAGE_R | PAGE_W))
@@ -346,6 +351,9 @@ static uaddr_t commit_idle(uaddr_t page, uaddr_t end, unsigned rights)
         memset((void *)page, 0, idle_end - page);
     } else if ((idle_rights(page) & PAGE_W) && !(idle_rights(page) & ~rights)) {
         revive(page, idle_end);
+        /* A thread that ran while they became idle may have written once more: what is another process's memory now. */
+        for (; keep_text && page < idle_end; page += PAGE_SIZE)
+            clear_page(page);
     } else {
         evict_idle(page, idle_end, (idle_end - page) / PAGE_SIZE);
         return page;
@@ -429,7 +437,7 @@ static void reuse_idle(uaddr_t start, uaddr_t end, const uint8_t *src, unsigned 
         if (is_shelved(run)) {
             for (uaddr_t page = run; page < run_end; page += PAGE_SIZE)
                 take_from_shelf(page, src + (page - start), rights);
-        } else if ((rights & PAGE_W) && !(has & ~rights)) {
+        } else if ((has & PAGE_W) || ((rights & PAGE_W) && !(has & ~rights))) {
             revive(run, run_end);
             memcpy((void *)run, src + (run - start), run_end - run);
             pages_set_rights(run, run_end, rights);
@@ -569,7 +577,7 @@ static void decommit_run(uaddr_t start, uaddr_t end)
 }
 
 /* Pages alike in these are one run. */
-#define RUN_STATE (PAGE_COMMITTED | PAGE_RIGHTS | PAGE_SHARED)
+#define RUN_STATE (PAGE_COMMITTED | PAGE_RIGHTS | PAGE_SHARED | PAGE_CLEAN)
 
 /* Worth keeping, and not more of it than may be kept. */
 static bool may_idle(uaddr_t start, uaddr_t end)

@@ -73,8 +73,9 @@ void pages_shelve(uaddr_t start, uaddr_t end);
  */
 void pages_release(uaddr_t start, uaddr_t end);
 /*
- * From now on also pages that nobody can have written to are kept, as they are: pages_commit_copy() with the same
- * contents and rights finds them. For enclaves whose next program, or next process, is likely the last one again.
+ * From now on also others are kept: PAGE_CLEAN ones, to which nobody can have written, as they are, where
+ * pages_commit_copy() with the same contents and rights finds them; the rest zeroed, as writable ones. For enclaves
+ * whose next program, or next process, is likely the last one again.
  */
 void pages_keep_text(void);
 /*

@@ -92,6 +92,13 @@ static size_t free_run(size_t first, size_t count)
     return count;
 }
 
+/* As a fault does, for what is in a file. */
+static void mark_clean(uaddr_t page, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        page_state_set(page + i * PAGE_SIZE, PAGE_CLEAN);
+}
+
 static void now(size_t first, size_t count, int r, unsigned rights, const uint8_t *contents)
 {
     assert_true(r == 0 || (r == -ENOMEM && machine_pages_left == 0));
@@ -126,8 +133,11 @@ static void step_copy(size_t first, size_t count)
     count = free_run(first, count);
     for (size_t i = 0; i < count; i++)
         memset(src + i * PAGE_SIZE, pick(4) ? (int)(first + i) % 7 + 1 : (int)pick(200), PAGE_SIZE);
-    if (count > 0)
-        now(first, count, pages_commit_copy(at(first), count, src, r), r, src);
+    if (count == 0)
+        return;
+    now(first, count, pages_commit_copy(at(first), count, src, r), r, src);
+    if (model[first].committed && !(r & PAGE_W) && pick(2))
+        mark_clean(at(first), count);
 }
 
 static void step_rights(size_t first, size_t count)
@@ -229,6 +239,8 @@ static void make_text(unsigned rights)
     assert_int_equal(pages_commit_copy(at(0), 4, text, rights), 0);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(machine_rights(at(i)), rights);
+    if (!(rights & PAGE_W))
+        mark_clean(at(0), 4);
 }
 
 static void release_text(unsigned rights)
@@ -303,6 +315,42 @@ static void test_fresh(void **state)
     }
 }
 
+/* Written, and not writable any more: that is nobody else's business. */
+static void test_written(void **state)
+{
+    static const unsigned all[] = {PAGE_R, RX};
+
+    for (size_t i = 0; i < 4; i++) {
+        make_text(RW);
+        pages_set_rights(at(0), at(4), all[i % 2]);
+        pages_release(at(0), at(4));
+        for (size_t p = 0; p < 4; p++) {
+            assert_true(page_state(at(p)) & PAGE_IDLE);
+            assert_int_equal(machine_rights(at(p)), 0);
+            assert_true(is_filled(at(p), 0));
+        }
+        if (i < 2)
+            make_text(all[i % 2]);
+        else
+            assert_int_equal(pages_commit(at(0), 4), 0);
+        for (size_t p = 0; p < 4; p++)
+            assert_true(is_filled(at(p), i < 2 ? text[p * PAGE_SIZE] : 0));
+        begin_anew();
+    }
+}
+
+/* Another thread writes after the page was zeroed and before it is out of reach. */
+static void test_written_late(void **state)
+{
+    assert_int_equal(pages_commit(at(0), 4), 0);
+    pages_release(at(0), at(4));
+    *(uint8_t *)(at(2) + 5) = 1;
+    assert_int_equal(pages_commit(at(0), 4), 0);
+    for (size_t p = 0; p < 4; p++)
+        assert_true(is_filled(at(p), 0));
+    begin_anew();
+}
+
 static void test_open(void **state)
 {
     unsigned long before;
@@ -367,7 +415,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_again), cmocka_unit_test(test_other_text), cmocka_unit_test(test_other_rights),
         cmocka_unit_test(test_fresh),      cmocka_unit_test(test_open),       cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_pieces),     cmocka_unit_test(test_random),     cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_pieces),     cmocka_unit_test(test_written),    cmocka_unit_test(test_written_late),
+        cmocka_unit_test(test_random),     cmocka_unit_test(test_pieces),
     };
 
     if (argc > 1)
