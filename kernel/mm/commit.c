@@ -649,7 +649,8 @@ void pages_close_idle(void)
          run = pages_next_idle(run_end, elrange_end)) {
         bool open = page_state(run) & PAGE_OPEN;
 
-        for (run_end = run; run_end < elrange_end && is_idle(run_end) && !(page_state(run_end) & PAGE_OPEN) == !open;)
+        for (run_end = run + PAGE_SIZE;
+             run_end < elrange_end && is_idle(run_end) && !(page_state(run_end) & PAGE_OPEN) == !open;)
             run_end += PAGE_SIZE;
         if (!open)
             continue;

@@ -379,6 +379,23 @@ static void test_open(void **state)
 }
 
 /* The host has no more memory in the middle: nothing has happened. */
+/* Pages on the shelf are no idle pages' neighbours: they are passed over. */
+static void test_open_beside_shelf(void **state)
+{
+    (void)state;
+    assert_int_equal(pages_commit(at(0), 4), 0);
+    pages_shelve(at(1), at(2));
+    pages_shelve(at(3), at(4));
+    pages_leave_open();
+    pages_release(at(0), at(4));
+    pages_close_idle();
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(page_state(at(i)), i % 2 ? PAGE_IDLE | PAGE_SHARED : PAGE_IDLE);
+        assert_int_equal(machine_rights(at(i)), 0);
+    }
+    begin_anew();
+}
+
 static void test_no_memory(void **state)
 {
     make_text(RX);
@@ -413,10 +430,18 @@ static void test_pieces(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_again), cmocka_unit_test(test_other_text), cmocka_unit_test(test_other_rights),
-        cmocka_unit_test(test_fresh),      cmocka_unit_test(test_open),       cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_pieces),     cmocka_unit_test(test_written),    cmocka_unit_test(test_written_late),
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_text_again),
+        cmocka_unit_test(test_other_text),
+        cmocka_unit_test(test_other_rights),
+        cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_open_beside_shelf),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_written),
+        cmocka_unit_test(test_written_late),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_pieces),
     };
 
     if (argc > 1)
