@@ -68,6 +68,7 @@ static struct {
     bool armed;
 } sets[SETS];
 
+static unsigned changes[SETS]; /* of what they watch */
 static uint64_t last_loan;
 
 /* ---- the input ---- */
@@ -807,21 +808,24 @@ static void program_controls_set(struct connection *c)
     }
     if (n != 0)
         return;
+    changes[s]++;
     c->watches[s].set = op != EPOLL_CTL_DEL;
     c->watches[s].there = !here;
     c->watches[s].data = event.data;
 }
 
+/* What one thread collected before another one changed the set is as it was then, as on Linux. */
 static void program_waits(void)
 {
     static struct epoll_event events[80];
     uint32_t s = choose(SETS), max = choose(4) ? 1 + choose(8) : sizeof(events) / sizeof(events[0]);
+    unsigned before = changes[s];
     int64_t n = 0;
     if (!call(__NR_epoll_wait, FIRST_SET + s, (uint64_t)events, max, choose(2), 0, &n))
         return;
     if (n > (int64_t)max)
         FAIL("more events than there was room for");
-    for (int64_t i = 0; who == HONEST && i < n; i++) {
+    for (int64_t i = 0; who == HONEST && changes[s] == before && i < n; i++) {
         bool known = events[i].data == DATA_THERE;
         for (size_t k = 0; k < CONNECTIONS && !known; k++)
             known = connections[k].watches[s].set && connections[k].watches[s].data == events[i].data;
@@ -874,6 +878,7 @@ static void program_ends_something(void)
             FAIL("a set that is closed here");
         for (size_t i = 0; i < CONNECTIONS; i++)
             connections[i].watches[s].set = false;
+        changes[s]++;
         break;
     case 2: /* as exec */
         local_epoll_end();
