@@ -11,6 +11,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@
 #define STATS_STRIDE ((sizeof(struct run_stats) + PAGE_SIZE - 1) & PAGE_MASK)
 
 struct members {
+    cpu_set_t cpus;  /* that the container may use */
+    uint16_t *apart; /* [MEMBER_MAX + 1][MEMBER_VCPU_MAX], shared: keep_apart() */
     struct link_area *area;
     uint64_t area_size;
     struct member_shared *shared; /* [member_max + 1] */
@@ -70,8 +73,9 @@ static int area_make(struct members *m)
     header.rings_offset = header.links_offset + align_page(LINK_COUNT * sizeof(struct link_shared));
     m->area_size = header.rings_offset + 2ULL * LINK_COUNT * RING_SIZE;
     m->area = map_shared(m->area_size);
+    m->apart = map_shared(align_page((MEMBER_MAX + 1) * MEMBER_VCPU_MAX * sizeof(*m->apart)));
     m->stats = map_shared((MEMBER_MAX + 1) * STATS_STRIDE);
-    if (!m->area || !m->stats)
+    if (!m->area || !m->stats || !m->apart || sched_getaffinity(0, sizeof(m->cpus), &m->cpus) < 0)
         return -ENOMEM;
     *m->area = header;
     m->shared = (struct member_shared *)((char *)m->area + header.members_offset);
@@ -314,11 +318,42 @@ int64_t members_spawn(struct runtime *runtime, uint64_t op, uint64_t member)
         release_rings(m, member);
         if (runtime->options.stats)
             release_stats(m, member);
+        memset(&m->apart[member * MEMBER_VCPU_MAX], 0, MEMBER_VCPU_MAX * sizeof(*m->apart));
         memset(&m->shared[member], 0, sizeof(m->shared[member]));
         return 0;
     default:
         return -ENOSYS;
     }
+}
+
+/*
+ * Whoever wakes another enclave mostly goes on, at least to look out for the answer: the other one is to run beside it.
+ * Linux would often have it wait behind the waker: to a guest a halted CPU does not count as idle
+ * (vcpu_is_preempted()). So its thread keeps off the waker's CPU, until it has been at work for a while.
+ */
+static void keep_apart(const struct runtime *runtime, uint64_t member, unsigned i)
+{
+    const struct members *m = runtime->members;
+    uint16_t *apart = &m->apart[member * MEMBER_VCPU_MAX + i];
+    int cpu = sched_getcpu();
+    cpu_set_t others = m->cpus;
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE || __atomic_load_n(apart, __ATOMIC_RELAXED) == cpu + 1)
+        return;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) == 0)
+        return;
+    __atomic_store_n(apart, (uint16_t)(cpu + 1), __ATOMIC_RELAXED);
+    (void)sched_setaffinity((pid_t)m->shared[member].host_tid[i], sizeof(others), &others);
+}
+
+void members_settle(const struct runtime *runtime, unsigned i)
+{
+    const struct members *m = runtime->members;
+    uint16_t *apart = &m->apart[runtime->member * MEMBER_VCPU_MAX + i];
+
+    if (__atomic_exchange_n(apart, 0, __ATOMIC_RELAXED) != 0)
+        (void)sched_setaffinity((pid_t)m->shared[runtime->member].host_tid[i], sizeof(m->cpus), &m->cpus);
 }
 
 static void kick_vcpu(struct runtime *runtime, uint64_t member, unsigned i)
@@ -329,12 +364,13 @@ static void kick_vcpu(struct runtime *runtime, uint64_t member, unsigned i)
 
     if (!__atomic_load_n(&to->parked[i], __ATOMIC_SEQ_CST))
         syscall(SYS_tgkill, to->host_pid, to->host_tid[i], SGX_TICK_SIGNAL);
-    else if (before)
-        return; /* it is on its way out already */
-    else if (member == 0 && i == 0)
-        pump_wake(runtime->pump);
-    else
-        syscall(SYS_futex, kicked, FUTEX_WAKE, 1, NULL, NULL, 0);
+    else if (!before) { /* else it is on its way out already */
+        keep_apart(runtime, member, i);
+        if (member == 0 && i == 0)
+            pump_wake(runtime->pump);
+        else
+            syscall(SYS_futex, kicked, FUTEX_WAKE, 1, NULL, NULL, 0);
+    }
 }
 
 void member_kick(struct runtime *runtime, uint64_t member, uint64_t vcpu_mask)

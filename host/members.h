@@ -36,6 +36,8 @@ struct boot_blob members_area(const struct runtime *runtime);
 int64_t members_spawn(struct runtime *runtime, uint64_t op, uint64_t member);
 /* Host call KICK of another process: wakes the vCPUs of the mask, or interrupts them. */
 void member_kick(struct runtime *runtime, uint64_t member, uint64_t vcpu_mask);
+/* vCPU i of this process has been at work for a while: its thread may run on any CPU again. */
+void members_settle(const struct runtime *runtime, unsigned i);
 
 /*
  * Where this process counts: zeros when it starts, and in memory of all processes, so that what a member counted is

@@ -52,6 +52,7 @@ static void look(struct runtime *runtime, bool *ret_running, bool *ret_flush)
             vcpu->last_tick_ns = now;
             continue;
         }
+        members_settle(runtime, i);
         *ret_flush |= __atomic_load_n(&vcpu->shared->tick_wanted, __ATOMIC_RELAXED) == TICK_FLUSH;
         if (atomic_load(vcpu->kicked) && vcpu->kick_retries > 0)
             vcpu->kick_retries--;
