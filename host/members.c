@@ -356,21 +356,22 @@ void members_settle(const struct runtime *runtime, unsigned i)
         (void)sched_setaffinity((pid_t)m->shared[runtime->member].host_tid[i], sizeof(m->cpus), &m->cpus);
 }
 
+/* Who kicked it before may have been killed before the wake-up: so everybody wakes. */
 static void kick_vcpu(struct runtime *runtime, uint64_t member, unsigned i)
 {
     struct member_shared *to = &runtime->members->shared[member];
     uint32_t *kicked = &to->kicked[i];
-    bool before = __atomic_exchange_n(kicked, 1, __ATOMIC_SEQ_CST);
 
-    if (!__atomic_load_n(&to->parked[i], __ATOMIC_SEQ_CST))
+    __atomic_store_n(kicked, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&to->parked[i], __ATOMIC_SEQ_CST)) {
         syscall(SYS_tgkill, to->host_pid, to->host_tid[i], SGX_TICK_SIGNAL);
-    else if (!before) { /* else it is on its way out already */
-        keep_apart(runtime, member, i);
-        if (member == 0 && i == 0)
-            pump_wake(runtime->pump);
-        else
-            syscall(SYS_futex, kicked, FUTEX_WAKE, 1, NULL, NULL, 0);
+        return;
     }
+    keep_apart(runtime, member, i);
+    if (member == 0 && i == 0)
+        pump_wake(runtime->pump);
+    else
+        syscall(SYS_futex, kicked, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
 void member_kick(struct runtime *runtime, uint64_t member, uint64_t vcpu_mask)
