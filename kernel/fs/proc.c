@@ -4,6 +4,7 @@
 #include <asm-generic/errno.h>
 #include <linux/stat.h>
 
+#include "kernel/ipc/ipc.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
@@ -155,6 +156,31 @@ static int show_version(struct seq *seq, const struct pseudo_ctx *ctx)
     return 0;
 }
 
+static int show_ipc_messages(struct seq *seq, const struct pseudo_ctx *ctx)
+{
+    msg_show(seq);
+    return 0;
+}
+
+static int show_ipc_semaphores(struct seq *seq, const struct pseudo_ctx *ctx)
+{
+    sem_show(seq);
+    return 0;
+}
+
+static int show_ipc_memory(struct seq *seq, const struct pseudo_ctx *ctx)
+{
+    shm_show(seq);
+    return 0;
+}
+
+static const struct pseudo_entry ipc_entries[] = {
+    {.name = "msg", .mode = S_IFREG | 0444, .show = show_ipc_messages},
+    {.name = "sem", .mode = S_IFREG | 0444, .show = show_ipc_semaphores},
+    {.name = "shm", .mode = S_IFREG | 0444, .show = show_ipc_memory},
+    {0},
+};
+
 static const struct pseudo_entry root_entries[] = {
     {.name = "self", .mode = S_IFLNK | 0777, .link = link_self},
     {.name = "thread-self", .mode = S_IFLNK | 0777, .link = link_thread_self},
@@ -168,6 +194,7 @@ static const struct pseudo_entry root_entries[] = {
     {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},
     {.name = "swaps", .mode = S_IFREG | 0444, .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
     {.name = "sys", .mode = S_IFDIR | 0555, .children = proc_sys_entries},
+    {.name = "sysvipc", .mode = S_IFDIR | 0555, .children = ipc_entries},
     {.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
     {.name = "version", .mode = S_IFREG | 0444, .show = show_version},
     {0},

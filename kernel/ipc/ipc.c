@@ -28,7 +28,7 @@ static int check_permission(const struct ipc_object *object, unsigned flags)
 struct ipc_object *ipc_find(const struct ipc_table *table, int id)
 {
     struct ipc_object *object;
-    LIST_FOREACH (object, &table->objects, entry)
+    TAILQ_FOREACH (object, &table->objects, entry)
         if (object->id == id)
             return object;
     return NULL;
@@ -52,7 +52,7 @@ static int make(struct ipc_table *table, int key, uint64_t size, int flags)
                                        .cgid = c->egid,
                                        .mode = flags & 0777,
                                        .seq = (unsigned short)object->id};
-    LIST_INSERT_HEAD(&table->objects, object, entry);
+    TAILQ_INSERT_TAIL(&table->objects, object, entry);
     table->count++;
     return object->id;
 }
@@ -61,7 +61,7 @@ int ipc_get(struct ipc_table *table, int key, uint64_t size, int flags)
 {
     struct ipc_object *object = NULL;
     if (key != IPC_PRIVATE)
-        LIST_FOREACH (object, &table->objects, entry)
+        TAILQ_FOREACH (object, &table->objects, entry)
             if (object->perm.key == key)
                 break;
     if (!object)
@@ -102,7 +102,7 @@ void ipc_put(struct ipc_table *table, struct ipc_object *object)
 void ipc_remove(struct ipc_table *table, struct ipc_object *object)
 {
     object->removed = true;
-    LIST_REMOVE(object, entry);
+    TAILQ_REMOVE(&table->objects, object, entry);
     table->count--;
     ipc_put(table, object);
 }

@@ -13,10 +13,11 @@
 struct file;
 struct inode;
 struct process;
+struct seq;
 
 /* What a kind has in common; first in each object. */
 struct ipc_object {
-    LIST_ENTRY(ipc_object) entry;
+    TAILQ_ENTRY(ipc_object) entry;
     int id;
     struct ipc64_perm perm;
     unsigned refcount; /* the table's, and one for each task that sleeps on it */
@@ -24,7 +25,7 @@ struct ipc_object {
 };
 
 struct ipc_table {
-    LIST_HEAD(, ipc_object) objects;
+    TAILQ_HEAD(, ipc_object) objects; /* by id */
     int last_id;
     int count, max;
     /* A new object, of which the table sets the rest; or an error. */
@@ -57,5 +58,12 @@ must_check int shm_open_segment(int id, int flags, struct file **ret_file);
 int64_t shm_map(struct file *file, uaddr_t addr, int flags);
 /* Handles of members to an inode, each of which stands for an attached segment: kernel/remote. */
 size_t shm_attached_elsewhere(const struct inode *inode);
+/* A process has one attach less of what may be a segment. */
+void shm_detached(const struct inode *inode, int pid);
+
+/* /proc/sysvipc: the objects of a kind as Linux shows them, all of them, to whoever reads. */
+void shm_show(struct seq *seq);
+void sem_show(struct seq *seq);
+void msg_show(struct seq *seq);
 
 #endif

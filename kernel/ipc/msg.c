@@ -2,6 +2,7 @@
 #include <linux/errno.h>
 #include <linux/msg.h>
 
+#include "kernel/fs/pseudofs.h"
 #include "kernel/ipc/ipc.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -68,7 +69,11 @@ static void queue_free(struct ipc_object *object)
     kfree(q);
 }
 
-static struct ipc_table queues = {.max = QUEUES_MAX, .make = queue_make, .check = queue_check, .free = queue_free};
+static struct ipc_table queues = {.objects = TAILQ_HEAD_INITIALIZER(queues.objects),
+                                  .max = QUEUES_MAX,
+                                  .make = queue_make,
+                                  .check = queue_check,
+                                  .free = queue_free};
 
 SYSCALL_DEFINE2(msgget, int, key, int, flags)
 {
@@ -199,7 +204,7 @@ static int64_t info(int command, uaddr_t arg)
     if (command == MSG_INFO) {
         mi.msgpool = queues.count;
         mi.msgmap = mi.msgtql = 0;
-        LIST_FOREACH (object, &queues.objects, entry) {
+        TAILQ_FOREACH (object, &queues.objects, entry) {
             mi.msgmap += (int)queue_of(object)->count;
             mi.msgtql += (int)queue_of(object)->bytes;
         }
@@ -255,4 +260,19 @@ SYSCALL_DEFINE3(msgctl, int, id, int, command, uaddr_t, arg)
                             .msg_lrpid = q->receiver};
     int stat_id = command == IPC_STAT ? 0 : object->id;
     return copy_to_user(arg, &ds, sizeof(ds)) < 0 ? -EFAULT : stat_id;
+}
+
+void msg_show(struct seq *seq)
+{
+    struct ipc_object *object;
+    seq_printf(seq,
+               "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      "
+               "rtime      ctime\n");
+    TAILQ_FOREACH (object, &queues.objects, entry) {
+        const struct msg_queue *q = queue_of(object);
+        const struct ipc64_perm *p = &object->perm;
+        seq_printf(seq, "%10d %10d  %4o  %10lu %10lu %5d %5d %5u %5u %5u %5u %10ld %10ld %10ld\n", p->key, object->id,
+                   p->mode, (unsigned long)q->bytes, (unsigned long)q->count, q->sender, q->receiver, p->uid, p->gid,
+                   p->cuid, p->cgid, (long)q->sent, (long)q->received, (long)q->changed);
+    }
 }

@@ -3,6 +3,7 @@
 #include <linux/errno.h>
 #include <linux/sem.h>
 
+#include "kernel/fs/pseudofs.h"
 #include "kernel/ipc/ipc.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -68,7 +69,11 @@ static void set_free(struct ipc_object *object)
     kfree(set_of(object));
 }
 
-static struct ipc_table sets = {.max = SETS_MAX, .make = set_make, .check = set_check, .free = set_free};
+static struct ipc_table sets = {.objects = TAILQ_HEAD_INITIALIZER(sets.objects),
+                                .max = SETS_MAX,
+                                .make = set_make,
+                                .check = set_check,
+                                .free = set_free};
 
 SYSCALL_DEFINE3(semget, int, key, int, count, int, flags)
 {
@@ -269,7 +274,7 @@ static int64_t info(int command, uaddr_t arg)
                          .semaem = SEMAEM};
     const struct ipc_object *object;
     int total = 0;
-    LIST_FOREACH (object, &sets.objects, entry)
+    TAILQ_FOREACH (object, &sets.objects, entry)
         total += (int)container_of(object, const struct sem_set, object)->count;
     if (command == SEM_INFO) {
         si.semusz = sets.count;
@@ -393,4 +398,17 @@ SYSCALL_DEFINE4(semctl, int, id, int, number, int, command, uint64_t, arg)
     int64_t result = control(set_of(object), number, command, arg);
     ipc_put(&sets, object);
     return result;
+}
+
+void sem_show(struct seq *seq)
+{
+    const struct ipc_object *object;
+    seq_printf(seq, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
+    TAILQ_FOREACH (object, &sets.objects, entry) {
+        const struct sem_set *set = container_of(object, const struct sem_set, object);
+        const struct ipc64_perm *p = &object->perm;
+        seq_printf(seq, "%10d %10d  %4o %10lu %5u %5u %5u %5u %10ld %10ld\n", p->key, object->id, p->mode,
+                   (unsigned long)set->count, p->uid, p->gid, p->cuid, p->cgid, (long)set->operated,
+                   (long)set->changed);
+    }
 }

@@ -5,6 +5,7 @@
 #include <linux/shm.h>
 
 #include "kernel/fs/file.h"
+#include "kernel/fs/pseudofs.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/ipc/ipc.h"
@@ -64,8 +65,11 @@ static void segment_free(struct ipc_object *object)
     kfree(segment_of(object));
 }
 
-static struct ipc_table segments = {
-    .max = SEGMENTS_MAX, .make = segment_make, .check = segment_check, .free = segment_free};
+static struct ipc_table segments = {.objects = TAILQ_HEAD_INITIALIZER(segments.objects),
+                                    .max = SEGMENTS_MAX,
+                                    .make = segment_make,
+                                    .check = segment_check,
+                                    .free = segment_free};
 
 /* Attaches of this enclave's process are mappings; of others', handles. */
 static size_t attaches(const struct segment *s)
@@ -80,11 +84,23 @@ static size_t attaches(const struct segment *s)
     return count;
 }
 
+void shm_detached(const struct inode *inode, int pid)
+{
+    struct ipc_object *object;
+    TAILQ_FOREACH (object, &segments.objects, entry) {
+        struct segment *s = segment_of(object);
+        if (s->file->inode != inode)
+            continue;
+        s->detached = ipc_now();
+        s->last = pid;
+    }
+}
+
 /* Segments that were removed go when nobody has them any more. */
 static void purge(void)
 {
     struct ipc_object *object, *next;
-    LIST_FOREACH_SAFE (object, &segments.objects, entry, next)
+    TAILQ_FOREACH_SAFE (object, &segments.objects, entry, next)
         if ((object->perm.mode & SHM_DEST) && attaches(segment_of(object)) == 0)
             ipc_remove(&segments, object);
 }
@@ -154,7 +170,7 @@ SYSCALL_DEFINE3(shmat, int, id, uaddr_t, addr, int, flags)
 SYSCALL_DEFINE1(shmdt, uaddr_t, addr)
 {
     struct vma *vma;
-    const struct file *file = NULL;
+    struct file *file = NULL;
     uaddr_t at = addr;
     if (addr & (PAGE_SIZE - 1))
         return -EINVAL;
@@ -164,12 +180,19 @@ SYSCALL_DEFINE1(shmdt, uaddr_t, addr)
         at = vma->end;
         if (!(vma->extra & VMA_SHM) || vma->start - (uint64_t)vma->offset != addr || (file && vma->file != file))
             continue;
-        file = vma->file;
+        if (!file)
+            file = file_get(vma->file);
         int r = mm_unmap(vma->start, vma->end - vma->start);
-        if (r < 0)
+        if (r < 0) {
+            file_put(file);
             return r;
+        }
     }
-    return file ? 0 : -EINVAL;
+    if (!file)
+        return -EINVAL;
+    shm_detached(file->inode, process_self()->pid); /* a member's is told by its handle */
+    file_put(file);
+    return 0;
 }
 
 static int64_t info(int command, uaddr_t arg)
@@ -181,7 +204,7 @@ static int64_t info(int command, uaddr_t arg)
                                .shmall = SEGMENT_SIZE_MAX / PAGE_SIZE};
     struct shm_info use = {.used_ids = segments.count};
     struct ipc_object *object;
-    LIST_FOREACH (object, &segments.objects, entry)
+    TAILQ_FOREACH (object, &segments.objects, entry)
         use.shm_tot += ALIGN_UP(segment_of(object)->size, PAGE_SIZE) / PAGE_SIZE;
     int r = command == IPC_INFO ? copy_to_user(arg, &limits, sizeof(limits)) : copy_to_user(arg, &use, sizeof(use));
     return r < 0 ? r : MAX(0, segments.last_id - 1);
@@ -245,5 +268,24 @@ SYSCALL_DEFINE3(shmctl, int, id, int, command, uaddr_t, arg)
         return !object ? -EINVAL : ipc_is_owner(object) ? 0 : -EPERM;
     default:
         return -EINVAL;
+    }
+}
+
+void shm_show(struct seq *seq)
+{
+    struct ipc_object *object;
+    purge();
+    seq_printf(seq,
+               "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime"
+               "      dtime      ctime                   rss                  swap\n");
+    TAILQ_FOREACH (object, &segments.objects, entry) {
+        const struct segment *s = segment_of(object);
+        const struct ipc64_perm *p = &object->perm;
+        struct statx st = {0};
+        s->file->inode->ops->getattr(s->file->inode, &st);
+        seq_printf(seq, "%10d %10d  %4o %21lu %5d %5d  %5lu %5u %5u %5u %5u %10ld %10ld %10ld %21lu %21lu\n", p->key,
+                   object->id, p->mode, (unsigned long)s->size, s->creator, s->last, (unsigned long)attaches(s), p->uid,
+                   p->gid, p->cuid, p->cgid, (long)s->attached, (long)s->detached, (long)s->changed,
+                   (unsigned long)st.stx_blocks * 512, 0UL);
     }
 }

@@ -90,6 +90,7 @@ static int receive_fork(struct process *process, struct stream *stream, struct t
     if (r == 0)
         r = image_load(stream, &files);
     if (r == 0) {
+        pages_close_idle(); /* exec_commit() does it for a program */
         touched_start();
         *ret_task = make_thread(process, &image, vector);
         r = *ret_task ? 0 : -ENOMEM;
@@ -219,7 +220,6 @@ static void run(void *arg)
         printk(LOG_WARNING, "starting process %d failed: error %d\n", process->pid, -r);
         member_end("it could not be started");
     }
-    pages_close_idle();
     tell_started(process);
     start(process, task);
 }

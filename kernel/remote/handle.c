@@ -5,13 +5,15 @@
 
 #include "kernel/fs/tmpfs.h"
 #include "kernel/fs/vfs.h"
+#include "kernel/ipc/ipc.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/remote/process_message.h"
 #include "kernel/remote/shared_home.h"
 
-void handle_table_init(struct handle_table *table)
+void handle_table_init(struct handle_table *table, int pid)
 {
+    table->pid = pid;
     TAILQ_INIT(&table->handles);
     table->last = 0;
 }
@@ -19,6 +21,7 @@ void handle_table_init(struct handle_table *table)
 static void handle_free(struct handle_table *table, struct handle *handle)
 {
     TAILQ_REMOVE(&table->handles, handle, entry);
+    shm_detached(handle->file->inode, table->pid);
     file_put(handle->file);
     kfree(handle);
 }

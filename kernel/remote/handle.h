@@ -22,9 +22,10 @@ struct handle {
 struct handle_table {
     TAILQ_HEAD(, handle) handles;
     uint64_t last;
+    int pid; /* whose it is */
 };
 
-void handle_table_init(struct handle_table *table);
+void handle_table_init(struct handle_table *table, int pid);
 void handle_table_free(struct handle_table *table);
 must_check int handle_table_copy(struct handle_table *to, const struct handle_table *from);
 /* One more reference for file; *ret_info describes it and its handle. 0 or -ENOMEM. */

@@ -40,7 +40,7 @@ int remote_process_new(struct process *process, struct remote_member *member)
     if (!remote)
         return -ENOMEM;
     remote->member = remote_member_get(member);
-    handle_table_init(&remote->handles);
+    handle_table_init(&remote->handles, process->pid);
     process->remote = remote;
     return 0;
 }

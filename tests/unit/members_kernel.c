@@ -689,6 +689,10 @@ void ipc_process_ended(const struct process *process)
 {
 }
 
+void shm_detached(const struct inode *inode, int pid)
+{
+}
+
 void shared_give_all(uaddr_t start, uaddr_t end)
 {
 }
