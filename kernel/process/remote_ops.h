@@ -54,6 +54,8 @@ struct member_ops {
     void (*continued)(struct process *process);
     /* Blocked signals wait for the process (tid 0) or the thread: all of them, each time the set changes. */
     void (*pending)(struct process *process, int tid, sigset64_t set);
+    /* Its action for SIGCHLD is another: does it want to hear of children, and to wait for them? */
+    void (*child_action)(const struct process *process);
     /* Is its process group orphaned (group_orphaned() in the init enclave)? Sleeps. */
     bool (*group_orphaned)(struct process *process);
     void (*exited)(struct process *process, int wait_status, const struct process_usage *usage);

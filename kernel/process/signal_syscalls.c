@@ -4,6 +4,7 @@
 
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/clock.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/siginfo.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -40,6 +41,10 @@ SYSCALL_DEFINE4(rt_sigaction, int, signal, uaddr_t, user_new, uaddr_t, user_old,
             .restorer = new.restorer,
             .mask = new.mask & ~SIGNAL_UNBLOCKABLE,
         };
+        if (signal == SIGCHLD && member_ops &&
+            ((new.handler == (uint64_t)SIG_IGN) != (old.handler == (uint64_t)SIG_IGN) ||
+             ((new.flags ^ old.flags) & (SA_NOCLDWAIT | SA_NOCLDSTOP))))
+            member_ops->child_action(process);
         enum signal_default what = signal_default_of(signal);
         bool ignore = new.handler == (uint64_t)SIG_IGN ||
                       (new.handler == (uint64_t)SIG_DFL && (what == SIGNAL_IGNORE || what == SIGNAL_CONTINUE));

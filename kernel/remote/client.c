@@ -303,12 +303,21 @@ static size_t build_call(uint8_t *buffer, const struct message *message, const s
 
 #define CALL_SMALL 1024
 
+static sigset64_t ignored_of_terminals(const struct process *process)
+{
+    sigset64_t set = 0;
+    for (int signal = SIGTTIN; signal <= SIGTTOU; signal++)
+        set |= process->actions[signal - 1].handler == (uint64_t)SIG_IGN ? SIGNAL_BIT(signal) : 0;
+    return set;
+}
+
 static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6], struct windows *w)
 {
     struct message message = {MESSAGE_CALL, p->request, process_self()->pid, p->task->tid};
     struct call_head head = {.nr = nr,
                              .blocked = p->task->signals.blocked,
                              .pending = p->task->signals.pending.set,
+                             .ignored = ignored_of_terminals(process_self()),
                              .window_count = (uint32_t)w->count};
     uint64_t small[CALL_SMALL / 8];
     uint8_t *buffer = (uint8_t *)small;

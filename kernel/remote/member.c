@@ -240,6 +240,16 @@ static void exited(struct process *process, int wait_status, const struct proces
         member_end("no memory to end");
 }
 
+static void child_action(const struct process *process)
+{
+    const struct signal_action *action = &process->actions[SIGCHLD - 1];
+    struct number_message m = {message_of(MESSAGE_CHILD_ACTION, process),
+                               (action->handler == (uint64_t)SIG_IGN ? CHILD_ACTION_IGNORE : 0) |
+                                   (action->flags & SA_NOCLDWAIT ? CHILD_ACTION_NO_ZOMBIES : 0) |
+                                   (action->flags & SA_NOCLDSTOP ? CHILD_ACTION_NO_STOPS : 0)};
+    post(&m.message, sizeof(m));
+}
+
 static const struct member_ops ops = {
     .new_child = new_child,
     .drop_child = drop_child,
@@ -248,6 +258,7 @@ static const struct member_ops ops = {
     .stopped = stopped,
     .continued = continued,
     .pending = member_pending,
+    .child_action = child_action,
     .group_orphaned = orphaned,
     .exited = exited,
     .exec_open = remote_exec_open,

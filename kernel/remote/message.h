@@ -60,6 +60,7 @@ struct call_head {
     uint64_t args[6];
     uint64_t blocked;    /* the caller's signal mask */
     uint64_t pending;    /* signals that wait for the caller alone */
+    uint64_t ignored;    /* of SIGTTIN and SIGTTOU, those that the process ignores: terminals ask */
     uint32_t data_count; /* DATA messages before this one, for windows with WINDOW_DATA */
     uint32_t window_count;
     uint64_t lease_era;  /* of an openat that asks for a lease (leases.h), to be repeated in it; 0: none asked for */

@@ -98,3 +98,15 @@ void receive_pending(struct remote_member *member, struct record *record)
         wake_up_all(signal_wait_queue(), 0x001 /* EPOLLIN */);
     kfree(record);
 }
+
+void receive_child_action(struct remote_member *member, struct record *record)
+{
+    const struct number_message *m = (const struct number_message *)record->data;
+    struct process *process = record->size >= sizeof(*m) ? remote_process_of(member, &m->message) : NULL;
+    if (process)
+        process->actions[SIGCHLD - 1] =
+            (struct signal_action){.handler = (uint64_t)(m->number & CHILD_ACTION_IGNORE ? SIG_IGN : SIG_DFL),
+                                   .flags = (m->number & CHILD_ACTION_NO_ZOMBIES ? SA_NOCLDWAIT : 0U) |
+                                            (m->number & CHILD_ACTION_NO_STOPS ? SA_NOCLDSTOP : 0U)};
+    kfree(record);
+}

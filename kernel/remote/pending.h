@@ -18,6 +18,8 @@ void receive_pending(struct remote_member *member, struct record *record);
 void receive_signal_taken(struct remote_member *member, struct record *record);
 /* The process has ended, or its enclave: no answer comes any more. */
 void remote_take_end(const struct process *process);
+/* What becomes of SIGCHLD there, and so of the process's children, which are the init enclave's affair. */
+void receive_child_action(struct remote_member *member, struct record *record);
 
 /* In a member: struct member_ops.pending, and who receives the questions. */
 void member_pending(struct process *process, int tid, sigset64_t set);

@@ -706,6 +706,7 @@ void process_link_init(void)
         {MESSAGE_SHOWN, receive_shown},
         {MESSAGE_PENDING, receive_pending},
         {MESSAGE_SIGNAL_TAKEN, receive_signal_taken},
+        {MESSAGE_CHILD_ACTION, receive_child_action},
     };
     for (size_t i = 0; i < ARRAY_COUNT(receivers); i++)
         remote_member_on_message(receivers[i].type, receivers[i].fn);

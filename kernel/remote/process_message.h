@@ -87,13 +87,21 @@ enum process_message_type {
     MESSAGE_POST,
     MESSAGE_POST_DROP,
     MESSAGE_RENEW, /* R: struct message: its last process has ended; the answer is not 0 if it may be nobody again */
+    /* to init */
+    MESSAGE_CHILD_ACTION, /* struct number_message: what becomes of SIGCHLD, enum child_action */
 };
-_Static_assert((int)MESSAGE_RENEW < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_CHILD_ACTION < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {
     struct message message;
     int64_t number;
+};
+
+enum child_action {
+    CHILD_ACTION_IGNORE = 1,     /* SIG_IGN */
+    CHILD_ACTION_NO_ZOMBIES = 2, /* SA_NOCLDWAIT */
+    CHILD_ACTION_NO_STOPS = 4,   /* SA_NOCLDSTOP */
 };
 
 struct exited_message {

@@ -189,6 +189,13 @@ static bool goes_on(uint64_t nr, uint64_t fd)
     return result;
 }
 
+/* Dispositions are the member's affair, but for what terminals do to a process in the background. */
+static void note_ignored(struct process *process, sigset64_t ignored)
+{
+    for (int signal = SIGTTIN; signal <= SIGTTOU; signal++)
+        process->actions[signal - 1].handler = (uint64_t)(ignored & SIGNAL_BIT(signal) ? SIG_IGN : SIG_DFL);
+}
+
 static void serve(struct agent *agent, struct process *process)
 {
     const struct call_head *head = agent->head;
@@ -207,6 +214,7 @@ static void serve(struct agent *agent, struct process *process)
     }
     agent->entered = true;
     agent->task->signals.pending.set = head->pending;
+    note_ignored(process, head->ignored);
     if (agent->cancelled)
         agent_cancel(agent->task);
     uint64_t changes = leases_changes();
