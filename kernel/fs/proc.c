@@ -174,6 +174,22 @@ static int show_ipc_memory(struct seq *seq, const struct pseudo_ctx *ctx)
     return 0;
 }
 
+/* What vmstat and others look for; nothing is paged in or out here. */
+static int show_vmstat(struct seq *seq, const struct pseudo_ctx *ctx)
+{
+    static const char *const zeros[] = {
+        "nr_dirty",   "nr_writeback",   "nr_file_pages", "pgpgin",         "pgpgout",        "pswpin",
+        "pswpout",    "pgalloc_normal", "pgfree",        "pgactivate",     "pgdeactivate",   "pgfault",
+        "pgmajfault", "pgscan_kswapd",  "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "oom_kill"};
+    const struct mm *mm = mm_self();
+
+    seq_printf(seq, "nr_free_pages %lu\nnr_anon_pages %lu\n", (unsigned long)(mm->limit_pages - mm->committed_pages),
+               (unsigned long)mm->committed_pages);
+    for (size_t i = 0; i < ARRAY_COUNT(zeros); i++)
+        seq_printf(seq, "%s 0\n", zeros[i]);
+    return 0;
+}
+
 static const struct pseudo_entry ipc_entries[] = {
     {.name = "msg", .mode = S_IFREG | 0444, .show = show_ipc_messages},
     {.name = "sem", .mode = S_IFREG | 0444, .show = show_ipc_semaphores},
@@ -186,16 +202,19 @@ static const struct pseudo_entry root_entries[] = {
     {.name = "thread-self", .mode = S_IFLNK | 0777, .link = link_thread_self},
     {.name = "cmdline", .mode = S_IFREG | 0444, .text = "\n"},
     {.name = "cpuinfo", .mode = S_IFREG | 0444, .show = proc_show_cpuinfo},
+    {.name = "diskstats", .mode = S_IFREG | 0444, .text = ""},
     {.name = "filesystems", .mode = S_IFREG | 0444, .show = proc_show_filesystems},
     {.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
     {.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
     {.name = "mounts", .mode = S_IFLNK | 0777, .text = "self/mounts"},
     {.name = "net", .mode = S_IFLNK | 0777, .text = "self/net"},
+    {.name = "partitions", .mode = S_IFREG | 0444, .text = "major minor  #blocks  name\n\n"},
     {.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},
     {.name = "swaps", .mode = S_IFREG | 0444, .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
     {.name = "sys", .mode = S_IFDIR | 0555, .children = proc_sys_entries},
     {.name = "sysvipc", .mode = S_IFDIR | 0555, .children = ipc_entries},
     {.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
+    {.name = "vmstat", .mode = S_IFREG | 0444, .show = show_vmstat},
     {.name = "version", .mode = S_IFREG | 0444, .show = show_version},
     {0},
 };

@@ -20,8 +20,18 @@ int proc_show_smaps_rollup(struct seq *seq, const struct pseudo_ctx *ctx);
 struct proc_memory {
     uint64_t total, locked, resident, peak, anonymous, file, data, stack, text, library;
 };
-/* Sleeps if its enclave is another one: the process is the caller's reference. */
-void proc_memory(struct process *process, struct proc_memory *ret);
+/* kernel/fs/proc_figures.c: what stat, statm and status show of a process that only the kernel of its own enclave
+ * knows. */
+struct proc_figures {
+    struct proc_memory memory;
+    uint64_t user_ns, system_ns, threads;
+    uint64_t pending, blocked; /* the first thread's */
+    uint64_t ignored, caught;
+    uint64_t start_stack, brk_start, arg_start, arg_end, env_start, env_end;
+    uint32_t state; /* the first thread's, as ps shows it */
+};
+/* Sleeps if that enclave is another one: the process is the caller's reference. Zeros where there is nobody to tell. */
+void proc_figures(struct process *process, struct proc_figures *ret);
 /* kernel/fs/proc_fd.c */
 extern const struct pseudo_numbered proc_fds, proc_fdinfos;
 /* kernel/fs/proc_status.c */

@@ -1,4 +1,4 @@
-/* /proc/PID/maps, smaps, and the sizes that status, stat and statm show. */
+/* /proc/PID/maps and smaps. */
 #include <asm-generic/errno.h>
 #include <linux/mman.h>
 
@@ -127,55 +127,16 @@ int proc_show_smaps(struct seq *seq, const struct pseudo_ctx *ctx)
 int proc_show_smaps_rollup(struct seq *seq, const struct pseudo_ctx *ctx)
 {
     struct vma *first = vma_first(), *last = RB_MAX(vma_tree, &mm_self()->vmas);
-    struct proc_memory memory;
+    struct proc_figures figures;
     struct process *process;
     int r = reach(seq, ctx, "smaps_rollup", &process);
 
     if (r <= 0 || !first)
         return r < 0 ? r : 0;
-    proc_memory(process, &memory);
+    proc_figures(process, &figures);
+    const struct proc_memory *memory = &figures.memory;
     seq_printf(seq, "%08lx-%08lx ---p 00000000 00:00 0 %*s[rollup]\n", (unsigned long)first->start,
                (unsigned long)last->end, 23, "");
-    show_sizes(seq, memory.resident * 4, memory.anonymous * 4, memory.locked * 4);
+    show_sizes(seq, memory->resident * 4, memory->anonymous * 4, memory->locked * 4);
     return 0;
-}
-
-/* Zeros of a process that has ended meanwhile. */
-static void memory_elsewhere(struct process *process, struct proc_memory *ret)
-{
-    const struct pseudo_ctx ctx = {.pid = process->pid};
-    struct seq seq = {0};
-
-    if (proc_show_elsewhere(process, &ctx, "memory", &seq) == 0 && !seq.failed && seq.used == sizeof *ret)
-        memcpy(ret, seq.text, sizeof *ret);
-    else
-        ret->peak = process->resident_max;
-    kfree(seq.text);
-}
-
-void proc_memory(struct process *process, struct proc_memory *ret)
-{
-    *ret = (struct proc_memory){0};
-    if (!proc_memory_here(process)) {
-        memory_elsewhere(process, ret);
-        return;
-    }
-    *ret = (struct proc_memory){.locked = mm_self()->locked_pages, .peak = mm_self()->committed_pages_max};
-    for (struct vma *vma = vma_first(); vma; vma = vma_next(vma)) {
-        uint64_t pages = (vma->end - vma->start) / PAGE_SIZE;
-        uint64_t resident = pages_count_committed(vma->start, vma->end);
-
-        ret->total += pages;
-        ret->resident += resident;
-        if (vma->file)
-            ret->file += resident;
-        else
-            ret->anonymous += resident;
-        if ((vma->flags & MAP_GROWSDOWN) || (vma->name && strcmp(vma->name, "[stack]") == 0))
-            ret->stack += pages;
-        else if ((vma->prot & PROT_WRITE) && !(vma->flags & MAP_SHARED))
-            ret->data += pages;
-        if ((vma->prot & PROT_EXEC) && !(vma->prot & PROT_WRITE))
-            ret->text += pages;
-    }
 }

@@ -72,7 +72,7 @@ static int show_user_memory(struct seq *seq, uaddr_t start, uaddr_t end)
     while (start < end) {
         size_t size = MIN(end - start, sizeof chunk);
 
-        if (copy_from_user(chunk, start, size) < 0)
+        if (copy_from_user_here(chunk, start, size) < 0)
             return 0;
         seq_write(seq, chunk, size);
         start += size;
@@ -93,7 +93,7 @@ static int show_cmdline(struct seq *seq, const struct pseudo_ctx *ctx)
     if (!mm->arg_end)
         return 0;
     /* Programs that rename themselves overwrite the NUL at the end and go on into the environment. */
-    if (copy_from_user(&last, mm->arg_end - 1, 1) == 0 && last != '\0') {
+    if (copy_from_user_here(&last, mm->arg_end - 1, 1) == 0 && last != '\0') {
         show_user_memory(seq, mm->arg_start, mm->env_end);
         seq->used = seq->text ? strnlen(seq->text, seq->used) : 0;
         return 0;
@@ -145,10 +145,10 @@ int proc_text(int pid, int tid, const char *name, struct seq *seq)
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         if (strcmp(name, texts[i].name) == 0)
             return texts[i].show(seq, &ctx);
-    if (strcmp(name, "memory") == 0) {
-        struct proc_memory memory;
-        proc_memory(process, &memory);
-        seq_write(seq, &memory, sizeof memory);
+    if (strcmp(name, "figures") == 0) {
+        struct proc_figures figures;
+        proc_figures(process, &figures);
+        seq_write(seq, &figures, sizeof figures);
         return 0;
     }
     return -ENOENT;
@@ -445,7 +445,7 @@ static int show_sessionid(struct seq *seq, const struct pseudo_ctx *ctx)
         OWNED("stat", S_IFREG | 0444, .show = proc_show_stat),                                                         \
         OWNED("statm", S_IFREG | 0444, .show = proc_show_statm),                                                       \
         OWNED("status", S_IFREG | 0444, .show = proc_show_status),                                                     \
-        OWNED("uid_map", S_IFREG | 0644, .show = show_id_map)
+        OWNED("uid_map", S_IFREG | 0644, .show = show_id_map), OWNED("wchan", S_IFREG | 0444, .text = "0")
 
 static const struct pseudo_entry task_entries[] = {TASK_ENTRIES, {0}};
 static const struct pseudo_entry task_entry = {.mode = S_IFDIR | 0555, .owned = true, .children = task_entries};

@@ -109,10 +109,8 @@ size_t user_probe_write(uaddr_t addr, size_t size)
     return page >= end ? size : page > addr ? page - addr : 0;
 }
 
-size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size)
+static size_t copy_in_here(void *dst, uaddr_t src, size_t size)
 {
-    if (is_agent())
-        return agent_copy_in(dst, src, size);
     size_t done = 0, ready;
 
     while (done < size && (ready = user_prepare(src + done, size - done, false)) > 0) {
@@ -123,6 +121,11 @@ size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size)
             break;
     }
     return done;
+}
+
+size_t copy_from_user_partial(void *dst, uaddr_t src, size_t size)
+{
+    return is_agent() ? agent_copy_in(dst, src, size) : copy_in_here(dst, src, size);
 }
 
 size_t copy_to_user_partial(uaddr_t dst, const void *src, size_t size)
@@ -160,6 +163,11 @@ size_t clear_user_partial(uaddr_t dst, size_t size)
 int copy_from_user(void *dst, uaddr_t src, size_t size)
 {
     return copy_from_user_partial(dst, src, size) == size ? 0 : -EFAULT;
+}
+
+int copy_from_user_here(void *dst, uaddr_t src, size_t size)
+{
+    return copy_in_here(dst, src, size) == size ? 0 : -EFAULT;
 }
 
 int copy_to_user(uaddr_t dst, const void *src, size_t size)

@@ -10,6 +10,8 @@
 
 bool user_range_ok(uaddr_t addr, size_t size);
 must_check int copy_from_user(void *dst, uaddr_t src, size_t size); /* 0 or -EFAULT */
+/* The same from the program of this enclave, also for an agent, whose user memory is elsewhere: for /proc. */
+must_check int copy_from_user_here(void *dst, uaddr_t src, size_t size);
 must_check int copy_to_user(uaddr_t dst, const void *src, size_t size);
 must_check int clear_user(uaddr_t dst, size_t size);
 /* As many bytes as could be copied (for partial reads and writes). */
