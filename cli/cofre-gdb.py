@@ -130,7 +130,7 @@ def mappings():
 
 def file_name(file):
     if inode_kind(file["inode"]) == "remote_evict":
-        return file["inode"].cast(kernel_type("remote_inode").pointer())["info"]["path"].string()
+        return file["private"].cast(kernel_type("remote_file").pointer())["info"]["path"].string()
     names, dentry = [], file["dentry"]
     while int(dentry) and int(dentry["parent"]):
         names.append(dentry["name"].string())

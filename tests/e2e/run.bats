@@ -201,7 +201,7 @@ P
     local container=$!
     wait_until 10 eval 'run_gdb_on_children; [[ $tasks == *"sleeping    230  sleep"* ]]'
     kill -9 $container
-    [[ $tasks == *"/bin/"*"[stack]"* ]]
+    [[ $tasks == *"/bin/busybox"*"[stack]"* && $tasks != *Traceback* ]]
 }
 # In $tasks: what gdb shows of each enclave of that container.
 run_gdb_on_children() {
