@@ -214,6 +214,8 @@ int main(int argc, char **argv)
     runtime->stats->ns_build = clock_monotonic_ns();
     if (sgx_is_simulation(runtime->enclave))
         sgx_simulation_notice();
+    if (runtime->options.trace && !(artifacts_policy(&runtime->artifacts)->flags & POLICY_DIAGNOSTICS))
+        fprintf(stderr, "cofre: there is no trace: the image's policy does not allow diagnostics\n");
     if (runtime->options.tty && isatty(STDIN_FILENO))
         terminal_raw(STDIN_FILENO);
     run_enclave(runtime);

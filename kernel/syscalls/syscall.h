@@ -13,9 +13,14 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
 
 #define SYSCALL_ARG_CAST_(type, reg) ((type)(reg))
 #define SYSCALL_PROLOGUE_(name) int64_t sys_##name(struct trap_frame *frame);
+/* What it is called with, for the trace: "type name," for each argument. */
+#define SYSCALL_ARGUMENTS_(name, arguments)                                                                            \
+    SYSCALL_PROLOGUE_(name)                                                                                            \
+    extern const char sys_##name##_arguments[];                                                                        \
+    const char sys_##name##_arguments[] = arguments;
 
 #define SYSCALL_DEFINE0(name)                                                                                          \
-    SYSCALL_PROLOGUE_(name)                                                                                            \
+    SYSCALL_ARGUMENTS_(name, "")                                                                                       \
     static inline int64_t do_sys_##name(void);                                                                         \
     int64_t sys_##name(struct trap_frame *frame)                                                                       \
     {                                                                                                                  \
@@ -24,7 +29,7 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
     }                                                                                                                  \
     static inline int64_t do_sys_##name(void)
 #define SYSCALL_DEFINE1(name, t1, a1)                                                                                  \
-    SYSCALL_PROLOGUE_(name)                                                                                            \
+    SYSCALL_ARGUMENTS_(name, #t1 " " #a1 ",")                                                                          \
     static inline int64_t do_sys_##name(t1 a1);                                                                        \
     int64_t sys_##name(struct trap_frame *frame)                                                                       \
     {                                                                                                                  \
@@ -32,7 +37,7 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
     }                                                                                                                  \
     static inline int64_t do_sys_##name(t1 a1)
 #define SYSCALL_DEFINE2(name, t1, a1, t2, a2)                                                                          \
-    SYSCALL_PROLOGUE_(name)                                                                                            \
+    SYSCALL_ARGUMENTS_(name, #t1 " " #a1 "," #t2 " " #a2 ",")                                                          \
     static inline int64_t do_sys_##name(t1 a1, t2 a2);                                                                 \
     int64_t sys_##name(struct trap_frame *frame)                                                                       \
     {                                                                                                                  \
@@ -40,7 +45,7 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
     }                                                                                                                  \
     static inline int64_t do_sys_##name(t1 a1, t2 a2)
 #define SYSCALL_DEFINE3(name, t1, a1, t2, a2, t3, a3)                                                                  \
-    SYSCALL_PROLOGUE_(name)                                                                                            \
+    SYSCALL_ARGUMENTS_(name, #t1 " " #a1 "," #t2 " " #a2 "," #t3 " " #a3 ",")                                          \
     static inline int64_t do_sys_##name(t1 a1, t2 a2, t3 a3);                                                          \
     int64_t sys_##name(struct trap_frame *frame)                                                                       \
     {                                                                                                                  \
@@ -48,7 +53,7 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
     }                                                                                                                  \
     static inline int64_t do_sys_##name(t1 a1, t2 a2, t3 a3)
 #define SYSCALL_DEFINE4(name, t1, a1, t2, a2, t3, a3, t4, a4)                                                          \
-    SYSCALL_PROLOGUE_(name)                                                                                            \
+    SYSCALL_ARGUMENTS_(name, #t1 " " #a1 "," #t2 " " #a2 "," #t3 " " #a3 "," #t4 " " #a4 ",")                          \
     static inline int64_t do_sys_##name(t1 a1, t2 a2, t3 a3, t4 a4);                                                   \
     int64_t sys_##name(struct trap_frame *frame)                                                                       \
     {                                                                                                                  \
@@ -56,7 +61,7 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
     }                                                                                                                  \
     static inline int64_t do_sys_##name(t1 a1, t2 a2, t3 a3, t4 a4)
 #define SYSCALL_DEFINE5(name, t1, a1, t2, a2, t3, a3, t4, a4, t5, a5)                                                  \
-    SYSCALL_PROLOGUE_(name)                                                                                            \
+    SYSCALL_ARGUMENTS_(name, #t1 " " #a1 "," #t2 " " #a2 "," #t3 " " #a3 "," #t4 " " #a4 "," #t5 " " #a5 ",")          \
     static inline int64_t do_sys_##name(t1 a1, t2 a2, t3 a3, t4 a4, t5 a5);                                            \
     int64_t sys_##name(struct trap_frame *frame)                                                                       \
     {                                                                                                                  \
@@ -64,7 +69,8 @@ typedef int64_t (*syscall_fn)(struct trap_frame *frame);
     }                                                                                                                  \
     static inline int64_t do_sys_##name(t1 a1, t2 a2, t3 a3, t4 a4, t5 a5)
 #define SYSCALL_DEFINE6(name, t1, a1, t2, a2, t3, a3, t4, a4, t5, a5, t6, a6)                                          \
-    SYSCALL_PROLOGUE_(name)                                                                                            \
+    SYSCALL_ARGUMENTS_(name, #t1 " " #a1 "," #t2 " " #a2 "," #t3 " " #a3 "," #t4 " " #a4 "," #t5 " " #a5 "," #t6       \
+                                 " " #a6 ",")                                                                          \
     static inline int64_t do_sys_##name(t1 a1, t2 a2, t3 a3, t4 a4, t5 a5, t6 a6);                                     \
     int64_t sys_##name(struct trap_frame *frame)                                                                       \
     {                                                                                                                  \

@@ -6,12 +6,10 @@
 #include <linux/errno.h>
 
 #include "abi/stats.h"
-#include "kernel/arch/hostcall.h"
 #include "kernel/arch/vcpu.h"
 #include "kernel/boot/boot.h"
-#include "kernel/lib/string.h"
-#include "kernel/sched/lock.h"
 #include "kernel/sched/task.h"
+#include "kernel/syscalls/trace.h"
 
 #define SYSCALL(name, nr) int64_t sys_##name(struct trap_frame *frame) __attribute__((weak));
 #include "kernel/syscalls/numbers.inc"
@@ -27,6 +25,16 @@ static const syscall_fn *used = functions;
 
 static const char *const names[STATS_SYSCALL_MAX] = {
 #define SYSCALL(name, nr) [nr] = #name,
+#include "kernel/syscalls/numbers.inc"
+#undef SYSCALL
+};
+
+#define SYSCALL(name, nr) extern const char sys_##name##_arguments[] __attribute__((weak));
+#include "kernel/syscalls/numbers.inc"
+#undef SYSCALL
+
+static const char *const arguments[STATS_SYSCALL_MAX] = {
+#define SYSCALL(name, nr) [nr] = sys_##name##_arguments,
 #include "kernel/syscalls/numbers.inc"
 #undef SYSCALL
 };
@@ -57,6 +65,11 @@ const char *syscall_name(uint64_t nr)
     return nr < STATS_SYSCALL_MAX ? names[nr] : NULL;
 }
 
+const char *syscall_arguments(uint64_t nr)
+{
+    return nr < STATS_SYSCALL_MAX ? arguments[nr] : NULL;
+}
+
 static bool tracing;
 
 void syscall_init(void)
@@ -64,22 +77,15 @@ void syscall_init(void)
     tracing = (boot_params()->flags & BOOT_TRACE) && policy_allows(POLICY_DIAGNOSTICS);
 }
 
-static void trace(const char *format, const struct trap_frame *frame, uint64_t nr, int64_t result)
+static int64_t call_traced(struct trap_frame *frame, uint64_t nr, syscall_fn fn)
 {
-    char line[256], number[16];
-    const char *name = syscall_name(nr);
-    if (!name) {
-        snprintf(number, sizeof(number), "%lu", nr);
-        name = number;
-    }
-    int size = snprintf(line, sizeof(line), format, task_current()->tid, name, frame->rdi, frame->rsi, frame->rdx,
-                        frame->r10, frame->r8, frame->r9, result);
-    bool held = kernel_lock_held();
-    if (!held)
-        kernel_lock();
-    hostcall_trace(line, MIN((size_t)size, sizeof(line) - 1));
-    if (!held)
-        kernel_unlock();
+    struct trace trace;
+    trace_begin(&trace, nr, frame);
+    if (nr == __NR_exit || nr == __NR_exit_group || nr == __NR_execve || nr == __NR_execveat || nr == __NR_rt_sigreturn)
+        trace_print(&trace);
+    int64_t result = fn ? fn(frame) : -ENOSYS;
+    trace_end(&trace, result, fn != NULL);
+    return result;
 }
 
 int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow)
@@ -95,20 +101,14 @@ int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow)
     fn = used[nr];
     if (unlikely(!fn)) {
         vcpu->syscalls_enosys[nr]++;
-        if (tracing)
-            trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx) not implemented\n", frame, nr, 0);
-        return -ENOSYS;
+        return unlikely(tracing) ? call_traced(frame, nr, NULL) : -ENOSYS;
     }
-    if (likely(!tracing)) {
+    /* An agent's call is in the trace of whom it acts for. */
+    if (likely(!tracing) || task_current()->agent) {
         struct recent_call *call = task_call_begin(task_current(), nr, frame->rdi);
         return call->result = fn(frame);
     }
-    if (nr == __NR_exit || nr == __NR_exit_group || nr == __NR_execve || nr == __NR_rt_sigreturn)
-        trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx)\n", frame, nr, 0);
-    struct trap_frame before = *frame;
-    int64_t result = fn(frame);
-    trace("%d %s(%lx, %lx, %lx, %lx, %lx, %lx) = %ld\n", &before, nr, result);
-    return result;
+    return call_traced(frame, nr, fn);
 }
 
 void syscall_stats(struct run_stats *stats)

@@ -11,6 +11,8 @@ bool syscall_is_lockless(uint64_t nr);
 int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow);
 /* "read"; NULL if Linux has no such number. */
 const char *syscall_name(uint64_t nr);
+/* "int fd,uaddr_t buf,uint64_t count,", as its definition has them; NULL if it is not implemented. */
+const char *syscall_arguments(uint64_t nr);
 
 /* This kernel's implementations, by number; and another table to be called instead (kernel/remote/mixed.c). */
 const syscall_fn *syscall_functions(void);

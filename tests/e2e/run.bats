@@ -201,7 +201,7 @@ P
     local container=$!
     wait_until 10 eval 'run_gdb_on_children; [[ $tasks == *"sleeping    230  sleep"* ]]'
     kill -9 $container
-    [[ $tasks == *"/bin/busybox"*"[stack]"* && $tasks != *Traceback* ]]
+    [[ $tasks == *"/bin/"*"[stack]"* && $tasks != *Traceback* ]]
 }
 # In $tasks: what gdb shows of each enclave of that container.
 run_gdb_on_children() {
@@ -218,6 +218,23 @@ run_gdb_on_children() {
     run ! timeout -k 5 20 "$COFRE" gdb --batch --pid $$
     PATH= run -125 "$COFRE" gdb "$BUSYBOX"
     [[ $output == *"gdb is not installed"* ]]
+}
+
+@test "a trace of system calls: names, bytes, errors; each call once" {
+    run -0 --separate-stderr timeout -k 5 30 "$COFRE" run --softsgx --trace "$BUSYBOX" -- \
+        sh -c 'cat /nosuch 2>/dev/null; head -c 4 /etc/passwd; echo "say \"it\""'
+    [ "$output" = $'rootsay "it"' ]
+    [ "$(grep -Ec '^2 open(at\(AT_FDCWD, |\()"/nosuch", 0x[0-9a-f]*(, 0[0-7]*)?\) = -1 ENOENT$' <<<"$stderr")" = 1 ]
+    [ "$(grep -Ec '^3 read\(3, "root:x:0:0:.*"\.\.\., 4096\) = ' <<<"$stderr")" = 1 ]
+    grep -qE '^1 write\(1, "say \\"it\\"\\n", 9\) = 9$' <<<"$stderr"
+    grep -qE '^1 exit_group\(0\)$' <<<"$stderr"
+}
+
+@test "no trace where the policy allows no diagnostics" {
+    local image
+    image=$(e2e_image silent busybox "${OPEN_POLICY/diagnostics: true/diagnostics: false}")
+    run -0 --separate-stderr timeout -k 5 30 "$COFRE" run --softsgx --trace "$image" -- echo hi
+    [[ $output == hi && $stderr != *"write("* && $stderr == *"trace"*"diagnostics"* ]]
 }
 
 @test "a crash is reported: signal, where, the last system calls" {
