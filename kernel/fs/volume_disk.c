@@ -45,8 +45,7 @@ void volume_disks_poll(void)
 
 /*
  * Would somebody else have this vCPU, or need it? Only vCPU 0 moves what other tasks send and receive. A volume's
- * thread, which wants the lock that the caller has, is not worth the host's two wake-ups: a file removed before each
- * sync has it always runnable.
+ * thread, which wants the lock that the caller has, is not worth the host's two wake-ups.
  */
 static bool others_wait(void)
 {

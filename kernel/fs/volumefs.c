@@ -14,6 +14,7 @@
 void volumefs_lock(struct volumefs *fs)
 {
     mutex_lock(&fs->lock);
+    volumefs_end_gone(fs);
 }
 
 void volumefs_unlock(struct volumefs *fs)
@@ -132,14 +133,17 @@ int volumefs_get(struct volumefs *fs, struct volume_node *node, struct inode **r
     return 0;
 }
 
-/* The last reference went, wherever that was: the node is put by the thread. */
+/*
+ * The last reference went, wherever that was: the node is put by who next takes the lock, if only the thread when the
+ * next checkpoint is due. To wake that for each removed file would have it run, and what it holds up, on another vCPU.
+ */
 void volumefs_evict(struct inode *inode)
 {
     struct volumefs_inode *vi = volumefs_inode(inode);
     struct volumefs *fs = volumefs(inode->sb);
     LIST_REMOVE(vi, hash_link);
     TAILQ_INSERT_TAIL(&fs->gone, vi, gone_link);
-    if (inode->nlink == 0 || fs->resting)
+    if (fs->resting)
         volumefs_thread_wake(fs);
 }
 
@@ -417,6 +421,10 @@ static void sb_statfs(struct super_block *sb, struct statfs *ret)
 {
     struct volumefs *fs = volumefs(sb);
     struct volume_info info;
+    if (!TAILQ_EMPTY(&fs->gone)) { /* what was removed is free */
+        volumefs_lock(fs);
+        volumefs_unlock(fs);
+    }
     volume_get_info(fs->volume, &info); /* counters only */
     ret->f_blocks = info.block_count;
     ret->f_bfree = ret->f_bavail = info.free_count;

@@ -40,7 +40,7 @@ struct volumefs {
     struct volume *volume;
     struct mutex lock;
     LIST_HEAD(volumefs_bucket, volumefs_inode) inodes[VOLUMEFS_BUCKETS];
-    TAILQ_HEAD(volumefs_gone, volumefs_inode) gone;      /* evicted: their nodes are still to be put */
+    TAILQ_HEAD(volumefs_gone, volumefs_inode) gone;      /* evicted: who takes the lock next puts their nodes */
     TAILQ_HEAD(volumefs_returned, volumefs_inode) dirty; /* with pages that mappings gave back */
     TAILQ_HEAD(volumefs_syncs, volumefs_sync) syncs;     /* asked for: one write serves them all */
     struct wait_queue work;
@@ -83,7 +83,7 @@ static inline struct volumefs_inode *volumefs_inode(struct inode *inode)
     return container_of(inode, struct volumefs_inode, inode);
 }
 
-/* Take the mutex; `fs->volume` may be used. */
+/* Take the mutex, and put what was evicted; `fs->volume` may be used. */
 void volumefs_lock(struct volumefs *fs);
 void volumefs_unlock(struct volumefs *fs);
 struct volumefs_inode *volumefs_find(struct volumefs *fs, uint64_t number); /* in memory; no reference */
@@ -139,6 +139,8 @@ bool volumefs_batch_give(const struct volumefs_batch *b, struct dir_context *ctx
 must_check int volumefs_rekey_start(struct volumefs *fs); /* if the volume has something under an old master key */
 must_check int volumefs_thread_start(struct volumefs *fs);
 void volumefs_thread_wake(struct volumefs *fs);
+/* Under the lock, by volumefs_lock(): nodes of inodes that were evicted are put. */
+void volumefs_end_gone(struct volumefs *fs);
 /* Under the lock: times of access that so far only the VFS knows. */
 void volumefs_store_atimes(struct volumefs *fs);
 

@@ -30,8 +30,7 @@ static void store_atime(struct volumefs_inode *vi)
     (void)!volume_setattr(vi->node, &attr);
 }
 
-/* Under the lock. */
-static void end_gone(struct volumefs *fs)
+void volumefs_end_gone(struct volumefs *fs)
 {
     struct volumefs_inode *vi;
     while ((vi = TAILQ_FIRST(&fs->gone)) != NULL) {
@@ -62,7 +61,7 @@ static void write_returned(struct volumefs *fs)
 
 static bool work_waits(const struct volumefs *fs)
 {
-    return fs->stopping || !TAILQ_EMPTY(&fs->gone) || !TAILQ_EMPTY(&fs->dirty);
+    return fs->stopping || !TAILQ_EMPTY(&fs->dirty);
 }
 
 void volumefs_store_atimes(struct volumefs *fs)
@@ -97,9 +96,9 @@ static void sync_due(struct volumefs *fs)
 /* Until something is due, which is never if nothing changes. */
 static void rest(struct volumefs *fs, uint64_t *next_ns)
 {
-    if (!volume_pending(fs->volume) && !work_waits(fs)) {
+    if (!volume_pending(fs->volume) && !work_waits(fs) && TAILQ_EMPTY(&fs->gone)) {
         fs->resting = true;
-        (void)!wait_event(&fs->work, volume_pending(fs->volume) || work_waits(fs));
+        (void)!wait_event(&fs->work, volume_pending(fs->volume) || work_waits(fs) || !TAILQ_EMPTY(&fs->gone));
         fs->resting = false;
         *next_ns = time_monotonic_ns() + SYNC_INTERVAL_NS;
     }
@@ -116,7 +115,6 @@ static void thread_main(void *arg)
         rest(fs, &next_ns);
         volumefs_lock(fs);
         write_returned(fs);
-        end_gone(fs);
         if (time_monotonic_ns() >= next_ns) {
             sync_due(fs);
             next_ns = time_monotonic_ns() + SYNC_INTERVAL_NS;

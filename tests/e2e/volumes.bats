@@ -75,6 +75,14 @@ with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" 
     [ "$output" = two ]
 }
 
+@test "volumes: what was removed is free at once, also when its last user closes it" {
+    run -0 --separate-stderr with v:/data 'cd /data; free() { stat -f -c %f .; }
+        dd if=/dev/zero of=f bs=64k count=64 conv=fsync; before=$(free); rm f; [ $(free) -ge $((before + 1024)) ] || echo kept
+        exec 3>g; dd if=/dev/zero bs=64k count=64 >&3; sync; before=$(free); rm g; exec 3>&-; [ $(free) -ge $((before + 1024)) ] || echo kept
+        for i in 1 2 3 4 5 6 7 8 9 10 11 12; do dd if=/dev/zero of=f bs=64k count=64 || exit; sync; sync; rm f; done; echo done'
+    [ "$output" = done ]
+}
+
 @test "volumes: refused with the reason, and left as they were" {
     run -125 timeout -k 5 30 "$COFRE" run --softsgx "$E2E/volume" -- true
     [[ "$output" == *"wants a volume at /data"* ]]
