@@ -25,6 +25,9 @@
 #define STREAM_BLOCKS 16
 #define SPIN_NS 60000
 #define EARLY_BLOCKS (1U << 20 >> 12)
+#define DIRECT_BLOCKS 16   /* contents made durable past the page cache: at most so many ... */
+#define DIRECT_UNREAD 256U /* ... after so many durable writes that no read came between ... */
+#define READ_WEIGHT 16U    /* ... of which each takes back so many */
 
 struct request {
     uint64_t op, block, count;
@@ -57,6 +60,7 @@ struct volume {
     struct request requests[QUEUE];
     atomic_bool complained;
     struct volume_counts counts; /* under `lock` */
+    atomic_uint unread;          /* durable writes, less what reads took back: note_use() */
     struct anchor_line *line;    /* to its counter; NULL: it has none */
     struct volume_fill fill;     /* unless read_only */
 };
@@ -311,16 +315,18 @@ static void write_early(struct volume *v, const struct request *r)
 }
 
 /*
- * A single block that is made durable at once is a record of the log, which nobody reads but a start after a crash.
- * Past the page cache that is a tenth quicker. What comes with contents is likely to be read again and stays in the
- * cache.
+ * Past the page cache a durable write is a tenth quicker. A single block is a record of the log, which nobody reads but
+ * a start after a crash. What comes with contents is likely to be read again, once the kernel has forgotten it, and
+ * stays in the cache, unless the kernel has not forgotten anything for long.
  */
 static bool write_direct(const struct volume *v, const struct request *r)
 {
-    struct iovec iov = {v->buffer + r->buffer * VOLUME_BUFFER_SIZE, VOLUME_IO_BLOCK};
+    size_t size = r->count * VOLUME_IO_BLOCK;
+    struct iovec iov = {v->buffer + r->buffer * VOLUME_BUFFER_SIZE, size};
+    unsigned most = atomic_load_explicit(&v->unread, memory_order_relaxed) >= DIRECT_UNREAD ? DIRECT_BLOCKS : 1;
 
-    return r->op == VOLUME_WRITE_DURABLE && r->count == 1 && !r->anchor && v->direct_fd >= 0 &&
-           pwritev2(v->direct_fd, &iov, 1, (off_t)(r->block * VOLUME_IO_BLOCK), RWF_DSYNC) == VOLUME_IO_BLOCK;
+    return r->op == VOLUME_WRITE_DURABLE && r->count <= most && !r->anchor && v->direct_fd >= 0 &&
+           pwritev2(v->direct_fd, &iov, 1, (off_t)(r->block * VOLUME_IO_BLOCK), RWF_DSYNC) == (ssize_t)size;
 }
 
 static int64_t transfer(const struct volume *v, const struct request *r)
@@ -385,6 +391,18 @@ void volumes_count(struct volume_counts *ret_counts)
     }
 }
 
+/* Under the lock: for write_direct(). */
+static void note_use(struct volume *v, const struct request *r)
+{
+    unsigned n = atomic_load_explicit(&v->unread, memory_order_relaxed);
+
+    if (r->op == VOLUME_READ)
+        n -= n < READ_WEIGHT ? n : READ_WEIGHT;
+    else if (r->op == VOLUME_WRITE_DURABLE && n < 2 * DIRECT_UNREAD)
+        n++;
+    atomic_store_explicit(&v->unread, n, memory_order_relaxed);
+}
+
 static int64_t perform(struct volume *v, const struct request *r)
 {
     int64_t ret = -EINVAL;
@@ -397,6 +415,7 @@ static int64_t perform(struct volume *v, const struct request *r)
     if (ret == 0) {
         pthread_mutex_lock(&v->lock);
         count(&v->counts, r);
+        note_use(v, r);
         pthread_mutex_unlock(&v->lock);
         write_early(v, r);
     }
