@@ -25,13 +25,20 @@ struct proc_memory {
 struct proc_figures {
     struct proc_memory memory;
     uint64_t user_ns, system_ns, threads;
-    uint64_t pending, blocked; /* the first thread's */
+    uint64_t pending, blocked; /* the thread's */
     uint64_t ignored, caught;
     uint64_t start_stack, brk_start, arg_start, arg_end, env_start, env_end;
-    uint32_t state; /* the first thread's, as ps shows it */
+    int tid, nice;
+    uint32_t state; /* as ps shows it */
+    char comm[16];
 };
-/* Sleeps if that enclave is another one: the process is the caller's reference. Zeros where there is nobody to tell. */
-void proc_figures(struct process *process, struct proc_figures *ret);
+/*
+ * Of the process and its first thread (tid 0), or of one of its threads. 0, or -ESRCH if there is no such thread.
+ * Sleeps if that enclave is another one: the process is the caller's reference. Zeros where there is nobody to tell.
+ */
+must_check int proc_figures(struct process *process, int tid, struct proc_figures *ret);
+/* The first thread of the process whose id is at least *number, or false. Sleeps likewise. */
+bool proc_next_thread(struct process *process, uint64_t *number);
 /* kernel/fs/proc_fd.c */
 extern const struct pseudo_numbered proc_fds, proc_fdinfos;
 /* kernel/fs/proc_status.c */

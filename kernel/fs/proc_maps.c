@@ -133,7 +133,9 @@ int proc_show_smaps_rollup(struct seq *seq, const struct pseudo_ctx *ctx)
 
     if (r <= 0 || !first)
         return r < 0 ? r : 0;
-    proc_figures(process, &figures);
+    r = proc_figures(process, 0, &figures);
+    if (r < 0)
+        return r;
     const struct proc_memory *memory = &figures.memory;
     seq_printf(seq, "%08lx-%08lx ---p 00000000 00:00 0 %*s[rollup]\n", (unsigned long)first->start,
                (unsigned long)last->end, 23, "");

@@ -127,60 +127,62 @@ static int show_auxv(struct seq *seq, const struct pseudo_ctx *ctx)
     return 0;
 }
 
-int proc_text(int pid, int tid, const char *name, struct seq *seq)
-{
-    static const struct {
-        const char *name;
-        int (*show)(struct seq *seq, const struct pseudo_ctx *ctx);
-    } texts[] = {
-        {"auxv", show_auxv},        {"cmdline", show_cmdline},  {"environ", show_environ},
-        {"maps", proc_show_maps},   {"smaps", proc_show_smaps}, {"smaps_rollup", proc_show_smaps_rollup},
-        {"statm", proc_show_statm},
-    };
-    struct pseudo_ctx ctx = {.pid = pid, .tid = tid};
-    struct process *process = proc_process(&ctx);
-
-    if (!process)
-        return -ESRCH;
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
-        if (strcmp(name, texts[i].name) == 0)
-            return texts[i].show(seq, &ctx);
-    if (strcmp(name, "figures") == 0) {
-        struct proc_figures figures;
-        proc_figures(process, &figures);
-        seq_write(seq, &figures, sizeof figures);
-        return 0;
-    }
-    return -ENOENT;
-}
-
 /* ---- names ---- */
 
 static int show_comm(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    const struct process *process = proc_process(ctx);
+    struct process *process = proc_process(ctx);
     const struct task *task = proc_task(ctx);
+    struct proc_figures figures;
 
     if (!process)
         return -ESRCH;
-    seq_printf(seq, "%s\n", task ? task->comm : process->comm);
+    if (task || !ctx->tid || ctx->tid == process->pid) {
+        seq_printf(seq, "%s\n", task ? task->comm : process->comm);
+        return 0;
+    }
+    process_get(process);
+    int r = proc_figures(process, ctx->tid, &figures);
+    process_put(process);
+    if (r == 0)
+        seq_printf(seq, "%s\n", figures.comm);
+    return r;
+}
+
+/* In the enclave where the thread is. */
+static int rename_thread(struct process *process, int tid, const char *name)
+{
+    struct task *task = task_find(tid ? tid : process->pid);
+
+    if (!task || task->process != process)
+        return -ESRCH;
+    string_copy(task->comm, name, sizeof task->comm);
     return 0;
 }
 
 static int store_comm(const struct pseudo_ctx *ctx, const char *text, size_t size)
 {
-    struct task *task = proc_task(ctx);
+    static const char question[] = "comm=";
+    struct process *process = proc_process(ctx);
+    struct seq seq = {0};
+    char asked[sizeof question + 15] = "comm=", *name = asked + sizeof question - 1;
 
-    if (!task)
+    if (!process)
         return -ESRCH;
-    if (task->process != process_self())
+    if (process != process_self())
         return -EINVAL;
     if (size && text[size - 1] == '\n')
         size--;
-    size = MIN(size, sizeof task->comm - 1);
-    memcpy(task->comm, text, size);
-    task->comm[size] = '\0';
-    return 0;
+    memcpy(name, text, MIN(size, (size_t)15));
+    if (!process->remote)
+        return rename_thread(process, ctx->tid, name);
+    if (!ctx->tid || ctx->tid == process->pid)
+        string_copy(process->comm, name, sizeof process->comm);
+    process_get(process);
+    int r = proc_show_elsewhere(process, ctx, asked, &seq);
+    process_put(process);
+    kfree(seq.text);
+    return r;
 }
 
 static ssize_t link_dentry(struct dentry *dentry, char *buf, size_t size)
@@ -253,6 +255,56 @@ static ssize_t link_place(int r, struct dentry *dentry, char *buf, size_t size)
 PLACE(cwd)
 PLACE(exe)
 PLACE(root)
+
+/* ---- for other enclaves ---- */
+
+static int text_figures(struct process *process, int tid, struct seq *seq)
+{
+    struct proc_figures figures;
+    int r = proc_figures(process, tid, &figures);
+
+    if (r == 0)
+        seq_write(seq, &figures, sizeof figures);
+    return r;
+}
+
+static int text_threads(const struct process *process, struct seq *seq)
+{
+    const struct task *task;
+
+    TAILQ_FOREACH (task, &process->threads, thread_link)
+        seq_write(seq, &task->tid, sizeof task->tid);
+    return 0;
+}
+
+int proc_text(int pid, int tid, const char *name, struct seq *seq)
+{
+    static const struct {
+        const char *name;
+        int (*show)(struct seq *seq, const struct pseudo_ctx *ctx);
+    } texts[] = {
+        {"auxv", show_auxv},        {"cmdline", show_cmdline},  {"environ", show_environ},
+        {"maps", proc_show_maps},   {"smaps", proc_show_smaps}, {"smaps_rollup", proc_show_smaps_rollup},
+        {"statm", proc_show_statm},
+    };
+    struct pseudo_ctx ctx = {.pid = pid, .tid = tid};
+    struct process *process = proc_process(&ctx);
+
+    if (!process)
+        return -ESRCH;
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+        if (strcmp(name, texts[i].name) == 0)
+            return texts[i].show(seq, &ctx);
+    if (strcmp(name, "figures") == 0)
+        return text_figures(process, tid, seq);
+    if (strcmp(name, "threads") == 0)
+        return text_threads(process, seq);
+    if (strncmp(name, "comm=", 5) == 0)
+        return rename_thread(process, tid, name + 5);
+    return -ENOENT;
+}
+
+/* ---- namespaces ---- */
 
 /* Namespaces are those of the container; their names do not change. */
 static ssize_t link_namespace(const struct pseudo_ctx *ctx, char *buf, size_t size, const char *name, unsigned number)
@@ -452,24 +504,14 @@ static const struct pseudo_entry task_entry = {.mode = S_IFDIR | 0555, .owned = 
 
 static bool next_task(const struct pseudo_ctx *dir, uint64_t *number)
 {
-    const struct process *process = proc_process(dir);
-    const struct task *task, *best = NULL;
+    struct process *process = proc_process(dir);
 
     if (!process)
         return false;
-    /* Of those elsewhere and of zombies only the first thread is known. */
-    if (TAILQ_EMPTY(&process->threads)) {
-        bool found = (uint64_t)process->pid >= *number;
-
-        *number = (uint64_t)process->pid;
-        return found;
-    }
-    TAILQ_FOREACH (task, &process->threads, thread_link)
-        if ((uint64_t)task->tid >= *number && (!best || task->tid < best->tid))
-            best = task;
-    if (best)
-        *number = (uint64_t)best->tid;
-    return best != NULL;
+    process_get(process);
+    bool found = proc_next_thread(process, number);
+    process_put(process);
+    return found;
 }
 
 static void bind_task(struct pseudo_ctx *child, uint64_t number)

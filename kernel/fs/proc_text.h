@@ -7,8 +7,8 @@
 
 /*
  * The text of /proc/PID/NAME (tid 0) or /proc/PID/task/TID/NAME of a process of this enclave: auxv, cmdline, environ,
- * maps, smaps, smaps_rollup, statm, and "figures", a struct proc_figures. In a kernel task: who asks may. 0, -ENOENT,
- * or what the file says.
+ * maps, smaps, smaps_rollup, statm, and "figures", a struct proc_figures; "threads", their ids; and "comm=NAME" renames
+ * one. In a kernel task: who asks may. 0, -ENOENT, or what the file says.
  */
 must_check int proc_text(int pid, int tid, const char *name, struct seq *seq);
 

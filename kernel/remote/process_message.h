@@ -230,7 +230,7 @@ struct read_answer {
 struct show_message {
     struct message message; /* tid: of a thread; 0: of the process */
     uint64_t number;        /* the answers have it too */
-    char name[16];
+    char name[24];
 };
 
 struct shown_message {

@@ -1,6 +1,7 @@
 /* What /proc says of a process made by fork, to its parent; and of the parent, to it. */
 #include "show.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -37,6 +38,31 @@ static unsigned long field(int pid, int n)
     for (int i = 2; at && i < n; i++)
         at = strchr(at + 1, ' ');
     return !at ? 0 : n == 3 ? at[1] : strtoul(at, NULL, 10);
+}
+
+static void threads(int pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    for (int tid; dir && (entry = readdir(dir));) {
+        if ((tid = atoi(entry->d_name)) == 0)
+            continue;
+        snprintf(path, sizeof path, "task/%d/comm", tid);
+        slurp(pid, path);
+        printf("thread %s %.*s", tid == pid ? "first" : "other", (int)sizeof text, text);
+        snprintf(path, sizeof path, "task/%d/stat", tid);
+        slurp(pid, path);
+        printf("its stat %d %s\n", atoi(text) == tid, strchr(text, '(') ? strtok(strchr(text, '('), ")") : "");
+        snprintf(path, sizeof path, "task/%d/status", tid);
+        slurp(pid, path);
+        printf("its status %d\n", strstr(text, "Pid:") && atoi(strstr(text, "\nPid:") + 5) == tid);
+    }
+    closedir(dir);
+    snprintf(path, sizeof path, "/proc/%d/task/%d", pid, 1000000);
+    SHOW(access(path, F_OK));
+    fflush(stdout);
 }
 
 static int comes_to_sleep(int pid)
@@ -76,6 +102,7 @@ static void child(int to_parent, int from_parent)
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     pthread_create(&thread, NULL, wait_for_ever, NULL);
+    SHOW(pthread_setname_np(thread, "the worker"));
     write(to_parent, "a", 1);
     read(from_parent, &byte, 1);
     burn(0.3);
@@ -103,6 +130,7 @@ int main(int argc, char **argv)
     const char *caught = strstr(text, "SigCgt:"); /* others are the C library's */
     printf("caught: %d\n", caught && strtoull(caught + 7, NULL, 16) >> (SIGUSR2 - 1) & 1);
     line(pid, "Threads:");
+    threads(pid);
     printf("asleep %d\n", comes_to_sleep(pid));
     write(down[1], "a", 1);
     read(up[0], &byte, 1);

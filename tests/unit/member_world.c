@@ -694,7 +694,7 @@ void pending_signals_init(struct pending_signals *pending)
 /* Some text, in more than one piece now and then. */
 int proc_text(int pid, int tid, const char *name, struct seq *seq)
 {
-    if (!process_find(pid) || strlen(name) >= 16)
+    if (!process_find(pid) || strlen(name) >= sizeof(((struct show_message *)0)->name))
         FAIL("what is to be shown");
     seq->used = (size_t)tid % 0x12000;
     seq->text = kzalloc(seq->used + 1);
