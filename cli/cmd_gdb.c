@@ -16,7 +16,7 @@ static const char usage[] =
     "Debugs what runs in a software enclave with gdb: the kernel and the image's programs, with their symbols. The "
     "first "
     "form\nstarts gdb before the container (`run` starts it, breakpoints may be set before); the second attaches to a "
-    "process\ncofre-runtime. Each process of a container has one.\n\n"
+    "host\nprocess: the one that `cofre ps` shows is PID 1's, those called cofre-member are the others'.\n\n"
     "      --sysroot DIR   the image's files, for symbols (without: they are taken from the root image in memory)\n"
     "      --ex COMMAND    a command for gdb, before its prompt\n"
     "      --batch         no prompt: gdb ends after the commands\n"

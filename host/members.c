@@ -130,6 +130,7 @@ static void start(struct runtime *runtime, uint32_t number, const sigset_t *mask
     pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_NAME, "cofre-member");
         if (getppid() != zygote)
             _exit(EXIT_RUNTIME_FAILED);
         close(m->commands);

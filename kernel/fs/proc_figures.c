@@ -117,7 +117,9 @@ int proc_figures(struct process *process, int tid, struct proc_figures *ret)
         memcpy(ret, seq.text, sizeof *ret);
         ret->comm[sizeof ret->comm - 1] = '\0';
         ret->state = state_elsewhere(process, ret->state);
-        if (tid == 0) { /* the last that is known, for the sum of all */
+        if (tid == 0 || tid == process->pid)
+            ret->nice = process->nice; /* which others can change */
+        if (tid == 0) {                /* the last that is known, for the sum of all */
             process->dead_user_ns = ret->user_ns;
             process->dead_system_ns = ret->system_ns;
         }

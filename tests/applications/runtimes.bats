@@ -19,6 +19,11 @@ for i in range(3000000): d[i % 1000] = d.get(i % 1000, 0) + i * i % 7
 print(sum(d.values()))'
 }
 
+@test "ps, top, vmstat, lsof, ipcs and their like" {
+    application_image tools
+    same "procps, lsof, ipcs" "$here/tools.sh" bash -s
+}
+
 @test "Ruby" {
     application_image languages
     same "ruby: programs" "$here/ruby.rb" ruby -
