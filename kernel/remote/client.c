@@ -603,7 +603,9 @@ static int64_t run(uint64_t nr, struct trap_frame *frame, const uint64_t args[6]
 /* Keep track of what the call does to the process's descriptors. */
 static int64_t run_tracked(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
 {
-    enum descriptor_use use = process_self() == process_first() ? descriptors_use(nr, args) : DESCRIPTORS_CHANGED;
+    /* exec of a child on this one's memory does not come back, and is the init enclave's affair. */
+    bool followed = process_self() == process_first() || nr == __NR_execve || nr == __NR_execveat;
+    enum descriptor_use use = followed ? descriptors_use(nr, args) : DESCRIPTORS_CHANGED;
     if (use != DESCRIPTORS_IGNORED)
         leased_settle();
     if (use == DESCRIPTORS_IGNORED || use == DESCRIPTORS_SEEN)

@@ -33,9 +33,11 @@
 struct lease {
     struct inode inode; /* each open file has it */
     uint64_t id, expires_ns;
+    uint64_t used; /* when: a number of all uses */
+    size_t have;   /* of the contents */
     struct statx stat;
     const char *path;
-    const uint8_t *contents;
+    uint8_t *contents;
     uint8_t bytes[];
 };
 
@@ -47,6 +49,9 @@ struct slot {
 };
 
 static struct slot slots[LEASE_COUNT_MAX];
+static struct lease *partial; /* whose contents are not all here; in no slot */
+static size_t contents_bytes; /* of all leases that there are */
+static uint64_t last_use;
 static uint64_t era = 1;         /* what was asked for in an earlier one is of no use */
 static size_t open_count;        /* files that the init enclave does not know of */
 static const struct task *asker; /* its openat is to ask */
@@ -60,7 +65,9 @@ static void get_attributes(struct inode *inode, struct statx *stat)
 
 static void evict(struct inode *inode)
 {
-    kfree(container_of(inode, struct lease, inode));
+    struct lease *lease = container_of(inode, struct lease, inode);
+    contents_bytes -= (size_t)inode->size;
+    kfree(lease);
 }
 
 static ssize_t leased_read(struct file *file, struct iov_iter *to, file_off_t *pos)
@@ -73,6 +80,14 @@ static ssize_t leased_read(struct file *file, struct iov_iter *to, file_off_t *p
         return -EFAULT;
     *pos += (file_off_t)done;
     return (ssize_t)done;
+}
+
+const void *leased_bytes(const struct file *file, uint64_t pos, size_t *ret_size)
+{
+    const struct lease *lease = container_of(file->inode, struct lease, inode);
+    uint64_t size = (uint64_t)file->inode->size;
+    *ret_size = pos < size ? size - pos : 0;
+    return lease->contents + MIN(pos, size);
 }
 
 static void leased_release(struct file *file)
@@ -151,17 +166,29 @@ static void drop(uint64_t id)
     tell(&m, sizeof(m));
 }
 
-/* The lease of a slot ends. A file that was opened with it is one of the init enclave's first. */
-static void slot_end(struct slot *slot)
+/* It ends. A file that was opened with it is one of the init enclave's first. */
+static void lease_end(struct lease *lease)
 {
-    struct lease *lease = slot->lease;
-    slot->lease = NULL;
-    if (!lease)
-        return;
     if (lease->inode.refcount > 1)
         leased_settle();
     drop(lease->id);
     inode_put(&lease->inode);
+}
+
+static void slot_end(struct slot *slot)
+{
+    struct lease *lease = slot->lease;
+    slot->lease = NULL;
+    if (lease)
+        lease_end(lease);
+}
+
+static void partial_end(void)
+{
+    struct lease *lease = partial;
+    partial = NULL;
+    if (lease)
+        lease_end(lease);
 }
 
 static void forget_all(void)
@@ -174,11 +201,14 @@ static void forget_all(void)
         if (lease)
             inode_put(&lease->inode);
     }
+    if (partial)
+        inode_put(&partial->inode);
+    partial = NULL;
 }
 
 void leased_end(void)
 {
-    bool any = false;
+    bool any = partial != NULL;
     for (size_t i = 0; i < LEASE_COUNT_MAX; i++)
         any |= slots[i].lease != NULL;
     forget_all();
@@ -198,14 +228,40 @@ static bool may_open(const struct process *process)
     return process == process_first() && process_count() == 1 && !process->exiting && process->leader;
 }
 
+static struct slot *least_used(void)
+{
+    struct slot *least = NULL;
+    for (size_t i = 0; i < LEASE_COUNT_MAX; i++)
+        if (slots[i].lease && (!least || slots[i].lease->used < least->lease->used))
+            least = &slots[i];
+    return least;
+}
+
+/* What was not used for longest goes, and will not come back soon: who reads a little of many files must not wait for
+ * all of each. */
+static bool make_room(size_t size)
+{
+    struct slot *slot;
+    while (contents_bytes + size > LEASE_BYTES_MAX && (slot = least_used()) != NULL) {
+        slot->candidate = path_hash(slot->lease->path);
+        slot->opens = ASK_AFTER - ASK_AGAIN;
+        slot_end(slot);
+    }
+    return contents_bytes + size <= LEASE_BYTES_MAX;
+}
+
 static struct lease *lease_new(const struct lease_message *m)
 {
-    struct lease *lease = kzalloc(sizeof(*lease) + m->path_size + m->size);
+    struct lease *lease = make_room(m->size) ? kmalloc(sizeof(*lease) + m->path_size + m->size) : NULL;
     if (!lease)
         return NULL;
-    memcpy(lease->bytes, m->bytes, m->path_size + m->size);
+    memset(lease, 0, sizeof(*lease));
+    lease->have = MIN(m->size, LEASE_PIECE_MAX);
+    memcpy(lease->bytes, m->bytes, m->path_size + lease->have);
+    contents_bytes += m->size;
     lease->id = m->id;
     lease->expires_ns = time_monotonic_ns() + EXPIRES_NS;
+    lease->used = ++last_use;
     lease->stat = m->stat;
     lease->path = (const char *)lease->bytes;
     lease->contents = lease->bytes + m->path_size;
@@ -221,9 +277,17 @@ static struct lease *lease_new(const struct lease_message *m)
 static bool lease_ok(const struct lease_message *m, size_t size)
 {
     return size >= sizeof(*m) && m->size <= LEASE_SIZE_MAX && m->path_size > 1 && m->path_size <= LEASE_PATH_MAX &&
-           size - sizeof(*m) == m->path_size + m->size && m->bytes[m->path_size - 1] == 0 &&
+           size - sizeof(*m) == m->path_size + MIN(m->size, LEASE_PIECE_MAX) && m->bytes[m->path_size - 1] == 0 &&
            strlen((const char *)m->bytes) + 1 == m->path_size && S_ISREG(m->stat.stx_mode) &&
            m->stat.stx_size == m->size;
+}
+
+/* All of it is here. */
+static void lease_begin(struct lease *lease)
+{
+    struct slot *slot = slot_of(path_hash(lease->path));
+    slot_end(slot);
+    *slot = (struct slot){.lease = lease};
 }
 
 static void receive_lease(struct record *record)
@@ -231,15 +295,36 @@ static void receive_lease(struct record *record)
     const struct lease_message *m = (const struct lease_message *)record->data;
     if (!lease_ok(m, record->size))
         panic("a lease of the init enclave");
+    partial_end();
     const struct process *process = process_first();
     bool wanted = m->era == era && process && process->pid == m->message.pid;
     struct lease *lease = wanted ? lease_new(m) : NULL;
-    if (lease) {
-        struct slot *slot = slot_of(path_hash(lease->path));
-        slot_end(slot);
-        *slot = (struct slot){.lease = lease};
-    } else {
+    if (!lease)
         drop(m->id);
+    else if (lease->have == m->size)
+        lease_begin(lease);
+    else
+        partial = lease;
+    kfree(record);
+}
+
+/* Of one that was not wanted, or is not any more, nothing is. */
+static void receive_more(struct record *record)
+{
+    const struct lease_more_message *m = (const struct lease_more_message *)record->data;
+    if (record->size < sizeof(*m))
+        panic("more of a lease of the init enclave");
+    struct lease *lease = partial && partial->id == m->id ? partial : NULL;
+    if (lease) {
+        size_t n = record->size - sizeof(*m), left = (size_t)lease->inode.size - lease->have;
+        if (m->offset != lease->have || n != MIN(left, LEASE_PIECE_MAX))
+            panic("more of a lease of the init enclave");
+        memcpy(lease->contents + lease->have, m->bytes, n);
+        lease->have += n;
+        if (n == left) {
+            partial = NULL;
+            lease_begin(lease);
+        }
     }
     kfree(record);
 }
@@ -289,7 +374,10 @@ static struct lease *lease_of(struct slot *slot, const char *path)
 {
     if (slot->lease && slot->lease->expires_ns <= time_monotonic_ns())
         slot_end(slot);
-    return slot->lease && strcmp(slot->lease->path, path) == 0 ? slot->lease : NULL;
+    if (!slot->lease || strcmp(slot->lease->path, path) != 0)
+        return NULL;
+    slot->lease->used = ++last_use;
+    return slot->lease;
 }
 
 /* Only absolute ones: what a lease says holds for one root, whatever the working directory. */
@@ -378,7 +466,7 @@ static int64_t run_here(uint64_t nr, struct trap_frame *frame, const uint64_t ar
     return nr == __NR_newfstatat ? remote_local(__NR_fstat, &fstat) : remote_local(nr, frame);
 }
 
-static bool is_still_at(const struct file *file, uint64_t fd)
+bool leased_is_at(const struct file *file, uint64_t fd)
 {
     struct file *now = leased_at(fd);
     if (now)
@@ -389,9 +477,17 @@ static bool is_still_at(const struct file *file, uint64_t fd)
 /* It became one of the init enclave's while reading slept: what was read counts there. */
 static void moved_meanwhile(uint64_t nr, const struct file *file, const uint64_t args[6], int64_t result)
 {
-    if (is_still_at(file, args[0]) || result <= 0 || (nr != __NR_read && nr != __NR_readv))
+    if (leased_is_at(file, args[0]) || result <= 0 || (nr != __NR_read && nr != __NR_readv))
         return;
     (void)!remote_call(__NR_lseek, (const uint64_t[6]){args[0], (uint64_t)result, SEEK_CUR});
+}
+
+void leased_set_offset(struct file *file, uint64_t fd, uint64_t pos)
+{
+    if (leased_is_at(file, fd))
+        file->pos = (file_off_t)pos;
+    else
+        (void)!remote_call(__NR_lseek, (const uint64_t[6]){fd, pos, SEEK_SET});
 }
 
 static bool on_file(uint64_t nr, struct trap_frame *frame, struct file *file, const uint64_t args[6],
@@ -404,7 +500,7 @@ static bool on_file(uint64_t nr, struct trap_frame *frame, struct file *file, co
         *ret_result = 0;
         return true;
     }
-    if (!runs_here(nr, args) || !is_still_at(file, args[0])) /* the first may sleep */
+    if (!runs_here(nr, args) || !leased_is_at(file, args[0])) /* the first may sleep */
         return false;
     *ret_result = run_here(nr, frame, args);
     moved_meanwhile(nr, file, args, *ret_result);
@@ -453,5 +549,6 @@ int leased_request(struct message *message, size_t size, struct record **ret_ans
 void leased_init(void)
 {
     client_on_message(MESSAGE_LEASE, receive_lease);
+    client_on_message(MESSAGE_LEASE_MORE, receive_more);
     client_on_message(MESSAGE_LEASE_BREAK, receive_break);
 }

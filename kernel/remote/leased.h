@@ -24,6 +24,12 @@ bool leased_call(uint64_t nr, struct trap_frame *frame, const uint64_t args[6], 
 uint64_t leased_ask(void);
 /* The leased file at a descriptor, referenced; or NULL. */
 struct file *leased_at(uint64_t fd);
+/* Is this leased file (still) the one at the descriptor? Else its lease may have ended, and it may have changed. */
+bool leased_is_at(const struct file *file, uint64_t fd);
+/* Its contents from pos on, as long as it is referenced; *ret_size is 0 at its end. */
+const void *leased_bytes(const struct file *file, uint64_t pos, size_t *ret_size);
+/* A call that may have slept moved its offset: here, or in the init enclave if the file is one there by now. */
+void leased_set_offset(struct file *file, uint64_t fd, uint64_t pos);
 /* After a call that leased_call() did not run. */
 void leased_after(uint64_t nr);
 /* A request (client_request()) that makes, copies or closes descriptors of the process. */

@@ -306,10 +306,31 @@ static bool is_quiet(uint64_t seen)
     return running == 0 && changes == seen && time_monotonic_ns() - changed_ns >= QUIET_NS;
 }
 
-static int send(struct remote_member *member, struct lease *lease, const char *path, uint64_t era)
+static bool read_piece(const struct lease *lease, void *buf, size_t offset, size_t size)
 {
-    size_t path_size = strlen(path) + 1, size = (size_t)lease->file->inode->size;
-    struct lease_message *m = kzalloc(sizeof(*m) + path_size + size);
+    return vfs_read_kernel(lease->file, buf, size, (file_off_t)offset) == (ssize_t)size;
+}
+
+/* What of the contents did not fit in the first message. buf is as large as that. */
+static int send_more(struct link *link, const struct lease *lease, void *buf, size_t size)
+{
+    struct lease_more_message *m = buf;
+    int r = 0;
+    for (size_t at = LEASE_PIECE_MAX, n; r == 0 && at < size; at += n) {
+        n = MIN(size - at, LEASE_PIECE_MAX);
+        *m = (struct lease_more_message){
+            .message = {MESSAGE_LEASE_MORE, 0, lease->pid, 0}, .id = lease->id, .offset = at};
+        r = read_piece(lease, m->bytes, at, n) ? link_send(link, m, sizeof(*m) + n) : -EIO;
+    }
+    return r;
+}
+
+/* Nothing here sleeps: leases do not mix, and nothing changes meanwhile. */
+static int send(struct remote_member *member, const struct lease *lease, const char *path, uint64_t era)
+{
+    struct link *link = remote_member_link(member);
+    size_t path_size = strlen(path) + 1, size = (size_t)lease->file->inode->size, first = MIN(size, LEASE_PIECE_MAX);
+    struct lease_message *m = kzalloc(sizeof(*m) + path_size + first);
     if (!m)
         return -ENOMEM;
     m->message = (struct message){MESSAGE_LEASE, 0, lease->pid, 0};
@@ -319,8 +340,12 @@ static int send(struct remote_member *member, struct lease *lease, const char *p
     m->path_size = (uint32_t)path_size;
     inode_stat(lease->file->inode, &m->stat);
     memcpy(m->bytes, path, path_size);
-    ssize_t got = vfs_read_kernel(lease->file, m->bytes + path_size, size, 0);
-    int r = got == (ssize_t)size ? link_send(remote_member_link(member), m, sizeof(*m) + path_size + size) : -EIO;
+    link_cork();
+    int r =
+        read_piece(lease, m->bytes + path_size, 0, first) ? link_send(link, m, sizeof(*m) + path_size + first) : -EIO;
+    if (r == 0)
+        r = send_more(link, lease, m, size);
+    link_uncork();
     kfree(m);
     return r;
 }
@@ -331,14 +356,16 @@ static void grant(struct remote_member *member, struct process *process, struct 
     struct lessee *l = lessee_find(member);
     if (!l && !(l = lessee_new(member)))
         return;
-    struct lease *lease = l->count < LEASE_COUNT_MAX && !l->asked ? kzalloc(sizeof(*lease)) : NULL;
+    /* What the member has not read yet is in this enclave's memory. */
+    bool may = l->count < LEASE_COUNT_MAX && !l->asked && !link_backlogged(remote_member_link(member));
+    struct lease *lease = may ? kzalloc(sizeof(*lease)) : NULL;
     if (!lease)
         return;
     *lease = (struct lease){.id = ++last_id, .pid = process->pid, .file = file_get(file)};
     TAILQ_INSERT_TAIL(&l->leases, lease, entry);
     l->count++;
     if (send(member, lease, path, era) < 0)
-        lease_free(l, lease);
+        lease_free(l, lease); /* what of it was sent is forgotten with the next one */
 }
 
 void leases_offer(struct remote_member *member, struct process *process, const struct call_head *head, int64_t result,

@@ -175,24 +175,46 @@ static void select_looks(const uint64_t args[6])
 
 #define SENDFILE_PIECE 0x10000UL
 
-/* Bytes of the file at pos, sent; 0 at its end. *ret_stop: no more may follow. */
-static int64_t send_piece(struct file *out, struct file *leased, const uint64_t args[6], uint64_t pos, size_t size,
-                          void *buf, bool *ret_stop)
+struct sendfile {
+    struct file *out, *leased; /* NULL: it is the init enclave's */
+    uint64_t in_fd, pos, left;
+    void *buf; /* of what is not leased; made when it is needed */
+};
+
+/*
+ * Up to size bytes of the file, where they lie; 0 at its end. Of a leased one those that are there now: as long as it
+ * is one. Who sleeps while a piece is sent looks again before the next.
+ */
+static int64_t get_piece(struct sendfile *s, size_t size, void **ret_bytes)
 {
-    const uint64_t from[6] = {args[1], 0, size, pos};
+    const uint64_t from[6] = {s->in_fd, 0, size, s->pos};
+    size_t there;
+    if (s->leased && leased_is_at(s->leased, s->in_fd)) {
+        *ret_bytes = (void *)(uintptr_t)leased_bytes(s->leased, s->pos, &there);
+        return (int64_t)MIN(size, there);
+    }
+    if (!s->buf && !(s->buf = kzalloc(MIN(s->left, SENDFILE_PIECE))))
+        return -ENOMEM;
+    *ret_bytes = s->buf;
+    return remote_call_into(__NR_pread64, from, 1, s->buf, size);
+}
+
+/* Bytes of the file, sent; 0 at its end. *ret_stop: no more may follow. */
+static int64_t send_piece(struct sendfile *s, bool *ret_stop)
+{
+    size_t size = MIN(s->left, SENDFILE_PIECE), done = 0;
     struct iov_iter it;
-    bool nonblock = out->flags & O_NONBLOCK;
+    void *bytes = NULL;
+    bool nonblock = s->out->flags & O_NONBLOCK;
     *ret_stop = true;
-    if (nonblock && !(file_poll(out, NULL) & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+    if (nonblock && !(file_poll(s->out, NULL) & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
         return -EAGAIN;
-    int64_t got = leased ? vfs_read_kernel(leased, buf, size, (file_off_t)pos)
-                         : remote_call_into(__NR_pread64, from, 1, buf, size);
-    size_t done = 0;
+    int64_t got = get_piece(s, size, &bytes);
     if (got > (int64_t)size)
         member_end("more bytes of the init enclave than were asked for");
     while (got > 0 && done < (size_t)got) {
-        iov_iter_kernel(&it, (char *)buf + done, (size_t)got - done);
-        int64_t n = out->ops->write(out, &it, NULL);
+        iov_iter_kernel(&it, (char *)bytes + done, (size_t)got - done);
+        int64_t n = s->out->ops->write(s->out, &it, NULL);
         if (n <= 0)
             return done > 0 ? (int64_t)done : n;
         done += (size_t)n;
@@ -203,44 +225,64 @@ static int64_t send_piece(struct file *out, struct file *leased, const uint64_t 
     return got < 0 ? got : (int64_t)done;
 }
 
-static int64_t send_pieces(struct file *out, struct file *leased, const uint64_t args[6], uint64_t pos, void *buf)
+static int64_t send_pieces(struct sendfile *s)
 {
-    uint64_t size = MIN(args[3], 0x7ffff000UL), done = 0;
+    uint64_t done = 0;
     bool stop = false;
     int64_t n = 0;
-    while (!stop && done < size) {
-        n = send_piece(out, leased, args, pos + done, MIN(size - done, SENDFILE_PIECE), buf, &stop);
+    while (!stop && s->left > 0) {
+        n = send_piece(s, &stop);
         if (n < 0)
             break;
         done += (uint64_t)n;
+        s->pos += (uint64_t)n;
+        s->left -= (uint64_t)n;
     }
     return done > 0 ? (int64_t)done : n;
 }
 
-/* With the caller's offset: the file's own could not be left where it was if less is sent than was read. */
+/*
+ * With the caller's offset, or of a leased file: what is the init enclave's has an offset that could not be left where
+ * it was if less is sent than was read.
+ */
+static bool sendfile_begin(struct sendfile *s, struct file *out, const uint64_t args[6])
+{
+    *s = (struct sendfile){.out = out, .in_fd = args[1], .left = MIN(args[3], 0x7ffff000UL)};
+    if (s->left == 0 || (args[2] && get_user64(&s->pos, args[2]) < 0))
+        return false;
+    s->leased = leased_at(args[1]); /* nothing from here on sleeps */
+    if (s->leased && !args[2])
+        s->pos = (uint64_t)s->leased->pos;
+    return (int64_t)s->pos >= 0 && (s->leased || args[2]);
+}
+
+static void sendfile_end(struct sendfile *s, uint64_t user_offset, int64_t *result)
+{
+    if (*result > 0 && !user_offset)
+        leased_set_offset(s->leased, s->in_fd, s->pos);
+    else if (*result > 0 && put_user64(user_offset, s->pos) < 0)
+        *result = -EFAULT;
+}
+
 static bool send_file(struct file *out, struct tcp_socket *t, const uint64_t args[6], int64_t *ret_result)
 {
     struct file *in;
-    uint64_t pos;
+    struct sendfile s;
     if (borrower_find((int)args[1], &in)) {
         file_put(in);
         return false;
     }
-    void *buf = args[2] && args[3] && get_user64(&pos, args[2]) == 0 && (int64_t)pos >= 0
-                    ? kzalloc(MIN(args[3], SENDFILE_PIECE))
-                    : NULL;
-    if (!buf)
-        return false;
-    in = leased_at(args[1]);
-    *ret_result = send_pieces(out, in, args, pos, buf);
-    if (in)
-        file_put(in);
-    kfree(buf);
-    (void)borrower_settle(t);
-    if (*ret_result > 0 && put_user64(args[2], pos + (uint64_t)*ret_result) < 0)
-        *ret_result = -EFAULT;
+    bool here = sendfile_begin(&s, out, args);
+    if (here) {
+        *ret_result = send_pieces(&s);
+        (void)borrower_settle(t);
+        sendfile_end(&s, args[2], ret_result);
+    }
+    if (s.leased)
+        file_put(s.leased);
+    kfree(s.buf);
     /* Which error it is, the init enclave knows better; nothing has happened yet. */
-    return *ret_result >= 0 || *ret_result == -EAGAIN || *ret_result == -EPIPE || *ret_result == -EFAULT;
+    return here && (*ret_result >= 0 || *ret_result == -EAGAIN || *ret_result == -EPIPE || *ret_result == -EFAULT);
 }
 
 /* ---- */

@@ -76,6 +76,7 @@ enum process_message_type {
     MESSAGE_FRAMES_READ,
     /* lease_message.h: to a member */
     MESSAGE_LEASE,
+    MESSAGE_LEASE_MORE,
     MESSAGE_LEASE_BREAK,
     /* to init */
     MESSAGE_LEASE_OPENED,

@@ -13,6 +13,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -162,6 +163,75 @@ static void use(const char *path, char *out, size_t size)
     snprintf(out + at, size - at, "closed %s", close(fd) < 0 ? strerrorname_np(errno) : "twice");
 }
 
+/* ---- of a large file ---- */
+
+static char large[1100000 + 37001];
+
+static unsigned sum_of(const char *bytes, size_t size)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum = (sum ^ (unsigned char)bytes[i]) * 16777619u;
+    return sum;
+}
+
+static int sends_to[2] = {-1, -1};
+
+/* What sendfile sends: a part that a pipe holds, so that nobody needs to read meanwhile. */
+static size_t show_sent(int fd, off_t *offset, size_t size, char *out, size_t out_size)
+{
+    char sent[5000];
+    ssize_t n = sendfile(sends_to[1], fd, offset, size), got = n > 0 ? read(sends_to[0], sent, sizeof sent) : n;
+    return snprintf(out, out_size, "sent %ld %ld %x, at %ld; ", (long)n, (long)got, sum_of(sent, got > 0 ? got : 0),
+                    (long)lseek(fd, 0, SEEK_CUR));
+}
+
+/* What is there from here on, in pieces that fit nothing. */
+static size_t show_rest(int fd, char *out, size_t size)
+{
+    size_t done = 0;
+    ssize_t n;
+    while ((n = read(fd, large + done, 37001)) > 0)
+        done += n;
+    return snprintf(out, size, "%ld bytes %x, at %ld; ", (long)done, sum_of(large, done), (long)lseek(fd, 0, SEEK_CUR));
+}
+
+static void read_large(const char *path, char *out, size_t size)
+{
+    struct stat st;
+    if (sends_to[0] < 0)
+        pipe(sends_to);
+    int fd = open(path, O_RDONLY);
+    size_t at = 0;
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        error_text(out, size);
+        return;
+    }
+    off_t half = st.st_size / 2, offset = half;
+    at += snprintf(out, size, "%ld; ", (long)st.st_size);
+    at += show_rest(fd, out + at, size - at);
+    ssize_t n = pread(fd, large, 70000, half - 3);
+    at += snprintf(out + at, size - at, "half %ld %x; ", (long)n, sum_of(large, n > 0 ? n : 0));
+    at += snprintf(out + at, size - at, "end %ld; ", (long)pread(fd, large, 10, st.st_size));
+    at += show_sent(fd, &offset, 4000, out + at, size - at);
+    lseek(fd, -5000, SEEK_END);
+    n = read(fd, large, 1000);
+    at += show_sent(fd, NULL, 3000, out + at, size - at);
+    at += show_rest(fd, out + at, size - at);
+    snprintf(out + at, size - at, "offset %ld", (long)offset);
+    close(fd);
+}
+
+static void look_large(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    struct stat st;
+    fstat(fd, &st);
+    for (ssize_t n = 1; n > 0;)
+        n = read(fd, large, sizeof large);
+    close(fd);
+}
+
 /* Descriptors of one thread while others make and close some. */
 static void *make_and_close(void *arg)
 {
@@ -208,6 +278,27 @@ static void answer(const char *line, char *out, size_t size)
     case 'r':
         read_file(path, out, size);
         break;
+    case 'W':
+        sleep_ms(120);
+        look_large(path);
+        for (int i = 0; i < 140; i++) /* who could not have it asks again */
+            close(open(path, O_RDONLY));
+        read_large(path, out, size);
+        break;
+    case 'L':
+        look_large(path);
+        break;
+    case 'l':
+        read_large(path, out, size);
+        break;
+    case 'H':
+        held = open(path, O_RDONLY);
+        read(held, large, 70000);
+        snprintf(out, size, "%d", held);
+        break;
+    case 'G':
+        show_rest(held, out, size);
+        break;
     case 'u':
         use(path, out, size);
         break;
@@ -231,7 +322,7 @@ static void answer(const char *line, char *out, size_t size)
         setuid(65534);
         read_file(path, out, size);
         break;
-    case 'l': {
+    case 'n': {
         struct rlimit limit = {(rlim_t)lowest(), 100};
         setrlimit(RLIMIT_NOFILE, &limit);
         read_file(path, out, size);
@@ -356,6 +447,75 @@ static void contents(void)
     printf("large: %.20s\n", ask('r', PATH));
 }
 
+/* More than a message holds, and more than is kept of all files. */
+static void put_large(const char *path, size_t size, int seed, int flags)
+{
+    static char bytes[sizeof(large)];
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (char)(i * 7 + (i >> 8) * 13 + (i >> 16) + seed);
+    int fd = open(path, O_WRONLY | O_CREAT | flags, 0644);
+    if (fd < 0 || write(fd, bytes, size) != (ssize_t)size)
+        printf("%s: %s\n", path, strerrorname_np(errno));
+    close(fd);
+}
+
+static void large_contents(void)
+{
+    static const size_t sizes[] = {32768, 32769, 65535, 65536, 65537, 131072, 200000, 1048576, 1048577};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        unlink(PATH);
+        put_large(PATH, sizes[i], (int)i, O_TRUNC);
+        printf("large: %s\n", ask('W', PATH));
+        printf("again: %s\n", ask('l', PATH));
+        put_large(PATH, sizes[i], (int)i + 1, i % 2 ? O_TRUNC : 0);
+        printf("written anew: %s\n", ask('l', PATH));
+    }
+    put_large(PATH, 300000, 1, O_TRUNC);
+    ask('W', PATH);
+    int fd = open(PATH, O_WRONLY);
+    pwrite(fd, "x", 1, 250000);
+    printf("one byte: %s\n", ask('l', PATH));
+    close(fd);
+    ask('W', PATH);
+    truncate(PATH, 280000);
+    printf("cut: %s\n", ask('l', PATH));
+    ask('W', PATH);
+    put(PATH, "and more", O_APPEND);
+    printf("longer: %s\n", ask('l', PATH));
+    ask('W', PATH);
+    ask('H', PATH);
+    put_large(PATH, 300000, 2, 0);
+    printf("held while it changes: %s\n", ask('G', PATH));
+    ask('c', PATH);
+    ask('W', PATH);
+    ask('H', PATH);
+    unlink(PATH);
+    printf("held while it goes: %s\n", ask('G', PATH));
+    ask('c', PATH);
+}
+
+static void many_large(void)
+{
+    char path[60];
+    for (int i = 0; i < 12; i++) {
+        snprintf(path, sizeof path, FILES "/dir/large%d", i);
+        put_large(path, 1000000 + i, i, O_TRUNC);
+    }
+    sleep_ms(120);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 12; i++) {
+            snprintf(path, sizeof path, FILES "/dir/large%d", i);
+            ask('L', path);
+        }
+    }
+    put_large(path, 1000000, 99, O_TRUNC);
+    for (int i = 0; i < 12; i++) {
+        snprintf(path, sizeof path, FILES "/dir/large%d", i);
+        printf("of many: %s\n", ask('l', path));
+        unlink(path);
+    }
+}
+
 static void names(void)
 {
     fresh("a name");
@@ -463,7 +623,7 @@ static void rights(void)
     fresh("for root");
     chmod(PATH, 0600);
     ask('w', PATH);
-    printf("limit: %s\n", ask('l', PATH));
+    printf("limit: %s\n", ask('n', PATH));
     worker_end();
     worker_start();
     ask('w', PATH);
@@ -485,6 +645,8 @@ int main(void)
     mkdir(FILES "/dir", 0755);
     worker_start();
     contents();
+    large_contents();
+    many_large();
     names();
     attributes();
     watchers();

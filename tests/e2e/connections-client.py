@@ -93,6 +93,16 @@ c.sendall(b"3000000\n")
 got = rest(c)
 body = bytes(i * 7 & 255 for i in range(1000)) * 3000
 say("file_sent", len(got), got == body + body[10:30])
+for size in (30000, 100000, 1000000):
+    c = connect("leased_sent")
+    c.sendall(b"%d\n" % size)
+    parts = [bytes(i * 7 + seed & 255 for i in range(1000)) for seed in range(3)]
+    expected = size // 1000 * 16 * parts[0] + size // 1000 * 16 * parts[1] + 2 * parts[1]
+    got = bytearray()
+    while len(got) < len(expected) and (data := c.recv(65536)):
+        got += data
+    c.sendall(b"\n")
+    say("leased_sent", got == expected, rest(c) == 2 * parts[2])
 c = connect("full")
 c.sendall(b"\n")
 time.sleep(0.3)

@@ -330,6 +330,77 @@ def file_sent(c):
         assert os.sendfile(c.fileno(), f.fileno(), None, 20) == 20 and f.tell() == 30 or f.seek(0, 1) == 30
 
 
+def leased_sent(c):
+    """A file that is opened for each request, by all ways to send it; each change of another process is seen at once."""
+    path, size = "/var/tmp/connections-leased", int(line(c))
+
+    def write(seed):
+        with open(path, "wb") as f:
+            f.write(bytes(i * 7 + seed & 255 for i in range(1000)) * (size // 1000))
+
+    def by_offset(fd):
+        done = 0
+        while done < size:
+            done += os.sendfile(c.fileno(), fd, done, size - done)
+        assert os.sendfile(c.fileno(), fd, done, 10) == 0 and os.lseek(fd, 0, os.SEEK_CUR) == 0
+
+    def by_position(fd):
+        done = 0
+        while n := os.sendfile(c.fileno(), fd, None, 1 << 20):
+            done += n
+            assert os.lseek(fd, 0, os.SEEK_CUR) == done
+        assert done == size
+
+    def nonblocking(fd):
+        c.setblocking(False)
+        done, parts = 0, 0
+        while done < size:
+            try:
+                done += os.sendfile(c.fileno(), fd, *[(done, size - done), (None, size - done)][parts % 2])
+                os.lseek(fd, done, os.SEEK_SET)
+                parts += 1
+            except BlockingIOError:
+                select.select([], [c], [], 10)
+        c.setblocking(True)
+
+    def by_reading(fd):
+        while data := os.read(fd, 50000):
+            c.sendall(data)
+
+    def send(ways):
+        for way in ways:
+            fd = os.open(path, os.O_RDONLY)
+            assert os.fstat(fd).st_size == size
+            way(fd)
+            os.close(fd)
+
+    def again_and_again():
+        time.sleep(0.15)
+        send(ways)
+        for _ in range(140):
+            os.close(os.open(path, os.O_RDONLY))
+        send(ways * 3)
+
+    ways = (by_offset, by_position, nonblocking, by_reading)
+    write(0)
+    again_and_again()
+    os.waitpid(child(lambda: write(1)), 0)
+    again_and_again()
+    fd = os.open(path, os.O_RDONLY)
+    os.sendfile(c.fileno(), fd, None, 1000)
+    os.dup2(fd, spare := os.open("/dev/null", os.O_RDONLY))
+    os.sendfile(c.fileno(), spare, None, 1000)
+    assert os.lseek(fd, 0, os.SEEK_CUR) == 2000
+    line(c)
+    os.waitpid(child(lambda: write(2)), 0)
+    os.sendfile(c.fileno(), fd, None, 1000)
+    os.sendfile(c.fileno(), fd, 5000, 1000)
+    assert os.lseek(fd, 0, os.SEEK_CUR) == 3000
+    os.close(fd)
+    os.close(spare)
+    os.unlink(path)
+
+
 def full(c):
     """Not blocking, until it is full; then as the client reads."""
     line(c)

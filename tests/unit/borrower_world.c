@@ -430,20 +430,46 @@ static void hear_watch(const struct watch_message *m)
     sets[s].id = m->id;
 }
 
-/* Nothing is leased or posted. */
+/* The file that is to be sent, if it is leased; what it contains is what the connection is to carry. */
+static struct {
+    struct file file;
+    const struct connection *connection;
+    bool is_leased;
+    uint64_t ends, offset_set;
+} leased;
+
 struct file *leased_at(uint64_t fd)
 {
-    return NULL;
+    return leased.is_leased ? file_get(&leased.file) : NULL;
 }
 
+/* The lease may end whenever something sleeps; then it stays so. */
+bool leased_is_at(const struct file *file, uint64_t fd)
+{
+    if (file != &leased.file)
+        FAIL("a file that is not leased");
+    return leased.is_leased = leased.is_leased && choose(8) > 0;
+}
+
+const void *leased_bytes(const struct file *file, uint64_t pos, size_t *ret_size)
+{
+    static uint8_t bytes[0x10000];
+    if (!leased.is_leased)
+        FAIL("bytes of a lease that has ended");
+    *ret_size = pos < leased.ends ? leased.ends - pos : 0;
+    fill(leased.connection, bytes, MIN(*ret_size, sizeof(bytes)), (uint32_t)pos, true);
+    return bytes;
+}
+
+void leased_set_offset(struct file *file, uint64_t fd, uint64_t pos)
+{
+    leased.offset_set = pos;
+}
+
+/* Nothing is posted. */
 bool posted_pending(void)
 {
     return false;
-}
-
-ssize_t vfs_read_kernel(struct file *file, void *buf, size_t size, file_off_t pos)
-{
-    return -EIO;
 }
 
 int client_post(struct message *message, size_t size)
@@ -728,10 +754,26 @@ static void program_writes(struct connection *c)
 
 static void program_sends_file(struct connection *c)
 {
-    uint64_t pos = c->written, size = choose(4000);
+    uint64_t pos = c->written, size = choose(choose(16) ? 4000 : 140000);
     int64_t n = -1;
-    bool here = call(__NR_sendfile, (uint64_t)fd_of(c), (uint64_t)fd_of(c) - FIRST_FD + FIRST_FILE, (uint64_t)&pos,
-                     size, 0, &n);
+    bool with_offset = choose(2);
+    memset(&leased, 0, sizeof(leased));
+    leased.connection = c;
+    leased.is_leased = choose(2);
+    leased.ends = pos + choose(2) * choose(200000);
+    leased.offset_set = pos;
+    leased.file.refcount = 1;
+    leased.file.pos = (file_off_t)pos;
+    bool was_leased = leased.is_leased;
+    bool here = call(__NR_sendfile, (uint64_t)fd_of(c), (uint64_t)fd_of(c) - FIRST_FD + FIRST_FILE,
+                     with_offset ? (uint64_t)&pos : 0, size, 0, &n);
+    if (leased.file.refcount != 1)
+        FAIL("a leased file is kept");
+    if (here && !with_offset) {
+        if (!was_leased)
+            FAIL("the offset of a file of the init enclave");
+        pos = leased.offset_set;
+    }
     if (!here)
         delegated(c);
     else if (n > (int64_t)size || pos != c->written + (n > 0 ? (uint64_t)n : 0))

@@ -221,6 +221,13 @@ struct inode *dentry_parent_inode(const struct dentry *dentry)
     return &directory;
 }
 
+/* No two pieces of it are the same. */
+static void set_contents(struct world_file *f, uint8_t seed)
+{
+    for (size_t i = 0; i < CONTENTS; i++)
+        f->contents[i] = (uint8_t)(seed + i);
+}
+
 static struct world_file *world_file_new(uint8_t seed, bool elsewhere)
 {
     struct world_file *f = kzalloc(sizeof(*f));
@@ -232,7 +239,7 @@ static struct world_file *world_file_new(uint8_t seed, bool elsewhere)
     f->inode.refcount = 1;
     f->inode.size = seed % CONTENTS;
     f->dentry.inode = &f->inode;
-    memset(f->contents, seed, sizeof(f->contents));
+    set_contents(f, seed);
     return f;
 }
 
@@ -396,6 +403,21 @@ ssize_t vfs_read_kernel(struct file *file, void *buf, size_t size, file_off_t po
     return (ssize_t)size;
 }
 
+/* ---- the input ---- */
+
+static struct {
+    const uint8_t *at;
+    size_t left;
+} in;
+
+static uint8_t byte(void)
+{
+    if (in.left == 0)
+        return 0;
+    in.left--;
+    return *in.at++;
+}
+
 /* ---- the link: what was sent and has not arrived ---- */
 
 static struct record_list to_init = TAILQ_HEAD_INITIALIZER(to_init), to_member = TAILQ_HEAD_INITIALIZER(to_member);
@@ -428,14 +450,67 @@ void client_on_message(uint32_t type, void (*fn)(struct record *record))
 
 int link_send(struct link *link, const void *message, size_t size)
 {
-    if (link == &members[0].link)
-        put(&to_member, message, size);
+    uint32_t type = ((const struct message *)message)->type;
+    if (link != &members[0].link)
+        return 0;
+    if ((type == MESSAGE_LEASE || type == MESSAGE_LEASE_MORE) && byte() % 16 == 1)
+        return -ENOMEM;
+    lease_world_counts.more += type == MESSAGE_LEASE_MORE;
+    put(&to_member, message, size);
     return 0;
+}
+
+bool link_backlogged(const struct link *link)
+{
+    return link == &members[0].link && byte() % 16 == 1;
+}
+
+void link_cork(void)
+{
+}
+
+void link_uncork(void)
+{
+}
+
+/* What the member has, so far as it was told and has told. */
+static struct {
+    uint64_t id;
+    size_t size;
+} had[LEASE_COUNT_MAX];
+
+/* 0: all. */
+static void has_no_more(uint64_t id)
+{
+    for (size_t i = 0; i < LEASE_COUNT_MAX; i++)
+        if (id == 0 || had[i].id == id)
+            had[i].id = had[i].size = 0;
+}
+
+static void has(const struct lease_message *m)
+{
+    size_t i = 0;
+    while (had[i].id != 0)
+        if (++i == LEASE_COUNT_MAX)
+            FAIL("more leases than a member may have");
+    had[i].id = m->id;
+    had[i].size = m->size;
+}
+
+static void check_room(void)
+{
+    size_t all = 0;
+    for (size_t i = 0; i < LEASE_COUNT_MAX; i++)
+        all += had[i].size;
+    if (all > LEASE_BYTES_MAX)
+        FAIL("a member keeps too much");
 }
 
 int client_post_quietly(struct message *message, size_t size)
 {
     posted_flush();
+    if (message->type == MESSAGE_LEASE_DROP)
+        has_no_more(((struct lease_number_message *)message)->number);
     put(&to_init, message, size);
     return 0;
 }
@@ -458,6 +533,7 @@ static void arrive_in_init(void)
         const struct message *m = (const struct message *)record->data;
         TAILQ_REMOVE(&to_init, record, entry);
         lease_world_counts.told += m->type == MESSAGE_LEASE_OPENED;
+        lease_world_counts.dropped += m->type == MESSAGE_LEASE_DROP;
         init_handlers[m->type](&members[0], record);
     }
 }
@@ -469,7 +545,14 @@ static void arrive_in_member(void)
         const struct message *m = (const struct message *)record->data;
         TAILQ_REMOVE(&to_member, record, entry);
         lease_world_counts.breaks += m->type == MESSAGE_LEASE_BREAK;
+        if (m->type == MESSAGE_LEASE_MORE && byte() % 16 == 1)
+            leased_end(); /* another thread's call */
+        if (m->type == MESSAGE_LEASE)
+            has((const struct lease_message *)m);
+        if (m->type == MESSAGE_LEASE_BREAK)
+            has_no_more(0);
         member_handlers[m->type](record);
+        check_room();
     }
 }
 
@@ -820,21 +903,6 @@ static void check(void)
         FAIL("output is missing");
 }
 
-/* ---- the input ---- */
-
-static struct {
-    const uint8_t *at;
-    size_t left;
-} in;
-
-static uint8_t byte(void)
-{
-    if (in.left == 0)
-        return 0;
-    in.left--;
-    return *in.at++;
-}
-
 /* The second member, or its host process, or whoever it lets speak. */
 static void say_anything(struct remote_member *as)
 {
@@ -895,7 +963,7 @@ static void write_to_file(void)
     struct world_file *f = names[byte() % PATHS];
     if (!f || f->inode.write_count == 0)
         return;
-    memset(f->contents, byte(), sizeof(f->contents));
+    set_contents(f, byte());
     f->inode.size = byte() % CONTENTS;
     f->inode.write_count -= byte() % 2;
 }
@@ -979,6 +1047,7 @@ static void begin(const uint8_t *data, size_t size)
     member_side = (struct process){.pid = 5, .leader = &the_task};
     member_side.limits[RLIMIT_NOFILE].rlim_cur = FDS - 2;
     now += 1ULL << 40;
+    has_no_more(0);
     output_broken = false;
     output_came = output_expected = 0;
     leases_init();
@@ -1040,25 +1109,39 @@ void lease_world_run(const uint8_t *data, size_t size)
     end();
 }
 
+static size_t more_offset, more_left; /* of what was said last */
+
 /* Messages that only a kernel that is not the measured one would send: what is wrong with them ends the member. */
 static void say_to_member(void)
 {
     static uint8_t bytes[sizeof(struct lease_message) + LEASE_SIZE_MAX + LEASE_PATH_MAX];
-    static const uint32_t types[] = {MESSAGE_LEASE, MESSAGE_LEASE_BREAK, MESSAGE_POST_GRANT};
+    static const uint32_t types[] = {MESSAGE_LEASE, MESSAGE_LEASE_MORE, MESSAGE_LEASE_MORE, MESSAGE_LEASE_BREAK,
+                                     MESSAGE_POST_GRANT};
     struct lease_message *m = (struct lease_message *)bytes;
+    struct lease_more_message *more = (struct lease_more_message *)bytes;
     struct post_grant_message *g = (struct post_grant_message *)bytes;
     size_t size = sizeof(struct lease_number_message);
-    memset(bytes, 0, sizeof(*m) + 64);
+    memset(bytes, 0, sizeof(*m) + 2 * CONTENTS);
     m->message = (struct message){.type = types[byte() % ARRAY_COUNT(types)], .pid = byte() % 4 ? 5 : byte()};
     if (m->message.type == MESSAGE_LEASE) {
-        m->id = byte();
+        m->id = byte() % 4;
         m->era = byte() % 4 ? leased_ask() : byte();
         m->path_size = byte() % 8 ? 3 : byte();
-        m->size = byte() % CONTENTS;
+        m->size = byte() % (LEASE_SIZE_MAX + 2);
         m->stat.stx_mode = byte() % 16 ? S_IFREG : byte();
         m->stat.stx_size = m->size;
         path_text(byte(), (char *)m->bytes);
-        size = sizeof(*m) + m->path_size + m->size + (byte() % 16 == 0);
+        size = sizeof(*m) + m->path_size + MIN(m->size, LEASE_PIECE_MAX) + (byte() % 16 == 0);
+        more_offset = MIN(m->size, LEASE_PIECE_MAX);
+        more_left = m->size - more_offset;
+    } else if (m->message.type == MESSAGE_LEASE_MORE) {
+        size_t n = MIN(more_left, LEASE_PIECE_MAX);
+        *more = (struct lease_more_message){.message = m->message, .id = byte() % 4, .offset = more_offset};
+        more_offset += n;
+        more_left -= n;
+        if (byte() % 16 == 0)
+            more->offset = byte();
+        size = sizeof(*more) + (byte() % 16 ? n : byte() % (2 * LEASE_PIECE_MAX));
     } else if (m->message.type == MESSAGE_POST_GRANT) {
         *g = (struct post_grant_message){.message = m->message, .id = byte(), .fd = byte() % 4, .credit = byte() * 16U};
         size = sizeof(*g);
