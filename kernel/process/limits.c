@@ -11,6 +11,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/clock.h"
+#include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
@@ -80,6 +81,8 @@ SYSCALL_DEFINE4(prlimit64, int, pid, unsigned, resource, uaddr_t, user_new, uadd
     if (!may_limit(process))
         return -EPERM;
     int64_t r = limit_change(process, resource, user_new ? &new : NULL, &old);
+    if (r == 0 && user_new && process->remote && process != process_self())
+        remote_ops->limit(process, resource);
     if (r == 0 && user_old)
         r = copy_to_user(user_old, &old, sizeof old);
     return r;

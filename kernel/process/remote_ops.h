@@ -27,6 +27,8 @@ struct remote_ops {
     /* As signal_dequeue(), of the process and its thread tid. What waits is in process->pending.set and, of the thread,
      * in the agent's signals.pending.set. Sleeps. */
     int (*signal_take)(struct process *process, int tid, sigset64_t set, struct signal_source *ret_source);
+    /* Another process has changed this limit of it. */
+    void (*limit)(const struct process *process, unsigned resource);
     /* Its own use of processor and memory so far, as far as known; *ret is zeroed. May be NULL. */
     void (*usage)(const struct process *process, struct process_usage *ret);
     /* Text of /proc/PID/NAME (tid 0) or /proc/PID/task/TID/NAME that only its kernel knows: auxv, cmdline, environ,

@@ -283,6 +283,16 @@ static void receive_signal(struct record *record)
     kfree(record);
 }
 
+static void receive_limit(struct record *record)
+{
+    const struct limit_message *m = (const struct limit_message *)record->data;
+    bool good = record->size >= sizeof(*m) && m->resource < RLIM_NLIMITS;
+    struct process *process = good ? process_find(m->message.pid) : NULL;
+    if (process)
+        process->limits[m->resource] = m->limit;
+    kfree(record);
+}
+
 static void receive_cut(struct record *record)
 {
     const struct number_message *m = (const struct number_message *)record->data;
@@ -327,6 +337,7 @@ void member_init(void)
         remote_mixed_set(own[i], syscall_functions()[own[i]]);
     client_on_message(MESSAGE_ADOPT, adopt);
     client_on_message(MESSAGE_SIGNAL, receive_signal);
+    client_on_message(MESSAGE_LIMIT, receive_limit);
     client_on_message(MESSAGE_SIGNAL_TAKE, receive_signal_take);
     client_on_message(MESSAGE_CUT, receive_cut);
     client_on_message(MESSAGE_SHOW, receive_show);

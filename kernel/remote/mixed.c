@@ -85,7 +85,10 @@ static enum where priority_where(uint64_t nr, const uint64_t args[6])
 {
     if ((int)args[0] != PRIO_PROCESS || !is_mine_or_0(args[1]))
         return THERE;
-    return nr == __NR_setpriority ? FIRST_THERE : HERE;
+    if (nr == __NR_setpriority)
+        return FIRST_THERE;
+    /* Others may have changed that of the first thread, which is the process's. */
+    return task_current()->tid == process_self()->pid ? THERE : HERE;
 }
 
 static enum where prctl_where(const uint64_t args[6])

@@ -142,6 +142,14 @@ static int send_signal(struct process *process, int tid, const struct signal_sou
     return r == -ENOMEM ? -EAGAIN : 0; /* with a dead link, the process is about to end anyway */
 }
 
+/* By the order of the link it is known there before anything that comes of the caller's going on. */
+static void send_limit(const struct process *process, unsigned resource)
+{
+    struct limit_message m = {
+        {MESSAGE_LIMIT, 0, process->pid, 0}, .resource = resource, .limit = process->limits[resource]};
+    (void)!link_send(remote_member_link(process->remote->member), &m, sizeof(m));
+}
+
 static void release(struct process *process)
 {
     remote_free(process->remote);
@@ -149,6 +157,7 @@ static void release(struct process *process)
 }
 
 static const struct remote_ops ops = {.signal = send_signal,
+                                      .limit = send_limit,
                                       .signal_take = remote_signal_take,
                                       .proc_show = remote_show,
                                       .settle = leases_settle,

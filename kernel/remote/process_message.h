@@ -90,8 +90,10 @@ enum process_message_type {
     MESSAGE_RENEW, /* R: struct message: its last process has ended; the answer is not 0 if it may be nobody again */
     /* to init */
     MESSAGE_CHILD_ACTION, /* struct number_message: what becomes of SIGCHLD, enum child_action */
+    /* to a member */
+    MESSAGE_LIMIT, /* struct limit_message: another process has changed it */
 };
-_Static_assert((int)MESSAGE_CHILD_ACTION < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_LIMIT < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {
@@ -127,6 +129,12 @@ struct expected_message {
 struct signal_message {
     struct message message; /* tid 0: the process */
     struct signal_source source;
+};
+
+struct limit_message {
+    struct message message;
+    uint64_t resource;
+    struct rlimit64 limit;
 };
 
 /* Take a signal of the set that waits for this thread or the process; and which one it was. */

@@ -19,6 +19,14 @@ static struct task *find_thread(int tid)
     return tid == 0 ? task_current() : task_find(tid);
 }
 
+/* Of a process in another enclave there are no tasks here: it has what all begin with, and that is not to be changed.
+ */
+static bool is_elsewhere(int tid)
+{
+    const struct process *process = tid > 0 ? process_of(tid) : NULL;
+    return process && process->remote && !process->ended;
+}
+
 /* Another user's thread: not without CAP_SYS_NICE. */
 static bool may_change(const struct task *task)
 {
@@ -37,9 +45,10 @@ SYSCALL_DEFINE3(sched_getaffinity, int, tid, unsigned, size, uaddr_t, user_mask)
     struct task *task = find_thread(tid);
     if (size % 8 || size < 8)
         return -EINVAL;
-    if (!task)
+    if (!task && !is_elsewhere(tid))
         return -ESRCH;
-    uint64_t all = vcpu_count() == 64 ? ~0ULL : (1ULL << vcpu_count()) - 1, mask = task->affinity_mask & all;
+    uint64_t all = vcpu_count() == 64 ? ~0ULL : (1ULL << vcpu_count()) - 1,
+             mask = task ? task->affinity_mask & all : all;
     return copy_to_user(user_mask, &mask, sizeof(mask)) < 0 ? -EFAULT : (int64_t)sizeof(mask);
 }
 
@@ -50,7 +59,7 @@ SYSCALL_DEFINE3(sched_setaffinity, int, tid, unsigned, size, uaddr_t, user_mask)
     if (copy_from_user(&mask, user_mask, MIN((size_t)size, sizeof(mask))) < 0)
         return -EFAULT;
     if (!task)
-        return -ESRCH;
+        return is_elsewhere(tid) ? -EPERM : -ESRCH;
     if (!may_change(task))
         return -EPERM;
     mask &= all;
@@ -78,7 +87,7 @@ static int policy_set(int tid, int policy, int priority)
     if (tid < 0 || !policy_known(policy))
         return -EINVAL;
     if (!task)
-        return -ESRCH;
+        return is_elsewhere(tid) ? -EPERM : -ESRCH;
     if (!may_change(task))
         return -EPERM;
     if (policy_plain(policy)) {
@@ -118,7 +127,7 @@ SYSCALL_DEFINE1(sched_getscheduler, int, tid)
     struct task *task = find_thread(tid);
     if (tid < 0)
         return -EINVAL;
-    return task ? task->policy : -ESRCH;
+    return task ? task->policy : is_elsewhere(tid) ? SCHED_NORMAL : -ESRCH;
 }
 
 SYSCALL_DEFINE2(sched_getparam, int, tid, uaddr_t, user_param)
@@ -126,7 +135,7 @@ SYSCALL_DEFINE2(sched_getparam, int, tid, uaddr_t, user_param)
     int32_t priority = 0;
     if (user_param == 0 || tid < 0)
         return -EINVAL;
-    if (!find_thread(tid))
+    if (!find_thread(tid) && !is_elsewhere(tid))
         return -ESRCH;
     return copy_to_user(user_param, &priority, sizeof(priority));
 }
@@ -188,7 +197,7 @@ SYSCALL_DEFINE2(sched_rr_get_interval, int, tid, uaddr_t, user_time)
     int64_t interval[2] = {0, SLICE_NS};
     if (tid < 0)
         return -EINVAL;
-    if (!find_thread(tid))
+    if (!find_thread(tid) && !is_elsewhere(tid))
         return -ESRCH;
     return copy_to_user(user_time, interval, sizeof(interval));
 }
