@@ -59,3 +59,26 @@ conversation() {
     SERVER=
     grep -qx 'all are done 6' out
 }
+
+@test "a process that opens a file again and again asks nobody, a large one neither, nor if it has started others" {
+    IMAGE=$(e2e_image python python "$OPEN_POLICY")
+    local script='import os, subprocess, sys, time
+def work(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+    subprocess.run(["/bin/true"])
+    time.sleep(0.15)
+    for _ in range(2000):
+        fd = os.open(path, os.O_RDONLY)
+        assert os.pread(fd, 10, len(data) - 10) == data[-10:]
+        os.close(fd)
+if os.fork() == 0:
+    work("/var/tmp/small", os.urandom(1000))
+    work("/var/tmp/large", os.urandom(1000000))
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))'
+    timeout -k 5 60 "$COFRE" run --softsgx --stats=json:stats "$IMAGE" -- -c "$script" </dev/null 3>&-
+    jq -c '[.syscalls.openat, .syscalls.pread64]' stats
+    # What the init enclave runs for a member counts once more: without leases they are twice as many.
+    jq -e '.syscalls.openat > 4000 and .syscalls.openat < 6000 and .syscalls.pread64 < 6000' stats
+}
