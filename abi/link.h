@@ -54,7 +54,12 @@ struct member_shared {
      */
     uint32_t attention;
     uint32_t polling; /* 1 while a vCPU of it looks at `attention` all the time: no KICK is needed */
-    uint32_t pad[62];
+    /*
+     * 1 while more threads want to run on the host than it has processors (host/crowd.h): looking out for another
+     * enclave then takes the time of whoever would answer. Only a hint.
+     */
+    uint32_t crowded;
+    uint32_t pad[61];
 };
 
 struct link_ring {

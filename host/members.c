@@ -339,7 +339,8 @@ static void keep_apart(const struct runtime *runtime, uint64_t member, unsigned 
     int cpu = sched_getcpu();
     cpu_set_t others = m->cpus;
 
-    if (cpu < 0 || cpu >= CPU_SETSIZE || __atomic_load_n(apart, __ATOMIC_RELAXED) == cpu + 1)
+    if (cpu < 0 || cpu >= CPU_SETSIZE || m->shared[runtime->member].crowded ||
+        __atomic_load_n(apart, __ATOMIC_RELAXED) == cpu + 1)
         return;
     CPU_CLR(cpu, &others);
     if (CPU_COUNT(&others) == 0)

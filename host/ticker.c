@@ -3,6 +3,7 @@
  * and every 1 ms to flush. While all vCPUs are parked it sleeps on ticker_asleep; the first that runs again wakes it.
  */
 #include "host/clock.h"
+#include "host/crowd.h"
 #include "host/members.h"
 #include "host/runtime.h"
 
@@ -19,6 +20,7 @@
 #define CALM_NS 3000000ULL /* between looks while nobody needed the quick tick lately */
 #define CALM_AFTER 8       /* looks */
 #define SLEEP_AFTER 16     /* looks that found every vCPU parked */
+#define CROWD_EVERY 4      /* looks */
 
 static bool due(const struct vcpu *vcpu, uint64_t now)
 {
@@ -84,8 +86,10 @@ void ticker_wake(struct runtime *runtime)
 static void *ticker_main(void *arg)
 {
     struct runtime *runtime = arg;
-    unsigned idle = 0, calm = 0;
+    unsigned idle = 0, calm = 0, looks = 0;
+    struct crowd crowd;
 
+    crowd_init(&crowd);
     prctl(PR_SET_NAME, "cofre-ticker");
     prctl(PR_SET_TIMERSLACK, 50000UL);
     for (;;) {
@@ -94,6 +98,8 @@ static void *ticker_main(void *arg)
 
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
         look(runtime, &running, &flush);
+        if (running && ++looks % CROWD_EVERY == 0)
+            __atomic_store_n(&member_self(runtime)->crowded, crowd_look(&crowd), __ATOMIC_RELAXED);
         idle = running ? 0 : idle + 1;
         calm = flush ? 0 : calm + 1;
         if (idle > SLEEP_AFTER) {

@@ -10,6 +10,7 @@
 
 #include "kernel/remote/message.h"
 
+struct linger;
 struct remote_member;
 
 struct sealed_page;
@@ -29,6 +30,7 @@ struct agent {
     struct task *task;
     struct remote_member *member; /* referenced while it has a request */
     struct link *link;            /* the member's */
+    struct linger *linger;        /* for what may follow the last call */
     uint32_t request;
     int pid, tid;
     bool entered;   /* between agent_enter() and agent_leave() */

@@ -127,6 +127,11 @@ bool doorbell_take(void)
     return doorbell_rung() && untrusted_exchange32(MEMBER_FIELD(area.self, attention), 0) != 0;
 }
 
+bool host_crowded(void)
+{
+    return area.base.addr != 0 && untrusted_load32(MEMBER_FIELD(area.self, crowded)) != 0;
+}
+
 void doorbell_set_polling(bool polling)
 {
     static unsigned pollers;

@@ -29,5 +29,7 @@ bool doorbell_take(void); /* of this process: was it rung? Then look at the ring
 bool doorbell_rung(void); /* the same, without taking it */
 /* A vCPU (one more, one fewer) looks at it all the time. */
 void doorbell_set_polling(bool polling);
+/* Does the host say that more threads want to run than it has processors? */
+bool host_crowded(void);
 
 #endif

@@ -15,7 +15,6 @@
 #include "kernel/remote/loan_message.h"
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/member.h"
-#include "kernel/remote/posted.h"
 #include "kernel/remote/remote.h"
 #include "kernel/sched/task.h"
 
@@ -34,15 +33,27 @@ static void post(void *message, size_t size)
         member_end("no memory to give a connection back");
 }
 
+/* What other messages, or a tick, will see to in time. */
+static void post_quietly(void *message, size_t size)
+{
+    if (client_post_quietly(message, size) < 0)
+        member_end("no memory to tell of a connection");
+}
+
 /* ---- the host is to look at channels ---- */
+
+void borrower_tell_dirty(void)
+{
+    struct loan_channels_message m = {.message = {.type = MESSAGE_LOAN_DIRTY}};
+    while ((m.count = (uint32_t)chan_borrowed_dirty(m.channels, LOAN_CHANNELS_MAX)) > 0)
+        post_quietly(&m, sizeof(m));
+}
 
 static void flush(void)
 {
-    struct loan_channels_message m = {.message = {.type = MESSAGE_LOAN_DIRTY}};
-    if (posted_pending() && !chan_dirty_pending())
-        post(&m, sizeof(m)); /* rings for what goes before it */
-    while ((m.count = (uint32_t)chan_borrowed_dirty(m.channels, LOAN_CHANNELS_MAX)) > 0)
-        post(&m, sizeof(m));
+    borrower_tell_dirty();
+    if (client_unrung())
+        client_ring();
 }
 
 static bool poll(bool found)
@@ -70,7 +81,7 @@ static void give_back(struct tcp_socket *t, int close_fd)
     static struct loan_return_message m; /* nothing below sleeps */
     struct borrowed *b = tcp_loan_of(t);
     struct file *file = tcp_file(t); /* NULL: its last reference is going */
-    flush();
+    borrower_tell_dirty();
     memset(&m, 0, sizeof(m));
     m.message = (struct message){MESSAGE_LOAN_RETURN, 0, b->pid, 0};
     m.id = b->id;
@@ -78,7 +89,10 @@ static void give_back(struct tcp_socket *t, int close_fd)
     if (file)
         epoll_file_watches(file, collect, &m);
     tcp_give_back(t, &m.loan);
-    post(&m, LOAN_RETURN_SIZE(m.watch_count));
+    if (close_fd < 0)
+        post(&m, LOAN_RETURN_SIZE(m.watch_count)); /* it is waited for */
+    else
+        post_quietly(&m, LOAN_RETURN_SIZE(m.watch_count));
     borrower_returns++;
     if (file) {
         const struct process *process = process_find(b->pid);
@@ -245,7 +259,7 @@ void borrower_flags_changed(struct tcp_socket *t)
 void borrower_init(void)
 {
     static const struct tcp_loan_ops ops = {.closed = closed};
-    static const struct net_loan_ops net_ops = {.poll = poll, .flush = flush, .wanted = posted_pending};
+    static const struct net_loan_ops net_ops = {.poll = poll, .flush = flush, .wanted = client_unrung};
     net_init_borrower();
     tcp_loan_ops_set(&ops);
     net_loan_ops = &net_ops;

@@ -23,6 +23,8 @@ bool borrower_settle(struct tcp_socket *t);
 void borrower_flags_changed(struct tcp_socket *t);
 /* Give it back and close its descriptor there. False: it is in use, and that must be done there. */
 bool borrower_close(struct tcp_socket *t);
+/* Say which channels the host is to look at, before something else is sent; without a ring. */
+void borrower_tell_dirty(void);
 /* All goes back, but what is being used by a call, whose number is returned: that goes back at the call's end. */
 size_t borrower_end(struct process *process);
 

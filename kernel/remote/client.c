@@ -19,6 +19,7 @@
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 #include "kernel/remote/area.h"
+#include "kernel/remote/borrower.h"
 #include "kernel/remote/calls.h"
 #include "kernel/remote/descriptors.h"
 #include "kernel/remote/frames.h"
@@ -92,6 +93,17 @@ int client_post_quietly(struct message *message, size_t size)
     posted_flush();
     message->request = 0;
     return link_send_quietly(&init_link, message, size);
+}
+
+bool client_unrung(void)
+{
+    return posted_pending() || link_unrung(&init_link);
+}
+
+void client_ring(void)
+{
+    posted_flush();
+    link_ring(&init_link);
 }
 
 /* Much is queued only when the init enclave is slow: then wait rather than fill memory. */
@@ -445,7 +457,7 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
                             uint64_t *ret_flags)
 {
     pending_add(p, &lingers[nr % STATS_SYSCALL_MAX]);
-    net_flush(); /* by the same ring of the bell */
+    borrower_tell_dirty(); /* by the same ring of the bell */
     sealed_tell_read();
     int64_t result = send_call(p, nr, args, w);
     if (result == 0)

@@ -27,8 +27,11 @@ int64_t remote_call_into(uint64_t nr, const uint64_t args[6], unsigned arg, void
 must_check int client_send(struct message *message, size_t size);
 /* The same from places that must not sleep. */
 must_check int client_post(struct message *message, size_t size);
-/* Nor does it ring: it goes with what is sent next. */
+/* Nor does it ring: it goes with what is sent next, or when there is nothing else to do, or at the next tick. */
 must_check int client_post_quietly(struct message *message, size_t size);
+/* Has the init enclave not been rung since? And: ring it. */
+bool client_unrung(void);
+void client_ring(void);
 /* Send one and wait, not interruptibly, for the record that answers it (same request); kfree() that. */
 must_check int client_request(struct message *message, size_t size, struct record **ret_answer);
 bool client_peer_awake(void); /* had it not to be woken for what was sent last? */

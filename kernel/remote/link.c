@@ -224,6 +224,7 @@ static void ring(struct link *link)
     if (link->unrung)
         TAILQ_REMOVE(&unrung, link, unrung_entry);
     link->unrung = 0;
+    link->quiet = false;
     link->peer_awake = doorbell_ring(link->peer);
 }
 
@@ -263,6 +264,8 @@ static int send(struct link *link, const void *message, size_t size, bool loud)
     int r = seal(link, message, size);
     if (r == 0 && loud)
         ring_or_cork(link);
+    else if (r == 0)
+        link->quiet = true;
     return r == -EAGAIN ? enqueue(link, message, size) : r == 0 ? 0 : -EPIPE;
 }
 
@@ -274,6 +277,16 @@ int link_send(struct link *link, const void *message, size_t size)
 int link_send_quietly(struct link *link, const void *message, size_t size)
 {
     return send(link, message, size, false);
+}
+
+bool link_unrung(const struct link *link)
+{
+    return link->quiet;
+}
+
+void link_ring(struct link *link)
+{
+    ring(link);
 }
 
 bool link_has_room(const struct link *link, size_t size)

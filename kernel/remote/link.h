@@ -46,6 +46,7 @@ struct link {
     uint32_t peer;       /* process number of the other side, for the doorbell */
     bool peer_awake;     /* it had not to be woken for what was sent last */
     unsigned unrung;     /* records that were sent without a ring, while links are corked */
+    bool quiet;          /* some were sent quietly since the last ring */
     const char *failure; /* of a dead link */
     uint8_t base_key[LINK_KEY_SIZE], nonce[32];
     host_ptr shared, out_ring, in_ring;
@@ -74,6 +75,9 @@ void link_close(struct link *link);
 must_check int link_send(struct link *link, const void *message, size_t size);
 /* The same without a ring: for what can wait until something else is sent. */
 must_check int link_send_quietly(struct link *link, const void *message, size_t size);
+/* Was something sent quietly, and the other side not rung since? And: ring it. */
+bool link_unrung(const struct link *link);
+void link_ring(struct link *link);
 /*
  * Between the two, who is sent several messages is rung every now and then, and at the end: so that it is not woken for
  * each. Nothing in between may sleep or give up the kernel lock. They nest.

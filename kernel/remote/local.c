@@ -36,6 +36,15 @@
 
 enum how { ELSEWHERE, MOVES, ASKS, SETS_FLAGS };
 
+static bool is_cloexec(int fd)
+{
+    bool cloexec = false;
+    struct file *file = fd_table_file(process_self()->files, fd, &cloexec);
+    if (file)
+        file_put(file);
+    return cloexec;
+}
+
 static enum how socket_how(uint64_t nr, const struct tcp_socket *t, const uint64_t args[6])
 {
     switch (nr) {
@@ -61,6 +70,8 @@ static enum how socket_how(uint64_t nr, const struct tcp_socket *t, const uint64
             return SETS_FLAGS;
         return (uint32_t)args[1] == SIOCINQ || (uint32_t)args[1] == SIOCOUTQ ? ASKS : ELSEWHERE;
     case __NR_fcntl:
+        if ((uint32_t)args[1] == F_SETFD)
+            return is_cloexec((int)args[0]) == !!(args[2] & FD_CLOEXEC) ? ASKS : ELSEWHERE;
         return (uint32_t)args[1] == F_SETFL                                   ? SETS_FLAGS
                : (uint32_t)args[1] == F_GETFL || (uint32_t)args[1] == F_GETFD ? ASKS
                                                                               : ELSEWHERE;

@@ -21,6 +21,9 @@
 #define RETRY_TIMES 2
 #define RETRY_EVERY_MIN 16
 #define RETRY_EVERY_MAX 256
+#define SPARED_NS 20000 /* by not going to sleep and being woken: processor time of both sides */
+#define ALLOWANCE 100   /* one part in so many of all time, to try it */
+#define BALANCE_MAX_NS 1000000LL
 
 static bool look_again; /* memory was short the last time */
 
@@ -68,9 +71,28 @@ void remote_poll(void)
  */
 static const struct vcpu *lingerer;
 
+/*
+ * Where more threads want to run than there are processors, whoever looks out takes the time of others, maybe of the
+ * very one that is to answer. What comes spares a sleep and a wake-up; so there looking out may cost little more in all
+ * than it spares.
+ */
+static int64_t balance_ns;
+static uint64_t balanced_ns; /* when it was added to last */
+
+static bool affordable(void)
+{
+    if (!host_crowded())
+        return true;
+    uint64_t now = time_monotonic_ns();
+    balance_ns += (int64_t)MIN((now - balanced_ns) / ALLOWANCE, (uint64_t)BALANCE_MAX_NS);
+    balance_ns = MIN(balance_ns, BALANCE_MAX_NS);
+    balanced_ns = now;
+    return balance_ns >= 0;
+}
+
 static bool worth_it(struct linger *l)
 {
-    if (vcpu_count() < 2 || lingerer || run_queue.count != 0)
+    if (vcpu_count() < 2 || lingerer || run_queue.count != 0 || !affordable())
         return false;
     if (l->misses < MISSES_MAX)
         return true;
@@ -107,13 +129,15 @@ void remote_linger_end(void)
 /* Gives up the kernel lock. */
 static bool look_out(uint64_t ns, bool (*there)(const void *arg), const void *arg)
 {
-    uint64_t end = time_monotonic_ns() + ns;
+    uint64_t begin = time_monotonic_ns(), end = begin + ns;
     bool found;
     kernel_unlock();
     while (!(found = doorbell_rung() || there(arg)) && __atomic_load_n(&run_queue.count, __ATOMIC_RELAXED) == 0 &&
            time_monotonic_ns() < end)
         __builtin_ia32_pause();
     kernel_lock();
+    balance_ns += (found ? SPARED_NS : 0) - (int64_t)(time_monotonic_ns() - begin);
+    balance_ns = MAX(MIN(balance_ns, BALANCE_MAX_NS), -BALANCE_MAX_NS);
     return found;
 }
 
@@ -158,7 +182,7 @@ bool remote_linger_idle(void)
 bool remote_look_out(bool (*there)(const void *arg), const void *arg)
 {
     bool found = there(arg);
-    if (found || vcpu_count() < 2)
+    if (found || vcpu_count() < 2 || !affordable())
         return found;
     doorbell_set_polling(true);
     (void)look_out(LINGER_NS, there, arg);

@@ -11,6 +11,7 @@
 #include <linux/stat.h>
 
 #include "abi/link.h"
+#include "abi/stats.h"
 #include "kernel/crypto/secret.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
@@ -45,7 +46,7 @@ struct remote_member {
 static TAILQ_HEAD(, remote_member) members = TAILQ_HEAD_INITIALIZER(members);
 static TAILQ_HEAD(, agent) idle_agents = TAILQ_HEAD_INITIALIZER(idle_agents);
 static size_t idle_count;
-static struct linger next_call;
+static struct linger next_calls[STATS_SYSCALL_MAX]; /* by the system call that was answered */
 
 static void (*on_lost)(struct remote_member *member, const char *lie);
 static void (*on_heard)(uint32_t member, uint32_t type);
@@ -217,6 +218,7 @@ static void serve(struct agent *agent, struct process *process)
     note_ignored(process, head->ignored);
     if (agent->cancelled)
         agent_cancel(agent->task);
+    agent->linger = &next_calls[head->nr % STATS_SYSCALL_MAX];
     uint64_t changes = leases_changes();
     int64_t result = syscall_call(&frame, head->nr, false);
     uint64_t flags = 0;
@@ -226,7 +228,7 @@ static void serve(struct agent *agent, struct process *process)
     frames_offer(agent->member, process, head->nr, head->args[0], result);
     leases_offer(agent->member, process, head, result, changes);
     posts_offer(agent->member, process, head, result);
-    (void)remote_linger_begin(&next_call);
+    (void)remote_linger_begin(agent->linger);
     agent_reply(agent, result == -ERESTART_RESTARTBLOCK ? -EINTR : result, flags);
     if (on_heard)
         on_heard(agent->member->number, MESSAGE_REPLY);
@@ -266,7 +268,7 @@ static void agent_main(void *arg)
     struct agent *agent = arg;
     bool awake = true;
     for (;;) {
-        while (!agent->call && sched_linger(&next_call, awake))
+        while (!agent->call && sched_linger(agent->linger, awake))
             ;
         task_prepare_sleep(false);
         if (agent->member && agent->call) {
@@ -291,6 +293,7 @@ static struct agent *agent_new(void)
     if (!agent)
         return NULL;
     TAILQ_INIT(&agent->data);
+    agent->linger = &next_calls[0];
     agent->task = kernel_thread_start("agent", agent_main, agent);
     if (agent->task)
         return agent;

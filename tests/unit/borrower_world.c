@@ -466,13 +466,21 @@ void leased_set_offset(struct file *file, uint64_t fd, uint64_t pos)
     leased.offset_set = pos;
 }
 
-/* Nothing is posted. */
-bool posted_pending(void)
+static bool unrung;
+
+bool client_unrung(void)
 {
-    return false;
+    return unrung;
 }
 
-int client_post(struct message *message, size_t size)
+void client_ring(void)
+{
+    if (!unrung)
+        FAIL("a ring for nothing");
+    unrung = false;
+}
+
+static int hear(struct message *message, size_t size)
 {
     const struct loan_channels_message *channels = (const struct loan_channels_message *)message;
     switch (message->type) {
@@ -497,6 +505,21 @@ int client_post(struct message *message, size_t size)
         FAIL("a message of no kind");
     }
     return who == INIT_LIES && choose(2000) == 1 ? -EPIPE : 0; /* no memory is as that */
+}
+
+/* By the order of the link it makes no difference when the other side is rung. */
+int client_post_quietly(struct message *message, size_t size)
+{
+    unrung = true;
+    return hear(message, size);
+}
+
+int client_post(struct message *message, size_t size)
+{
+    if (message->type == MESSAGE_LOAN_RETURN && ((struct loan_return_message *)message)->close_fd >= 0)
+        FAIL("a close that is in a hurry");
+    unrung = false;
+    return hear(message, size);
 }
 
 /* ---- the rest of a member ---- */
@@ -690,6 +713,8 @@ static bool call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, ui
     struct trap_frame frame = {.rdi = a, .rsi = b, .rdx = c, .r10 = d, .r8 = e};
     bool here = local_call(nr, &frame, args, ret_result);
     net_flush();
+    if (unrung)
+        FAIL("something to tell, and nothing tells it");
     return here;
 }
 

@@ -131,6 +131,15 @@ bool posted_write(const uint64_t args[6], int64_t *ret_result)
     return false;
 }
 
+bool posted_pending(void)
+{
+    return false;
+}
+
+void borrower_tell_dirty(void)
+{
+}
+
 bool posted_ask(void)
 {
     return false;
