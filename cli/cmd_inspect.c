@@ -104,8 +104,8 @@ static int inspect(const char *path, int as_json)
     int good;
     if (bundle_open(&b, path, &error) < 0)
         return command_failed("inspecting", error);
-    struct enclave_parts parts = bundle_parts(&b);
-    if (measure_enclave(&parts, mrenclave, &error) < 0) {
+    struct enclave_parts parts;
+    if (bundle_parts(&b, &parts, &error) < 0 || measure_enclave(&parts, mrenclave, &error) < 0) {
         bundle_close(&b);
         return command_failed("measuring", error);
     }

@@ -89,10 +89,12 @@ static int measure_image(struct result *r, const char *path, char **ret_error)
     struct bundle b;
     if (bundle_open(&b, path, ret_error) < 0)
         return -1;
-    struct enclave_parts parts = bundle_parts(&b);
+    struct enclave_parts parts;
     r->sigstruct = b.sigstruct_data;
     r->has_sigstruct = b.is_signed;
-    int ret = measure_enclave(&parts, r->mrenclave, ret_error);
+    int ret = bundle_parts(&b, &parts, ret_error);
+    if (ret == 0)
+        ret = measure_enclave(&parts, r->mrenclave, ret_error);
     bundle_close(&b);
     return ret;
 }

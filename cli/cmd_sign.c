@@ -83,8 +83,10 @@ static int sign(const struct arguments *a, char **ret_error)
     uint8_t mrenclave[32];
     if (bundle_open(&b, a->image, ret_error) < 0)
         return -1;
-    struct enclave_parts parts = bundle_parts(&b);
-    int r = measure_enclave(&parts, mrenclave, ret_error);
+    struct enclave_parts parts;
+    int r = bundle_parts(&b, &parts, ret_error);
+    if (r == 0)
+        r = measure_enclave(&parts, mrenclave, ret_error);
     if (r == 0) {
         sigstruct_params_for(&params, b.policy_data, mrenclave,
                              a->product < 0 ? b.sigstruct_data.isvprodid : (uint16_t)a->product,

@@ -66,9 +66,11 @@ int verify_image(const char *path, bool as_json)
     char *error = NULL;
     if (bundle_open(&bundle, path, &error) < 0)
         return command_failed("verifying", error);
-    struct enclave_parts parts = bundle_parts(&bundle);
+    struct enclave_parts parts;
     struct sgx_sigstruct sigstruct = bundle.sigstruct_data;
-    int is_signed = bundle.is_signed, result = measure_enclave(&parts, mrenclave, &error);
+    int is_signed = bundle.is_signed, result = bundle_parts(&bundle, &parts, &error);
+    if (result == 0)
+        result = measure_enclave(&parts, mrenclave, &error);
     bundle_close(&bundle);
     if (result < 0)
         return command_failed("verifying", error);

@@ -14,6 +14,7 @@
 #include "image/policy.h"
 
 #define JSON_SIZE_MAX (8 << 20)
+#define KERNEL_SIZE_MAX (64 << 20)
 #define TAR_BLOCK 512ULL
 #define NOT_CONVERTED "not an image made by `cofre convert`"
 
@@ -246,8 +247,7 @@ static int load_members(struct bundle *b, char **ret_error)
         return -1;
     if (!b->kernel.size || !b->policy.size || !b->root.size)
         return error_set(ret_error, NOT_CONVERTED);
-    b->kernel_data = load_member(b, &b->kernel, 64 << 20, ret_error);
-    b->policy_data = b->kernel_data ? load_member(b, &b->policy, POLICY_SIZE_MAX, ret_error) : NULL;
+    b->policy_data = load_member(b, &b->policy, POLICY_SIZE_MAX, ret_error);
     if (!b->policy_data)
         return -1;
     if (b->sigstruct.size && b->sigstruct.size != sizeof(b->sigstruct_data))
@@ -304,10 +304,16 @@ void bundle_close(struct bundle *b)
     *b = (struct bundle){.layer_fd = -1};
 }
 
-struct enclave_parts bundle_parts(const struct bundle *b)
+/* Whoever only wants to run the image has no use for the kernel, which is most of what would be read. */
+int bundle_parts(struct bundle *b, struct enclave_parts *ret_parts, char **ret_error)
 {
-    return (struct enclave_parts){.kernel = b->kernel_data,
-                                  .kernel_size = b->kernel.size,
-                                  .policy = b->policy_data,
-                                  .policy_size = b->policy.size};
+    if (!b->kernel_data)
+        b->kernel_data = load_member(b, &b->kernel, KERNEL_SIZE_MAX, ret_error);
+    if (!b->kernel_data)
+        return error_wrap(ret_error, "%s", b->path);
+    *ret_parts = (struct enclave_parts){.kernel = b->kernel_data,
+                                        .kernel_size = b->kernel.size,
+                                        .policy = b->policy_data,
+                                        .policy_size = b->policy.size};
+    return 0;
 }

@@ -21,8 +21,8 @@ struct bundle {
     uint64_t layer_offset, layer_size; /* where in that file (not 0 for an archive) */
     int layer_fd;
     struct bundle_member runtime, kernel, policy, sigstruct, root;
-    void *kernel_data;          /* copies */
-    struct policy *policy_data; /* checked by policy_check() */
+    void *kernel_data;          /* a copy, once bundle_parts() was called */
+    struct policy *policy_data; /* a copy, checked by policy_check() */
     struct sgx_sigstruct sigstruct_data;
     int is_signed;
     json_t *config; /* the OCI image configuration */
@@ -32,6 +32,7 @@ struct bundle {
 /* An OCI layout folder or OCI archive made by `cofre convert`. 0, or -1 with *ret_error. */
 int bundle_open(struct bundle *bundle, const char *path, char **ret_error);
 void bundle_close(struct bundle *bundle);
-struct enclave_parts bundle_parts(const struct bundle *bundle);
+/* What is measured, which stays the bundle's. 0, or -1 with *ret_error. */
+int bundle_parts(struct bundle *bundle, struct enclave_parts *ret_parts, char **ret_error);
 
 #endif
