@@ -665,19 +665,29 @@ void pages_release(uaddr_t start, uaddr_t end)
     give_back(start, end, true);
 }
 
+/* The end of the run of committed pages from `page` on that nobody may write to. */
+static uaddr_t read_only_end(uaddr_t page, uaddr_t end)
+{
+    while (page < end && (page_state(page) & (PAGE_COMMITTED | PAGE_W)) == PAGE_COMMITTED)
+        page += PAGE_SIZE;
+    return page;
+}
+
 void pages_discard(uaddr_t start, uaddr_t end)
 {
-    uaddr_t page;
+    uaddr_t page, next;
 
     if (edmm && pages_count_committed(start, end) > DISCARD_IN_PLACE_MAX) {
         pages_release(start, end);
         return;
     }
-    for (page = pages_next_committed(start, end); page < end; page = pages_next_committed(page + PAGE_SIZE, end)) {
+    for (page = pages_next_committed(start, end); page < end; page = pages_next_committed(next, end)) {
         unsigned rights = page_state(page) & PAGE_RIGHTS;
 
+        next = page + PAGE_SIZE;
         if (edmm && !(rights & PAGE_W)) {
-            pages_decommit(page, page + PAGE_SIZE);
+            next = read_only_end(next, end);
+            pages_decommit(page, next);
             continue;
         }
         if (!(rights & PAGE_W))

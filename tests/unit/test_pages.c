@@ -408,6 +408,17 @@ static void test_no_memory(void **state)
     begin_anew();
 }
 
+/* Memory that is discarded leaves in runs, whatever rights it has: each exit is for many pages. */
+static void test_discard(void **state)
+{
+    make_text(RX);
+    unsigned long before = machine_hostcalls;
+    pages_discard(at(0), at(4));
+    assert_int_equal(pages_count_committed(at(0), at(4)), 0);
+    assert_int_equal(machine_hostcalls, before + 2); /* trimmed, removed */
+    begin_anew();
+}
+
 /* After all that, the count of pieces is still right: exactly so many are kept. */
 static void test_pieces(void **state)
 {
@@ -430,17 +441,12 @@ static void test_pieces(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_again),
-        cmocka_unit_test(test_other_text),
-        cmocka_unit_test(test_other_rights),
-        cmocka_unit_test(test_fresh),
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_open_beside_shelf),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_written),
-        cmocka_unit_test(test_written_late),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_text_again),   cmocka_unit_test(test_other_text),
+        cmocka_unit_test(test_other_rights), cmocka_unit_test(test_fresh),
+        cmocka_unit_test(test_open),         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_discard),      cmocka_unit_test(test_open_beside_shelf),
+        cmocka_unit_test(test_pieces),       cmocka_unit_test(test_written),
+        cmocka_unit_test(test_written_late), cmocka_unit_test(test_random),
         cmocka_unit_test(test_pieces),
     };
 
