@@ -214,23 +214,33 @@ static bool patch(uaddr_t start, uint8_t *text, const struct match *m)
     return true;
 }
 
-/* Does any `0f 05` begin in these eight bytes? Text is full of single 05s: they are in every RIP-relative operand. */
-static bool any_site(const uint8_t *bytes)
+#define EACH_BYTE(byte) (0x0101010101010101 * (uint64_t)(byte))
+#define SCANNED 32 /* bytes that any_site() looks at */
+
+/* Highest bits are set if any `0f 05` begins in these eight bytes. */
+static uint64_t sites_in_eight(const uint8_t *bytes)
 {
-    const uint64_t ones = 0x0101010101010101;
     uint64_t first, second;
     memcpy(&first, bytes, sizeof(first));
     memcpy(&second, bytes + 1, sizeof(second));
-    uint64_t differs = (first ^ 0x0f * ones) | (second ^ 0x05 * ones);
-    return ((differs - ones) & ~differs & ones << 7) != 0;
+    uint64_t differs = (first ^ EACH_BYTE(0x0f)) | (second ^ EACH_BYTE(0x05));
+    return (differs - EACH_BYTE(1)) & ~differs;
 }
 
-/* The offset of the first `0f 05` from offset i on, or the size. Most of text is passed over in eights. */
+/* Does any `0f 05` begin in these bytes? Text is full of single 05s: they are in every RIP-relative operand. */
+static bool any_site(const uint8_t *bytes)
+{
+    uint64_t sites =
+        sites_in_eight(bytes) | sites_in_eight(bytes + 8) | sites_in_eight(bytes + 16) | sites_in_eight(bytes + 24);
+    return (sites & EACH_BYTE(0x80)) != 0;
+}
+
+/* The offset of the first `0f 05` from offset i on, or the size. Most of text has none and is passed over quickly. */
 static size_t next_site(const struct text *t, size_t i)
 {
     for (size_t end; i + 1 < t->size; i = end) {
-        end = MIN(i + 8, t->size - 1);
-        if (end == i + 8 && likely(!any_site(t->bytes + i)))
+        end = MIN(i + SCANNED, t->size - 1);
+        if (end == i + SCANNED && likely(!any_site(t->bytes + i)))
             continue;
         for (; i < end; i++)
             if (t->bytes[i] == 0x0f && t->bytes[i + 1] == 0x05)
