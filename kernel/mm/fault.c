@@ -28,7 +28,7 @@
 
 #define WINDOW_PAGES 16 /* the least that a fault brings in */
 #define WINDOW_PAGES_FILE                                                                                              \
-    4 /* of a file: its pages are hashed, copied and rewritten, and programs touch text here and there */
+    2 /* of a file: its pages are hashed, copied and rewritten, and programs touch text here and there */
 #define WINDOW_PAGES_MAX 64 /* the most, when memory is touched in order */
 #define FILE_CHUNK_PAGES 16 /* read from a file at a time */
 
