@@ -165,7 +165,7 @@ static bool linger(struct linger *l, uint64_t ns)
 
 bool remote_linger(struct linger *l, bool awake)
 {
-    return linger(l, awake ? LINGER_NS : LINGER_NS + WAKE_NS);
+    return linger(l, LINGER_NS + l->work_ns + (awake ? 0 : WAKE_NS));
 }
 
 bool remote_linger_idle(void)

@@ -14,10 +14,11 @@ void remote_base_key(uint8_t ret_key[LINK_KEY_SIZE]);
 
 /* Idle loop and ticks: has the doorbell been rung? Then see to all links. */
 void remote_poll(void);
-/* What was learnt about whether something comes within moments. Starts as zeros. */
+/* What was learnt about whether something comes within moments. Starts as zeros, but for work_ns. */
 struct linger {
     unsigned misses; /* of late */
     unsigned skipped, retry_every;
+    unsigned work_ns; /* how long the other side may work before it answers */
 };
 /*
  * With nothing to do but wait for another enclave: look at the doorbell for a while if that has paid of late, with the
