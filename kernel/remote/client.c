@@ -10,6 +10,7 @@
 #include <linux/errno.h>
 
 #include "abi/stats.h"
+#include "kernel/fs/file.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -597,10 +598,22 @@ int64_t remote_call(uint64_t nr, const uint64_t call_args[6])
     return result;
 }
 
+/* Who waits for room in a connection for the rest of a leased file has it still leased. */
+static void settle_watched(int fd)
+{
+    struct file *file = leased_at((uint64_t)fd);
+    if (file) {
+        file_put(file);
+        leased_settle();
+    }
+}
+
 static int64_t run(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
 {
     const struct call *call = remote_call_describe(nr);
     int64_t result;
+    if (nr == __NR_epoll_ctl)
+        settle_watched((int)args[2]);
     if (process_self()->files && local_call(nr, frame, args, &result))
         return result;
     if (nr == __NR_sendfile)
@@ -622,7 +635,7 @@ static int64_t run_tracked(uint64_t nr, struct trap_frame *frame, const uint64_t
     /* exec of a child on this one's memory does not come back, and is the init enclave's affair. */
     bool followed = process_self() == process_first() || nr == __NR_execve || nr == __NR_execveat;
     enum descriptor_use use = followed ? descriptors_use(nr, args) : DESCRIPTORS_CHANGED;
-    if (use != DESCRIPTORS_IGNORED)
+    if (use != DESCRIPTORS_IGNORED && use != DESCRIPTORS_CLOSED) /* that looks at no other */
         leased_settle();
     if (use == DESCRIPTORS_IGNORED || use == DESCRIPTORS_SEEN)
         return run(nr, frame, args);

@@ -62,7 +62,8 @@ enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6])
     case __NR_msgrcv:
     case __NR_mq_timedsend:
     case __NR_mq_timedreceive:
-    case __NR_sendfile: /* its other one is client.c's affair */
+    case __NR_sendfile: /* their other one is client.c's affair */
+    case __NR_epoll_ctl:
         return DESCRIPTORS_IGNORED;
     case __NR_mmap:
         return args[3] & MAP_ANONYMOUS ? DESCRIPTORS_IGNORED : DESCRIPTORS_SEEN;
@@ -75,7 +76,6 @@ enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6])
     case __NR_ppoll:
     case __NR_select:
     case __NR_pselect6:
-    case __NR_epoll_ctl:
     case __NR_connect:
     case __NR_bind:
     case __NR_listen:

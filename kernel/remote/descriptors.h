@@ -11,7 +11,7 @@ enum descriptor_use {
     DESCRIPTORS_IGNORED, /* looks at no descriptor but its first argument, and changes none */
     DESCRIPTORS_SEEN,    /* may look at any, also by a path of /proc */
     DESCRIPTORS_ADDED,   /* returns a new one, the lowest free */
-    DESCRIPTORS_CLOSED,  /* close */
+    DESCRIPTORS_CLOSED,  /* close: looks at no other */
     DESCRIPTORS_CHANGED, /* anything */
 };
 

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
@@ -145,6 +146,21 @@ static void use(const char *path, char *out, size_t size)
     struct pollfd p = {fd, POLLIN | POLLOUT};
     at += snprintf(out + at, size - at, "poll %d %x; ", poll(&p, 1, 0), p.revents);
     close(fd);
+    int set = epoll_create1(0);
+    close(open(path, O_RDONLY));
+    fd = open(path, O_RDONLY);
+    read(fd, text, 3);
+    struct epoll_event event = {.events = EPOLLIN};
+    n = epoll_ctl(set, EPOLL_CTL_ADD, 0, &event) == 0 || errno == EPERM;
+    at += snprintf(out + at, size - at, "watched %d, at %ld; ", n, (long)lseek(fd, 0, SEEK_CUR));
+    n = epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0 ? errno : 0;
+    at += snprintf(out + at, size - at, "set %s, at %ld; ", strerrorname_np(n), (long)lseek(fd, 0, SEEK_CUR));
+    close(fd);
+    fd = open(path, O_RDONLY);
+    n = epoll_ctl(fd, EPOLL_CTL_ADD, set, &event) < 0 ? errno : 0;
+    at += snprintf(out + at, size - at, "no set %s; ", strerrorname_np(n));
+    close(fd);
+    close(set);
     fd = open(path, O_RDONLY);
     char *map = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
     at += snprintf(out + at, size - at, "map %.4s; ", map == MAP_FAILED ? "none" : map);

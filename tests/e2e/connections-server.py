@@ -353,14 +353,17 @@ def leased_sent(c):
 
     def nonblocking(fd):
         c.setblocking(False)
-        done, parts = 0, 0
+        done, parts, poll = 0, 0, select.epoll()
+        poll.register(c, select.EPOLLIN | select.EPOLLET)
         while done < size:
             try:
                 done += os.sendfile(c.fileno(), fd, *[(done, size - done), (None, size - done)][parts % 2])
                 os.lseek(fd, done, os.SEEK_SET)
                 parts += 1
             except BlockingIOError:
-                select.select([], [c], [], 10)
+                poll.modify(c, select.EPOLLOUT)
+                assert poll.poll(10)
+        poll.close()
         c.setblocking(True)
 
     def by_reading(fd):

@@ -832,7 +832,6 @@ static void do_close(int fd)
     const uint64_t args[6] = {(uint64_t)fd};
     int64_t result;
     if (!leased_call(__NR_close, NULL, args, &result)) {
-        leased_settle();
         descriptors_begin();
         posted_flush();
         arrive_in_init();
