@@ -12,6 +12,7 @@
 
 #include "kernel/fs/dentry.h"
 #include "kernel/fs/internal.h"
+#include "kernel/fs/tmpfs.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
@@ -49,6 +50,20 @@ static int change_mode(struct dentry *dentry, struct inode *inode, uint32_t mode
     if (!error)
         notify_attributes(dentry, inode);
     return error;
+}
+
+bool file_mode_assured(const struct file *file)
+{
+    const struct inode *inode = file->inode;
+    return S_ISREG(inode->mode) && inode->nlink == 0 && inode->ops->setattr == mem_setattr &&
+           super_writable(inode->sb) == 0 && inode_owner_or_capable(inode);
+}
+
+void file_mode_set(struct file *file, uint32_t mode)
+{
+    struct inode_attr attr = {.valid = ATTR_MODE, .mode = mode & 0777};
+    (void)!inode_setattr(file->inode, &attr);
+    notify_attributes(file->dentry, file->inode);
 }
 
 static int64_t chmod_path(int dfd, uaddr_t path, uint32_t mode)

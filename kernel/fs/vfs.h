@@ -117,6 +117,12 @@ void inode_touch_atime(struct inode *inode);
 /* A regular file: will reading it in the next hour leave its attributes as they are? */
 bool inode_reads_leave_times(struct inode *inode);
 void inode_touch_mtime(struct inode *inode); /* and ctime */
+/*
+ * May the current process change the mode of the file (of 0777) from now on, without sleeping, until its owner or the
+ * process's rights change? Only files in memory that have no name any more. And: do so.
+ */
+bool file_mode_assured(const struct file *file);
+void file_mode_set(struct file *file, uint32_t mode);
 /* Path string from user memory; kmalloc'd, NUL-terminated, 1..4095 bytes; -EFAULT, -ENAMETOOLONG, -ENOENT if empty
  * (unless allow_empty). */
 int path_from_user(uaddr_t path, bool allow_empty, char **ret_path);

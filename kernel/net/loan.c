@@ -128,6 +128,14 @@ bool tcp_lendable(const struct file *file, unsigned references)
            !sock->tx_turn && !file->epoll_watchers && !wait_queue_active(&sock->wait);
 }
 
+int tcp_listening_name(struct file *file, void *ret_addr)
+{
+    struct socket *sock = socket_of_file(file);
+    if (!is_tcp(sock) || sock->ops != &tcp_ops || tcp_of(sock)->state != TCP_S_LISTEN)
+        return 0;
+    return MAX(sock->ops->getname(sock, false, ret_addr), 0);
+}
+
 struct tcp_socket *tcp_of_file(struct file *file)
 {
     return tcp_of(socket_of_file(file));

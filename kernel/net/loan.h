@@ -54,6 +54,11 @@ void tcp_loan_ops_set(const struct tcp_loan_ops *ops);
 
 /* Is file such a connection, referred to `references` times and not waited for, polled or used by anybody? */
 bool tcp_lendable(const struct file *file, unsigned references);
+/*
+ * The size of the name (struct sockaddr_in or _in6) of a listening TCP socket, which stays what it is for as long as it
+ * listens; 0: file is none.
+ */
+int tcp_listening_name(struct file *file, void *ret_addr);
 /* The connection behind a file that is one. */
 struct tcp_socket *tcp_of_file(struct file *file);
 unsigned tcp_recalls(const struct tcp_socket *t); /* so often was it lent and came back */

@@ -2,6 +2,7 @@
 #ifndef COFRE_KERNEL_NET_MESSAGE_H
 #define COFRE_KERNEL_NET_MESSAGE_H
 
+#include "kernel/net/net.h"
 #include "kernel/net/socket.h"
 
 static inline void message_init(struct message *msg, unsigned flags)
@@ -20,7 +21,5 @@ static inline void message_init(struct message *msg, unsigned flags)
 ssize_t socket_send(struct socket *sock, struct message *msg, bool nonblock);
 /* The socket behind a descriptor; *ret_file is referenced. -EBADF, -ENOTSOCK. */
 int socket_get(int fd, struct file **ret_file, struct socket **ret_sock) must_check;
-/* As accept and getsockname give an address: at most *user_size bytes, and *user_size becomes the true size. */
-int address_to_user(const void *addr, uint32_t size, uaddr_t user_addr, uaddr_t user_size) must_check;
 
 #endif

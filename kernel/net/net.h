@@ -37,4 +37,7 @@ must_check int channel_write_reserved(unsigned channel, const void *buf, size_t 
 struct wait_queue *channel_wait_queue(unsigned channel);
 uint32_t channel_poll(unsigned channel); /* EPOLL* now true; EPOLLPRI: the terminal's size changed */
 bool channel_take_winsize(unsigned channel);
+/* As accept and getsockname give an address: at most *user_size bytes, and *user_size becomes the true size. */
+int address_to_user(const void *addr, uint32_t size, uaddr_t user_addr, uaddr_t user_size) must_check;
+
 #endif

@@ -20,6 +20,7 @@
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 #include "kernel/remote/area.h"
+#include "kernel/remote/assured.h"
 #include "kernel/remote/borrower.h"
 #include "kernel/remote/calls.h"
 #include "kernel/remote/descriptors.h"
@@ -342,6 +343,8 @@ static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6
     memcpy(head.args, args, sizeof(head.args));
     if (nr == __NR_openat)
         head.lease_era = leased_ask();
+    else if (assured_ask())
+        head.lease_era = leased_era();
     if (nr == __NR_write)
         head.wants_post = posted_ask();
     int r = send_ahead(&message, w, &head.data_count, &size);
@@ -464,9 +467,12 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
     pending_add(p, &lingers[nr % STATS_SYSCALL_MAX]);
     borrower_tell_dirty(); /* by the same ring of the bell */
     sealed_tell_read();
+    uint64_t told = assured_told();
     int64_t result = send_call(p, nr, args, w);
-    if (result == 0)
+    if (result == 0) {
         result = wait_reply(p, ret_flags);
+        assured_heard(told);
+    }
     remote_linger_end();
     pending_remove(p);
     return result;
@@ -616,6 +622,8 @@ static int64_t run(uint64_t nr, struct trap_frame *frame, const uint64_t args[6]
         settle_watched((int)args[2]);
     if (process_self()->files && local_call(nr, frame, args, &result))
         return result;
+    if (assured_call(nr, args, &result))
+        return result;
     if (nr == __NR_sendfile)
         leased_settle();
     if (call->place == CALL_MIXED)
@@ -639,6 +647,10 @@ static int64_t run_tracked(uint64_t nr, struct trap_frame *frame, const uint64_t
         leased_settle();
     if (use == DESCRIPTORS_IGNORED || use == DESCRIPTORS_SEEN)
         return run(nr, frame, args);
+    if (use == DESCRIPTORS_CHANGED)
+        assured_forget();
+    else if (use == DESCRIPTORS_CLOSED)
+        assured_closed((int)args[0]);
     descriptors_begin();
     int64_t result = run(nr, frame, args);
     descriptors_end(use, args, result);

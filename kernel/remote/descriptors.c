@@ -39,6 +39,7 @@ enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6])
     case __NR_epoll_pwait2:
     case __NR_fsync:
     case __NR_fdatasync:
+    case __NR_fchmod:
     case __NR_ftruncate:
     case __NR_getppid:
     case __NR_getpgid:
@@ -182,6 +183,11 @@ void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t re
         descriptors_closed((int)args[0]);
     else if (use == DESCRIPTORS_CLOSED)
         descriptors_forget();
+}
+
+bool descriptors_changing(void)
+{
+    return running > 0;
 }
 
 bool descriptors_next(int *ret_fd)

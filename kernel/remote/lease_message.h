@@ -4,8 +4,10 @@
  *
  *   LEASE   --> member   before the reply of an openat that asked for it: this path is this file, with these contents
  *   MORE    --> member   what of them did not fit. Other leases' are not between; if the rest never comes there is none
+ *   ASSURANCE > member   before the reply of a getsockname or fchmod that asked for it: what is known of a descriptor
  *   BREAK   --> member   something is about to change: all leases end
  *   OPENED  <-- member   a descriptor that was opened there is to be one here
+ *   MODE    <-- member   a file's mode is to be this; it was assured that it may be
  *   DROP    <-- member   it does not need this lease any more, or none
  *   BROKEN  <-- member   the answer to BREAK: it has none, and all it had opened was told before
  */
@@ -41,6 +43,30 @@ struct lease_more_message {
     uint64_t id;
     uint64_t offset;
     uint8_t bytes[];
+};
+
+enum assurance {
+    ASSURANCE_NAME = 1, /* of a socket: getsockname */
+    ASSURANCE_MODE,     /* fchmod succeeds */
+};
+#define ASSURANCE_NAME_MAX 28
+#define ASSURANCE_MODE_BITS 0777U /* setting others may be refused */
+
+struct lease_assurance_message {
+    struct message message;
+    uint64_t id;
+    uint64_t era; /* of the call that asked */
+    int32_t fd;
+    uint32_t kind; /* enum assurance */
+    uint32_t size; /* of the name */
+    uint8_t name[ASSURANCE_NAME_MAX];
+};
+
+struct lease_mode_message {
+    struct message message;
+    uint64_t id;
+    uint32_t mode;
+    uint32_t pad;
 };
 
 /* BREAK and BROKEN: which one; DROP: of which lease, or 0. */

@@ -15,6 +15,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/process.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/assured.h"
 #include "kernel/remote/calls.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/descriptors.h"
@@ -209,6 +210,7 @@ static void forget_all(void)
 void leased_end(void)
 {
     bool any = partial != NULL;
+    any |= assured_clear();
     for (size_t i = 0; i < LEASE_COUNT_MAX; i++)
         any |= slots[i].lease != NULL;
     forget_all();
@@ -218,6 +220,7 @@ void leased_end(void)
 
 void leased_reset(void)
 {
+    (void)assured_clear();
     forget_all();
     open_count = 0;
     asker = NULL;
@@ -334,6 +337,7 @@ static void receive_break(struct record *record)
     struct lease_number_message *m = (struct lease_number_message *)record->data;
     if (record->size < sizeof(*m))
         panic("the end of the init enclave's leases");
+    (void)assured_clear();
     forget_all();
     struct lease_number_message answer = {{.type = MESSAGE_LEASE_BROKEN}, .number = m->number};
     if (client_post(&answer.message, sizeof(answer)) < 0)
@@ -423,6 +427,11 @@ static bool try_stat(const uint64_t args[6], int64_t *ret_result)
     *ret_result = inode_stat_to_user(&lease->inode, args[2]);
     inode_put(&lease->inode);
     return true;
+}
+
+uint64_t leased_era(void)
+{
+    return era;
 }
 
 uint64_t leased_ask(void)
@@ -540,6 +549,7 @@ void leased_after(uint64_t nr)
 int leased_request(struct message *message, size_t size, struct record **ret_answer)
 {
     leased_settle();
+    assured_forget();
     descriptors_begin();
     int r = client_request(message, size, ret_answer);
     descriptors_end(DESCRIPTORS_CHANGED, NULL, 0);
@@ -551,4 +561,5 @@ void leased_init(void)
     client_on_message(MESSAGE_LEASE, receive_lease);
     client_on_message(MESSAGE_LEASE_MORE, receive_more);
     client_on_message(MESSAGE_LEASE_BREAK, receive_break);
+    assured_init();
 }

@@ -22,6 +22,7 @@ void leased_init(void);
 bool leased_call(uint64_t nr, struct trap_frame *frame, const uint64_t args[6], int64_t *ret_result);
 /* What the current task's next openat is to ask with: once. 0: it does not ask. */
 uint64_t leased_ask(void);
+uint64_t leased_era(void); /* what was asked for in an earlier one is of no use */
 /* The leased file at a descriptor, referenced; or NULL. */
 struct file *leased_at(uint64_t fd);
 /* Is this leased file (still) the one at the descriptor? Else its lease may have ended, and it may have changed. */

@@ -12,6 +12,7 @@
 #include "kernel/lib/list.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/net/loan.h"
 #include "kernel/process/process.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/remote/lease_message.h"
@@ -29,7 +30,8 @@ struct lease {
     TAILQ_ENTRY(lease) entry;
     uint64_t id;
     int pid;
-    struct file *file; /* referenced */
+    uint32_t assurance; /* enum assurance; 0: of a file by its path */
+    struct file *file;  /* referenced; NULL: of a name */
 };
 
 /* A member that has leases, or had. */
@@ -74,7 +76,8 @@ static void lease_free(struct lessee *l, struct lease *lease)
 {
     TAILQ_REMOVE(&l->leases, lease, entry);
     l->count--;
-    file_put(lease->file);
+    if (lease->file)
+        file_put(lease->file);
     kfree(lease);
 }
 
@@ -202,9 +205,33 @@ static bool fcntl_changes(unsigned command)
     }
 }
 
+static bool is_listening(int fd)
+{
+    uint8_t name[ASSURANCE_NAME_MAX];
+    struct file *file = fd_get(fd);
+    bool result = file && tcp_listening_name(file, name) > 0;
+    if (file)
+        file_put(file);
+    return result;
+}
+
+/* One without a name is not leased. */
+static bool has_name(int fd)
+{
+    struct file *file = fd_get(fd);
+    bool result = file && file->inode->nlink > 0;
+    if (file)
+        file_put(file);
+    return result;
+}
+
 static bool may_change(const struct trap_frame *frame)
 {
     switch (frame->orig_rax) {
+    case __NR_shutdown: /* its name may be another one later */
+        return is_listening((int)frame->rdi);
+    case __NR_fchmod:
+        return has_name((int)frame->rdi);
     case __NR_open:
         return open_changes((unsigned)frame->rsi);
     case __NR_openat:
@@ -232,51 +259,18 @@ static int64_t changing(struct trap_frame *frame)
  * opened for writing, and while there is one the file is not leased.
  */
 static const uint16_t changing_calls[] = {
-    __NR_open,
-    __NR_openat,
-    __NR_openat2,
-    __NR_creat,
-    __NR_truncate,
-    __NR_mkdir,
-    __NR_mkdirat,
-    __NR_mknod,
-    __NR_mknodat,
-    __NR_rmdir,
-    __NR_unlink,
-    __NR_unlinkat,
-    __NR_rename,
-    __NR_renameat,
-    __NR_renameat2,
-    __NR_link,
-    __NR_linkat,
-    __NR_symlink,
-    __NR_symlinkat,
-    __NR_chmod,
-    __NR_fchmod,
-    __NR_fchmodat,
-    __NR_chown,
-    __NR_lchown,
-    __NR_fchown,
-    __NR_fchownat,
-    __NR_utime,
-    __NR_utimes,
-    __NR_futimesat,
-    __NR_utimensat,
-    __NR_setxattr,
-    __NR_lsetxattr,
-    __NR_fsetxattr,
-    __NR_removexattr,
-    __NR_lremovexattr,
-    __NR_fremovexattr,
-    __NR_bind,
-    __NR_flock,
-    __NR_fcntl,
-    __NR_mount,
-    __NR_umount2,
-    __NR_pivot_root,
-    __NR_inotify_add_watch,
-    __NR_pidfd_getfd,
-    __NR_kcmp,
+    __NR_open,        __NR_openat,      __NR_openat2,      __NR_creat,
+    __NR_truncate,    __NR_mkdir,       __NR_mkdirat,      __NR_mknod,
+    __NR_mknodat,     __NR_rmdir,       __NR_unlink,       __NR_unlinkat,
+    __NR_rename,      __NR_renameat,    __NR_renameat2,    __NR_link,
+    __NR_linkat,      __NR_symlink,     __NR_symlinkat,    __NR_chmod,
+    __NR_fchmod,      __NR_fchmodat,    __NR_chown,        __NR_lchown,
+    __NR_fchown,      __NR_fchownat,    __NR_utime,        __NR_utimes,
+    __NR_futimesat,   __NR_utimensat,   __NR_setxattr,     __NR_lsetxattr,
+    __NR_fsetxattr,   __NR_removexattr, __NR_lremovexattr, __NR_fremovexattr,
+    __NR_bind,        __NR_shutdown,    __NR_flock,        __NR_fcntl,
+    __NR_mount,       __NR_umount2,     __NR_pivot_root,   __NR_inotify_add_watch,
+    __NR_pidfd_getfd, __NR_kcmp,
 };
 
 /* ---- granting ---- */
@@ -350,31 +344,81 @@ static int send(struct remote_member *member, const struct lease *lease, const c
     return r;
 }
 
-static void grant(struct remote_member *member, struct process *process, struct file *file, const char *path,
-                  uint64_t era)
+/* NULL: there is no room, or no memory. */
+static struct lease *lease_add(struct remote_member *member, const struct process *process, struct file *file,
+                               struct lessee **ret_lessee)
 {
     struct lessee *l = lessee_find(member);
     if (!l && !(l = lessee_new(member)))
-        return;
+        return NULL;
     /* What the member has not read yet is in this enclave's memory. */
     bool may = l->count < LEASE_COUNT_MAX && !l->asked && !link_backlogged(remote_member_link(member));
     struct lease *lease = may ? kzalloc(sizeof(*lease)) : NULL;
     if (!lease)
-        return;
-    *lease = (struct lease){.id = ++last_id, .pid = process->pid, .file = file_get(file)};
+        return NULL;
+    *lease = (struct lease){.id = ++last_id, .pid = process->pid, .file = file ? file_get(file) : NULL};
     TAILQ_INSERT_TAIL(&l->leases, lease, entry);
     l->count++;
-    if (send(member, lease, path, era) < 0)
+    *ret_lessee = l;
+    return lease;
+}
+
+static void grant(struct remote_member *member, const struct process *process, struct file *file, const char *path,
+                  uint64_t era)
+{
+    struct lessee *l;
+    struct lease *lease = lease_add(member, process, file, &l);
+    if (lease && send(member, lease, path, era) < 0)
         lease_free(l, lease); /* what of it was sent is forgotten with the next one */
+}
+
+/* ---- assurances ---- */
+
+static void assure(struct remote_member *member, const struct process *process, const struct call_head *head,
+                   struct lease_assurance_message *m, struct file *file)
+{
+    struct lessee *l;
+    struct lease *lease = lease_add(member, process, file, &l);
+    if (!lease)
+        return;
+    lease->assurance = m->kind;
+    m->message = (struct message){MESSAGE_LEASE_ASSURANCE, 0, process->pid, 0};
+    m->id = lease->id;
+    m->era = head->lease_era;
+    m->fd = (int)head->args[0];
+    if (link_send(remote_member_link(member), m, sizeof(*m)) < 0)
+        lease_free(l, lease);
+}
+
+static void offer_assurance(struct remote_member *member, const struct process *process, const struct call_head *head)
+{
+    struct lease_assurance_message m = {.kind = 0};
+    struct file *file = fd_table_file(process->files, (int)head->args[0], NULL);
+    if (!file)
+        return;
+    int size = head->nr == __NR_getsockname ? tcp_listening_name(file, m.name) : 0;
+    if (size > 0) {
+        m.kind = ASSURANCE_NAME;
+        m.size = (uint32_t)size;
+        assure(member, process, head, &m, NULL);
+    } else if (head->nr == __NR_fchmod && file_mode_assured(file)) {
+        m.kind = ASSURANCE_MODE;
+        assure(member, process, head, &m, file);
+    }
+    file_put(file);
 }
 
 void leases_offer(struct remote_member *member, struct process *process, const struct call_head *head, int64_t result,
                   uint64_t seen)
 {
     char *path;
-    if (head->nr != __NR_openat || head->lease_era == 0 || result < 0 || !process->files || !process->remote ||
+    if (head->lease_era == 0 || result < 0 || !process->files || !process->remote ||
         process->remote->member != member || process->ended || fd_table_shared(process->files) || !is_quiet(seen))
         return;
+    if (head->nr != __NR_openat) {
+        offer_assurance(member, process, head);
+        return;
+    }
     struct file *file = fd_table_file(process->files, (int)result, NULL);
     if (!file)
         return;
@@ -432,7 +476,8 @@ static bool install(struct remote_member *member, const struct lease_opened_mess
     struct lessee *l = lessee_find(member);
     const struct lease *lease = l ? lease_find(l, m->id) : NULL;
     struct process *process = remote_process_of(member, &m->message);
-    if (!lease || !process || !process->files || lease->pid != process->pid || m->pos < 0 || (m->flags & ~O_NONBLOCK))
+    if (!lease || lease->assurance || !process || !process->files || lease->pid != process->pid || m->pos < 0 ||
+        (m->flags & ~O_NONBLOCK))
         return false;
     struct file *old = fd_table_file(process->files, m->fd, NULL), *file = old ? NULL : open_again(lease, m);
     if (old)
@@ -454,6 +499,26 @@ static void receive_opened(struct remote_member *member, struct record *record)
     kfree(record);
 }
 
+static bool change_mode(struct remote_member *member, const struct lease_mode_message *m)
+{
+    struct lessee *l = lessee_find(member);
+    const struct lease *lease = l ? lease_find(l, m->id) : NULL;
+    const struct process *process = remote_process_of(member, &m->message);
+    if (!lease || lease->assurance != ASSURANCE_MODE || !process || lease->pid != process->pid ||
+        (m->mode & ~ASSURANCE_MODE_BITS))
+        return false;
+    file_mode_set(lease->file, m->mode);
+    return true;
+}
+
+static void receive_mode(struct remote_member *member, struct record *record)
+{
+    const struct lease_mode_message *m = (const struct lease_mode_message *)record->data;
+    if (record->size != sizeof(*m) || !change_mode(member, m))
+        spawn_kill(member);
+    kfree(record);
+}
+
 uint64_t leases_changes(void)
 {
     return changes;
@@ -470,4 +535,5 @@ void leases_init(void)
     remote_member_on_message(MESSAGE_LEASE_BROKEN, receive_broken);
     remote_member_on_message(MESSAGE_LEASE_DROP, receive_drop);
     remote_member_on_message(MESSAGE_LEASE_OPENED, receive_opened);
+    remote_member_on_message(MESSAGE_LEASE_MODE, receive_mode);
 }

@@ -29,7 +29,7 @@ enum message_type {
     MESSAGE_STORE = 6,    /* struct reply_head (ignored), then stores */
     MESSAGE_FETCH = 7,    /* struct window: addr, size */
     MESSAGE_HANDLED = 16, /* from here on: remote_handle() */
-    MESSAGE_TYPE_MAX = 80,
+    MESSAGE_TYPE_MAX = 96,
 };
 
 struct message {
@@ -63,7 +63,7 @@ struct call_head {
     uint64_t ignored;    /* of SIGTTIN and SIGTTOU, those that the process ignores: terminals ask */
     uint32_t data_count; /* DATA messages before this one, for windows with WINDOW_DATA */
     uint32_t window_count;
-    uint64_t lease_era;  /* of an openat that asks for a lease (leases.h), to be repeated in it; 0: none asked for */
+    uint64_t lease_era;  /* of a call that asks for a lease or assurance (leases.h), to be repeated in it; 0: none */
     uint64_t wants_post; /* a write that asks for room (posts.h) */
 };
 

@@ -78,9 +78,11 @@ enum process_message_type {
     MESSAGE_LEASE,
     MESSAGE_LEASE_MORE,
     MESSAGE_LEASE_BREAK,
+    MESSAGE_LEASE_ASSURANCE,
     /* to init */
     MESSAGE_LEASE_OPENED,
     MESSAGE_LEASE_DROP,
+    MESSAGE_LEASE_MODE,
     MESSAGE_LEASE_BROKEN,
     /* post_message.h: to a member */
     MESSAGE_POST_GRANT,

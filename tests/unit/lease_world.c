@@ -15,9 +15,11 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/assured.h"
 #include "kernel/remote/calls.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/descriptors.h"
@@ -166,10 +168,14 @@ struct dentry {
     struct inode *inode;
 };
 
+/* Of each file it can be asked how the socket is called that it is, too. */
 struct world_file {
     struct inode inode;
     struct dentry dentry;
     uint8_t contents[CONTENTS];
+    uint8_t socket_name;
+    bool listening;
+    uint32_t mode; /* as the member's process last set it */
 };
 
 static struct world_file *names[PATHS];
@@ -235,12 +241,39 @@ static struct world_file *world_file_new(uint8_t seed, bool elsewhere)
     f->inode.file_ops = &world_file_ops;
     f->inode.sb = elsewhere ? &other_super : &root_super;
     f->inode.mode = S_IFREG | 0644;
+    f->mode = f->inode.mode;
+    f->listening = seed % 4 > 0;
     f->inode.nlink = 1;
     f->inode.refcount = 1;
     f->inode.size = seed % CONTENTS;
     f->dentry.inode = &f->inode;
     set_contents(f, seed);
     return f;
+}
+
+static struct world_file *world_of(const struct file *file)
+{
+    return container_of(file->inode, struct world_file, inode);
+}
+
+int tcp_listening_name(struct file *file, void *ret_addr)
+{
+    const struct world_file *f = world_of(file);
+    memset(ret_addr, f->socket_name, ASSURANCE_NAME_MAX);
+    return f->listening ? 1 + f->socket_name % ASSURANCE_NAME_MAX : 0;
+}
+
+/* Root's files are not this process's to change. */
+bool file_mode_assured(const struct file *file)
+{
+    return file->inode->nlink == 0 && file->inode->uid % 2 == 0;
+}
+
+void file_mode_set(struct file *file, uint32_t mode)
+{
+    if (!file_mode_assured(file) || (mode & ~0777U))
+        FAIL("a mode that may not be set");
+    file->inode->mode = (file->inode->mode & S_IFMT) | mode;
 }
 
 static uint64_t stat_uid, stat_size; /* as told by path */
@@ -376,6 +409,16 @@ int copy_from_user(void *dst, uaddr_t src, size_t size)
 {
     for (size_t i = 0; i < size; i++)
         ((uint8_t *)dst)[i] = src == 1000 ? 0 : (uint8_t)(src + i);
+    return 0;
+}
+
+static uint8_t name_read;
+
+int address_to_user(const void *addr, uint32_t size, uaddr_t user_addr, uaddr_t user_size)
+{
+    name_read = *(const uint8_t *)addr;
+    if (size > ASSURANCE_NAME_MAX || (!hostile && size != 1U + name_read % ASSURANCE_NAME_MAX))
+        FAIL("a name's size");
     return 0;
 }
 
@@ -689,8 +732,10 @@ static int64_t fake_unlink(struct trap_frame *frame)
 {
     struct world_file *f = names[frame->rdi % PATHS];
     names[frame->rdi % PATHS] = NULL;
-    if (f)
+    if (f) {
+        f->inode.nlink = 0;
         inode_put(&f->inode);
+    }
     return f ? 0 : -ENOENT;
 }
 
@@ -708,6 +753,58 @@ static int64_t fake_chown(struct trap_frame *frame)
     return 0;
 }
 
+/* By a descriptor. */
+struct file *fd_get(int fd)
+{
+    return fd_table_file(&there[caller], fd, NULL);
+}
+
+static struct world_file *file_at(uint64_t fd)
+{
+    struct file *file = fd < FDS ? there[caller].files[fd] : NULL;
+    return file ? world_of(file) : NULL;
+}
+
+static int64_t fake_fchown(struct trap_frame *frame)
+{
+    struct world_file *f = file_at(frame->rdi);
+    if (f)
+        f->inode.uid = change_seed;
+    return 0;
+}
+
+/* What listens ends that, or begins. */
+static int64_t fake_shutdown(struct trap_frame *frame)
+{
+    struct world_file *f = file_at(frame->rdi);
+    if (f) {
+        f->socket_name = change_seed;
+        f->listening = change_seed % 4;
+    }
+    return 0;
+}
+
+static int64_t fake_getsockname(struct trap_frame *frame)
+{
+    const struct world_file *f = file_at(frame->rdi);
+    if (f)
+        name_read = f->socket_name;
+    return 0;
+}
+
+static int64_t fake_getppid(struct trap_frame *frame)
+{
+    return 1;
+}
+
+static int64_t fake_fchmod(struct trap_frame *frame)
+{
+    struct world_file *f = file_at(frame->rdi);
+    if (f)
+        f->inode.mode = (f->inode.mode & S_IFMT) | (uint32_t)frame->rsi;
+    return 0;
+}
+
 static int64_t call_there(size_t process, uint64_t nr, uint64_t a, uint64_t b, uint64_t c)
 {
     struct trap_frame frame = {.rdi = a, .rsi = b, .rdx = c, .orig_rax = (int64_t)nr};
@@ -718,7 +815,11 @@ static int64_t call_there(size_t process, uint64_t nr, uint64_t a, uint64_t b, u
 /* A delegated call, its reply, and what goes before that. */
 static int64_t delegate(uint64_t nr, const uint64_t args[6])
 {
-    struct call_head head = {.nr = nr, .lease_era = nr == __NR_openat ? leased_ask() : 0};
+    struct call_head head = {.nr = nr,
+                             .lease_era = nr == __NR_openat ? leased_ask()
+                                          : assured_ask()   ? leased_era()
+                                                            : 0};
+    uint64_t told = assured_told();
     memcpy(head.args, args, sizeof(head.args));
     posted_flush();
     arrive_in_init();
@@ -726,11 +827,14 @@ static int64_t delegate(uint64_t nr, const uint64_t args[6])
     int64_t result = call_there(0, nr, args[0], args[1], args[2]);
     leases_offer(&members[0], &init_side[0], &head, result, changes);
     arrive_in_member();
+    assured_heard(told);
     return result;
 }
 
 int64_t remote_call(uint64_t nr, const uint64_t args[6])
 {
+    if (nr == __NR_getppid)
+        return delegate(nr, args);
     FAIL("a position that moved");
     return -ENOSYS;
 }
@@ -832,6 +936,7 @@ static void do_close(int fd)
     const uint64_t args[6] = {(uint64_t)fd};
     int64_t result;
     if (!leased_call(__NR_close, NULL, args, &result)) {
+        assured_closed(fd);
         descriptors_begin();
         posted_flush();
         arrive_in_init();
@@ -851,6 +956,7 @@ static void do_dup(int fd)
     if (to < 0)
         return;
     leased_settle();
+    assured_forget();
     descriptors_begin();
     arrive_in_init();
     there[0].files[to] = file_get(there[0].files[fd]);
@@ -858,6 +964,50 @@ static void do_dup(int fd)
     model[to] = model[fd];
     inode_get(&model[to].file->inode);
     do_close(to); /* its position would be shared, which the model has not */
+}
+
+/* Calls that ask nobody once something was said of the descriptor. */
+static void do_assured(uint64_t nr, int fd, uint32_t mode)
+{
+    const uint64_t args[6] = {(uint64_t)fd, mode};
+    struct world_file *f = model[fd].file;
+    int64_t result;
+    if (leased_call(nr, NULL, args, &result))
+        FAIL("a call that no lease is for");
+    if (assured_call(nr, args, &result))
+        lease_world_counts.assured++;
+    else
+        result = delegate(nr, args);
+    if (result != 0)
+        FAIL("a call that succeeds");
+    if (nr == __NR_getsockname && name_read != f->socket_name)
+        FAIL("another name");
+    if (nr == __NR_fchmod)
+        f->mode = (f->mode & S_IFMT) | mode;
+}
+
+static void check_modes(void)
+{
+    for (int fd = 0; fd < FDS; fd++)
+        if (model[fd].file && model[fd].file->inode.mode != model[fd].file->mode)
+            FAIL("a mode is not what it must be");
+}
+
+static void do_assured_some(int fd)
+{
+    uint8_t what = byte();
+    for (int i = 0; i < 1 + what / 8 % 6; i++) {
+        do_assured(what % 2 ? __NR_getsockname : __NR_fchmod, fd, what % 64 == 0 ? 04755 : 0600 + what % 8);
+        if (byte() % 8)
+            continue;
+        change_seed = byte();
+        lease_world_counts.changes++;
+        (void)call_there(0, what % 2 ? __NR_shutdown : __NR_fchown, (uint64_t)fd, 0, 0);
+    }
+    if (byte() % 4)
+        return;
+    assured_settle(); /* before something goes outside */
+    check_modes();
 }
 
 static void do_write(size_t size)
@@ -898,6 +1048,7 @@ static void check(void)
         if (file && (file->inode != &model[fd].file->inode || file->pos != model[fd].pos))
             FAIL("a descriptor is not what it must be");
     }
+    check_modes();
     if (!output_broken && output_came != output_expected)
         FAIL("output is missing");
 }
@@ -905,12 +1056,13 @@ static void check(void)
 /* The second member, or its host process, or whoever it lets speak. */
 static void say_anything(struct remote_member *as)
 {
-    static const uint32_t types[] = {MESSAGE_LEASE_OPENED, MESSAGE_LEASE_DROP, MESSAGE_LEASE_BROKEN, MESSAGE_POST,
-                                     MESSAGE_POST_DROP};
+    static const uint32_t types[] = {MESSAGE_LEASE_OPENED, MESSAGE_LEASE_DROP, MESSAGE_LEASE_BROKEN,
+                                     MESSAGE_LEASE_MODE,   MESSAGE_POST,       MESSAGE_POST_DROP};
     union {
         struct message message;
         struct lease_opened_message opened;
         struct lease_number_message number;
+        struct lease_mode_message mode;
         struct post_message post;
     } m;
     memset(&m, 0, sizeof(m));
@@ -923,6 +1075,9 @@ static void say_anything(struct remote_member *as)
         m.opened.pos = (int8_t)byte();
         m.opened.flags = byte() % 4 ? 0 : byte();
         size = sizeof(m.opened);
+    } else if (m.message.type == MESSAGE_LEASE_MODE) {
+        m.mode.mode = byte() % 4 ? 0600 : byte() * 64U;
+        size = sizeof(m.mode);
     } else if (m.message.type == MESSAGE_POST) {
         size = POST_SIZE(byte() * 17UL % (POST_CREDIT + 1)); /* to nobody: it has no grant */
     }
@@ -949,8 +1104,8 @@ static void second_opens(void)
 
 static void change(void)
 {
-    static const uint16_t calls[] = {__NR_unlink, __NR_rename, __NR_chown, __NR_openat};
-    uint64_t nr = calls[byte() % ARRAY_COUNT(calls)], path = byte();
+    static const uint16_t calls[] = {__NR_unlink, __NR_rename, __NR_chown, __NR_openat, __NR_fchown, __NR_shutdown};
+    uint64_t nr = calls[byte() % ARRAY_COUNT(calls)], path = byte() % (2 * FDS);
     change_seed = byte();
     lease_world_counts.changes++;
     (void)call_there(0, nr, path, path, nr == __NR_openat ? O_WRONLY : 0);
@@ -979,7 +1134,7 @@ static int some_fd(void)
 static void step(void)
 {
     int fd;
-    switch (byte() % 24) {
+    switch (byte() % 27) {
     case 0:
         if (byte() % 2)
             change();
@@ -1004,8 +1159,10 @@ static void step(void)
         check();
         break;
     case 7:
-        if (byte() % 4 == 0)
+        if (byte() % 4 == 0) {
             posted_forget();
+            assured_forget();
+        }
         leased_end();
         break;
     case 8:
@@ -1017,6 +1174,13 @@ static void step(void)
         break;
     case 11:
         leases_settle(&init_side[0]);
+        break;
+    case 12:
+    case 13:
+    case 14:
+        now += 30000000;
+        if ((fd = some_fd()) >= 0)
+            do_assured_some(fd);
         break;
     default: /* opened, read, closed: most often the same one */
         now += 30000000;
@@ -1037,6 +1201,11 @@ static void begin(const uint8_t *data, size_t size)
     functions[__NR_unlink] = fake_unlink;
     functions[__NR_rename] = fake_rename;
     functions[__NR_chown] = fake_chown;
+    functions[__NR_fchown] = fake_fchown;
+    functions[__NR_fchmod] = fake_fchmod;
+    functions[__NR_shutdown] = fake_shutdown;
+    functions[__NR_getsockname] = fake_getsockname;
+    functions[__NR_getppid] = fake_getppid;
     TAILQ_INIT(&mounts);
     TAILQ_INSERT_TAIL(&mounts, &root_mount, link);
     for (int i = 0; i < 2; i++) {
@@ -1114,11 +1283,12 @@ static size_t more_offset, more_left; /* of what was said last */
 static void say_to_member(void)
 {
     static uint8_t bytes[sizeof(struct lease_message) + LEASE_SIZE_MAX + LEASE_PATH_MAX];
-    static const uint32_t types[] = {MESSAGE_LEASE, MESSAGE_LEASE_MORE, MESSAGE_LEASE_MORE, MESSAGE_LEASE_BREAK,
-                                     MESSAGE_POST_GRANT};
+    static const uint32_t types[] = {MESSAGE_LEASE,       MESSAGE_LEASE_MORE,      MESSAGE_LEASE_MORE,
+                                     MESSAGE_LEASE_BREAK, MESSAGE_LEASE_ASSURANCE, MESSAGE_POST_GRANT};
     struct lease_message *m = (struct lease_message *)bytes;
     struct lease_more_message *more = (struct lease_more_message *)bytes;
     struct post_grant_message *g = (struct post_grant_message *)bytes;
+    struct lease_assurance_message *a = (struct lease_assurance_message *)bytes;
     size_t size = sizeof(struct lease_number_message);
     memset(bytes, 0, sizeof(*m) + 2 * CONTENTS);
     m->message = (struct message){.type = types[byte() % ARRAY_COUNT(types)], .pid = byte() % 4 ? 5 : byte()};
@@ -1141,6 +1311,12 @@ static void say_to_member(void)
         if (byte() % 16 == 0)
             more->offset = byte();
         size = sizeof(*more) + (byte() % 16 ? n : byte() % (2 * LEASE_PIECE_MAX));
+    } else if (m->message.type == MESSAGE_LEASE_ASSURANCE) {
+        *a = (struct lease_assurance_message){.message = m->message, .id = byte() % 4, .fd = byte() % 4};
+        a->era = byte() % 4 ? leased_era() : byte();
+        a->kind = byte() % 4;
+        a->size = byte() % 16 ? 1 : byte();
+        size = sizeof(*a);
     } else if (m->message.type == MESSAGE_POST_GRANT) {
         *g = (struct post_grant_message){.message = m->message, .id = byte(), .fd = byte() % 4, .credit = byte() * 16U};
         size = sizeof(*g);
@@ -1170,10 +1346,12 @@ void lease_world_run_hostile(const uint8_t *data, size_t size)
         (void)leased_call(__NR_openat, NULL, open_args, &result);
         (void)leased_call(__NR_read, &frame, fd_args, &result);
         (void)posted_write(write_args, &result);
+        (void)assured_call(byte() % 2 ? __NR_fchmod : __NR_getsockname, write_args, &result);
         if (byte() % 4 == 0)
             (void)leased_call(__NR_close, NULL, fd_args, &result);
         drop_queue(&to_init);
     }
+    assured_forget();
     leased_end();
     posted_forget();
     drop_queue(&to_init);

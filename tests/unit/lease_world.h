@@ -1,8 +1,8 @@
 /*
  * Leases and posts with both their sides: the init enclave's and a member's are the real ones (kernel/remote/leases.c,
- * posts.c; leased.c, posted.c, descriptors.c), files, descriptor tables and the link small inventions, and small the
- * limits of what is leased. Another member
- * says anything. What happens is a sequence of bytes, so that a seeded test and a fuzzer can write it.
+ * posts.c; leased.c, assured.c, posted.c, descriptors.c), files, descriptor tables and the link small inventions, and
+ * small the limits of what is leased. Another member says anything. What happens is a sequence of bytes, so that a
+ * seeded test and a fuzzer can write it.
  */
 #ifndef COFRE_TESTS_LEASE_WORLD_H
 #define COFRE_TESTS_LEASE_WORLD_H
@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct lease_world_counts {
-    unsigned long opened_here, opened_there, told, breaks, changes, posted, killed, refused, more, dropped;
+    unsigned long opened_here, opened_there, told, breaks, changes, posted, killed, refused, more, dropped, assured;
 };
 extern struct lease_world_counts lease_world_counts;
 

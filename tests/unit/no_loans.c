@@ -1,5 +1,6 @@
 /* For tests of kernel/remote where nothing is lent, leased or posted. */
 #include "kernel/net/net.h"
+#include "kernel/remote/assured.h"
 #include "kernel/remote/borrower.h"
 #include "kernel/remote/descriptors.h"
 #include "kernel/remote/leased.h"
@@ -143,6 +144,38 @@ bool posted_pending(void)
 
 void borrower_tell_dirty(void)
 {
+}
+
+bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
+{
+    return false;
+}
+
+bool assured_ask(void)
+{
+    return false;
+}
+
+void assured_closed(int fd)
+{
+}
+
+void assured_forget(void)
+{
+}
+
+uint64_t assured_told(void)
+{
+    return 0;
+}
+
+void assured_heard(uint64_t told)
+{
+}
+
+uint64_t leased_era(void)
+{
+    return 1;
 }
 
 bool posted_ask(void)

@@ -1,0 +1,178 @@
+/* What is known of descriptors (contract in assured.h). */
+#include "kernel/remote/assured.h"
+
+#include <asm/unistd_64.h>
+
+#include "kernel/lib/printk.h"
+#include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
+#include "kernel/net/net.h"
+#include "kernel/process/process.h"
+#include "kernel/process/table.h"
+#include "kernel/remote/client.h"
+#include "kernel/remote/descriptors.h"
+#include "kernel/remote/lease_message.h"
+#include "kernel/remote/leased.h"
+#include "kernel/remote/member.h"
+#include "kernel/sched/task.h"
+
+#define PLACES 8
+#define ASK_AFTER 3   /* calls in a row of a descriptor */
+#define ASK_AGAIN 128 /* if nothing was said */
+
+struct place {
+    int fd;
+    uint32_t kind; /* enum assurance; 0: the place is free */
+    int calls;
+    uint64_t id; /* 0: nothing was said of it */
+    uint32_t size;
+    uint8_t name[ASSURANCE_NAME_MAX];
+};
+
+static struct place places[PLACES];
+static unsigned next_place;
+static const struct task *asker;
+static uint64_t told, heard;
+
+static uint32_t kind_of(uint64_t nr)
+{
+    return nr == __NR_getsockname ? ASSURANCE_NAME : nr == __NR_fchmod ? ASSURANCE_MODE : 0;
+}
+
+static struct place *find(int fd, uint32_t kind)
+{
+    for (size_t i = 0; i < PLACES; i++)
+        if (places[i].kind == kind && places[i].fd == fd)
+            return &places[i];
+    return NULL;
+}
+
+static void tell(void *message, size_t size)
+{
+    if (client_post_quietly(message, size) < 0)
+        member_end("no memory to tell the init enclave of a file");
+}
+
+static void end(struct place *place)
+{
+    struct lease_number_message m = {{.type = MESSAGE_LEASE_DROP}, .number = place->id};
+    *place = (struct place){.kind = 0};
+    if (m.number)
+        tell(&m, sizeof(m));
+}
+
+void assured_closed(int fd)
+{
+    for (size_t i = 0; i < PLACES; i++)
+        if (places[i].kind && places[i].fd == fd)
+            end(&places[i]);
+}
+
+void assured_forget(void)
+{
+    for (size_t i = 0; i < PLACES; i++)
+        end(&places[i]);
+}
+
+bool assured_clear(void)
+{
+    bool any = false;
+    for (size_t i = 0; i < PLACES; i++) {
+        any |= places[i].id != 0;
+        places[i] = (struct place){.kind = 0};
+    }
+    asker = NULL;
+    return any;
+}
+
+bool assured_ask(void)
+{
+    bool asks = asker == task_current();
+    if (asks)
+        asker = NULL;
+    return asks;
+}
+
+static void count(int fd, uint32_t kind)
+{
+    struct place *place = find(fd, kind);
+    if (!place) {
+        place = &places[next_place++ % PLACES];
+        end(place);
+        *place = (struct place){.fd = fd, .kind = kind};
+    }
+    if (++place->calls < ASK_AFTER)
+        return;
+    place->calls = ASK_AFTER - ASK_AGAIN;
+    asker = task_current();
+}
+
+static void tell_mode(const struct place *place, uint32_t mode)
+{
+    struct lease_mode_message m = {
+        .message = {MESSAGE_LEASE_MODE, 0, process_self()->pid, 0}, .id = place->id, .mode = mode};
+    told++;
+    tell(&m, sizeof(m));
+}
+
+bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
+{
+    uint32_t kind = kind_of(nr);
+    if (!kind || process_self() != process_first() || process_count() != 1)
+        return false;
+    const struct place *place = find((int)args[0], kind);
+    if (!place || !place->id) {
+        count((int)args[0], kind);
+        return false;
+    }
+    if (kind == ASSURANCE_NAME) {
+        const struct place known = *place; /* the copy may sleep */
+        *ret_result = address_to_user(known.name, known.size, args[1], args[2]);
+        return true;
+    }
+    if ((uint32_t)args[1] & ~ASSURANCE_MODE_BITS)
+        return false;
+    tell_mode(place, (uint32_t)args[1]);
+    *ret_result = 0;
+    return true;
+}
+
+uint64_t assured_told(void)
+{
+    return told;
+}
+
+void assured_heard(uint64_t by_now)
+{
+    heard = MAX(heard, by_now);
+}
+
+void assured_settle(void)
+{
+    if (heard != told)
+        (void)!remote_call(__NR_getppid, (const uint64_t[6]){0});
+}
+
+static void receive_assurance(struct record *record)
+{
+    const struct lease_assurance_message *m = (const struct lease_assurance_message *)record->data;
+    if (record->size != sizeof(*m) || m->id == 0 || m->size > sizeof(m->name))
+        panic("an assurance of the init enclave");
+    const struct process *process = process_first();
+    bool wanted = process && process->pid == m->message.pid && leased_era() == m->era && !descriptors_changing();
+    struct place *place = wanted ? find(m->fd, m->kind) : NULL;
+    if (place && !place->id) {
+        place->id = m->id;
+        place->size = m->size;
+        memcpy(place->name, m->name, m->size);
+    } else {
+        struct lease_number_message drop = {{.type = MESSAGE_LEASE_DROP}, .number = m->id};
+        tell(&drop, sizeof(drop));
+    }
+    kfree(record);
+}
+
+void assured_init(void)
+{
+    client_on_message(MESSAGE_LEASE_ASSURANCE, receive_assurance);
+}
