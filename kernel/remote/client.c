@@ -647,11 +647,14 @@ static int64_t run_tracked(uint64_t nr, struct trap_frame *frame, const uint64_t
         leased_settle();
     if (use == DESCRIPTORS_IGNORED || use == DESCRIPTORS_SEEN)
         return run(nr, frame, args);
-    if (use == DESCRIPTORS_CHANGED)
+    if (use == DESCRIPTORS_CHANGED) {
         assured_forget();
-    else if (use == DESCRIPTORS_CLOSED)
+        posted_forget();
+    } else if (use == DESCRIPTORS_CLOSED) {
         assured_closed((int)args[0]);
-    descriptors_begin();
+        posted_closed((int)args[0]);
+    }
+    descriptors_begin(use);
     int64_t result = run(nr, frame, args);
     descriptors_end(use, args, result);
     return result;

@@ -7,13 +7,13 @@
 #include <linux/mman.h>
 
 #include "kernel/lib/string.h"
-#include "kernel/remote/posted.h"
 
 #define KNOWN_MAX 1024
 
 static unsigned used_below;                 /* none below is free */
 static uint64_t known_free[KNOWN_MAX / 64]; /* these are */
 static unsigned running;                    /* calls between begin and end */
+static unsigned changing;                   /* of these, those that do not only add one */
 static bool overlapped;                     /* two at once: who came first is not known */
 
 enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6])
@@ -157,22 +157,20 @@ void descriptors_forget(void)
 void descriptors_reset(void)
 {
     descriptors_forget();
-    running = 0;
+    running = changing = 0;
     overlapped = false;
 }
 
-void descriptors_begin(void)
+void descriptors_begin(enum descriptor_use use)
 {
     overlapped |= running++ > 0;
+    changing += use != DESCRIPTORS_ADDED;
 }
 
 void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t result)
 {
     bool alone = !overlapped;
-    if (use == DESCRIPTORS_CHANGED)
-        posted_forget();
-    else if (use == DESCRIPTORS_CLOSED)
-        posted_closed((int)args[0]);
+    changing -= use != DESCRIPTORS_ADDED;
     if (--running == 0)
         overlapped = false;
     if (!alone || use == DESCRIPTORS_CHANGED)
@@ -187,7 +185,7 @@ void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t re
 
 bool descriptors_changing(void)
 {
-    return running > 0;
+    return changing > 0;
 }
 
 bool descriptors_next(int *ret_fd)

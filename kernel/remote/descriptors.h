@@ -19,9 +19,9 @@ enum descriptor_use {
 enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6]);
 
 /* Around each call that is not IGNORED or SEEN. Between, the table may change. */
-void descriptors_begin(void);
+void descriptors_begin(enum descriptor_use use);
 void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t result);
-bool descriptors_changing(void); /* is a call between the two? */
+bool descriptors_changing(void); /* may a call that has begun give one another meaning? */
 /* It has changed, nobody knows how. */
 void descriptors_forget(void);
 /* The process has ended, maybe in the middle of calls. */

@@ -7,6 +7,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/process.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/descriptors.h"
 #include "kernel/remote/member.h"
 #include "kernel/remote/post_message.h"
 #include "kernel/sched/task.h"
@@ -57,14 +58,20 @@ void posted_flush(void)
     send(MESSAGE_POST, waiting.id, size);
 }
 
-static void stream_end(struct stream *stream)
+static void grant_end(struct stream *stream)
 {
     uint64_t id = stream->id;
-    *stream = (struct stream){.writes = 0};
+    stream->id = 0;
     if (id == 0)
         return;
     posted_flush();
     send(MESSAGE_POST_DROP, id, 0);
+}
+
+static void stream_end(struct stream *stream)
+{
+    grant_end(stream);
+    *stream = (struct stream){.writes = 0};
 }
 
 void posted_closed(int fd)
@@ -95,9 +102,10 @@ static void count(int fd)
         stream_end(stream);
         *stream = (struct stream){.fd = fd};
     }
-    stream->writes++;
-    if (stream->writes >= ASK_AFTER)
-        asker = task_current();
+    if (++stream->writes < ASK_AFTER)
+        return;
+    asker = task_current();
+    grant_end(stream); /* the next one takes its place: other threads must not write with it meanwhile */
 }
 
 bool posted_ask(void)
@@ -150,14 +158,17 @@ static void receive_grant(struct record *record)
     if (m->credit == 0) {
         if (stream && stream->id == m->id)
             stream->id = 0;
-    } else if (stream) {
-        posted_flush(); /* the credit of the grant before this one is its own */
-        stream->id = m->id;
-        stream->credit = m->credit;
-    } else {
-        posted_flush();
-        send(MESSAGE_POST_DROP, m->id, 0);
+        kfree(record);
+        return;
     }
+    posted_flush(); /* the credit of the grant before this one, which is over, is its own */
+    bool use = stream && !descriptors_changing();
+    if (stream) {
+        stream->id = use ? m->id : 0;
+        stream->credit = m->credit;
+    }
+    if (!use)
+        send(MESSAGE_POST_DROP, m->id, 0);
     kfree(record);
 }
 

@@ -16,7 +16,7 @@ bool posted_ask(void);
 /* Has something been written that was not sent? And: send it, without a ring of the bell. Does not sleep. */
 bool posted_pending(void);
 void posted_flush(void);
-/* A descriptor was closed, or any may have been. */
+/* Before a descriptor is closed, or any may be. */
 void posted_closed(int fd);
 void posted_forget(void);
 /* The process has ended. */

@@ -885,7 +885,7 @@ static void do_open(uint64_t path, unsigned flags)
         lease_world_counts.opened_here++;
     } else {
         leased_settle();
-        descriptors_begin();
+        descriptors_begin(DESCRIPTORS_ADDED);
         result = delegate(__NR_openat, args);
         descriptors_end(DESCRIPTORS_ADDED, args, result);
         lease_world_counts.opened_there++;
@@ -937,7 +937,8 @@ static void do_close(int fd)
     int64_t result;
     if (!leased_call(__NR_close, NULL, args, &result)) {
         assured_closed(fd);
-        descriptors_begin();
+        posted_closed(fd);
+        descriptors_begin(DESCRIPTORS_CLOSED);
         posted_flush();
         arrive_in_init();
         result = fd_table_close(&there[0], fd);
@@ -957,7 +958,8 @@ static void do_dup(int fd)
         return;
     leased_settle();
     assured_forget();
-    descriptors_begin();
+    posted_forget();
+    descriptors_begin(DESCRIPTORS_CHANGED);
     arrive_in_init();
     there[0].files[to] = file_get(there[0].files[fd]);
     descriptors_end(DESCRIPTORS_CHANGED, NULL, 0);
@@ -1024,6 +1026,9 @@ static void do_write(size_t size)
     }
     head.wants_post = posted_ask();
     posted_flush();
+    const uint64_t other[6] = {OUTPUT_FD, output_expected, 5}; /* another thread's, behind this one */
+    if (byte() % 4 == 0 && posted_write(other, &result))
+        output_expected += 5;
     arrive_in_init();
     uint8_t bytes[POST_WRITE_MAX + 64];
     if (copy_from_user(bytes, args[1], size) < 0)
