@@ -89,13 +89,19 @@ uint32_t link_area_member_state(uint32_t member)
     return untrusted_load32(MEMBER_FIELD(member, state));
 }
 
+bool host_crowded(void)
+{
+    return area.base.addr != 0 && untrusted_load32(MEMBER_FIELD(area.self, crowded)) != 0;
+}
+
 /*
  * A vCPU that sleeps: of the init enclave rather not the first, which pumps; else the first, which is then interrupted.
- * Of a member one that has run before: it need not be started.
+ * In a crowd rather the first, so that one thread answers and pumps. Of a member one that has run before: it need not
+ * be started.
  */
 static uint64_t whom_to_kick(uint32_t number)
 {
-    for (unsigned i = number == 0; i < MEMBER_VCPU_MAX; i++) {
+    for (unsigned i = number == 0 && !host_crowded(); i < MEMBER_VCPU_MAX; i++) {
         if (untrusted_load32(MEMBER_FIELD(number, host_tid[i])) == 0)
             break;
         if (untrusted_load32(MEMBER_FIELD(number, parked[i])) != 0)
@@ -127,10 +133,6 @@ bool doorbell_take(void)
     return doorbell_rung() && untrusted_exchange32(MEMBER_FIELD(area.self, attention), 0) != 0;
 }
 
-bool host_crowded(void)
-{
-    return area.base.addr != 0 && untrusted_load32(MEMBER_FIELD(area.self, crowded)) != 0;
-}
 
 void doorbell_set_polling(bool polling)
 {
