@@ -18,6 +18,21 @@ int fd_dup(int fd, int min, bool cloexec);
 /* kernel/fs/locks.c */
 void locks_release_file(struct file *file);                       /* OFD and flock locks of a description */
 void locks_release_owner(struct inode *inode, const void *owner); /* POSIX locks of a process */
+/* Record locks of processes and of descriptions see each other; flock's are a world of their own. */
+enum lock_kind { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK };
+#define END_OF_FILE INT64_MAX /* of a lock, inclusive */
+struct lock_told {
+    enum lock_kind kind;
+    unsigned number;
+    bool waits; /* for the lock of this number, told before */
+    bool exclusive;
+    int pid; /* who asked for it; -1: nobody in particular */
+    const struct inode *inode;
+    file_off_t start, end; /* end inclusive */
+};
+/* Calls fn with each lock from number `first` (1, 2...) on, `count` at most, and with those that wait for one of them.
+ * How many locks there are. */
+unsigned locks_tell(unsigned first, unsigned count, void (*fn)(const struct lock_told *, void *), void *arg);
 int64_t locks_fcntl(struct file *file, unsigned command, uint64_t arg);
 
 /* kernel/fs/notify.c. Most inodes are watched by nobody. */

@@ -9,11 +9,6 @@
 #include "kernel/sched/wait.h"
 #include "kernel/syscalls/syscall.h"
 
-#define END_OF_FILE INT64_MAX /* inclusive */
-
-/* Record locks of processes and of descriptions see each other; flock's are a world of their own. */
-enum lock_kind { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK };
-
 struct file_lock {
     TAILQ_ENTRY(file_lock) link;
     enum lock_kind kind;
@@ -23,11 +18,22 @@ struct file_lock {
     file_off_t start, end; /* end inclusive */
 };
 
-struct inode_locks {
-    TAILQ_HEAD(lock_list, file_lock) list;
-    struct wait_queue wait;
-    unsigned waiters;
+/* Whoever waits for a lock, on its stack. */
+struct lock_waiter {
+    TAILQ_ENTRY(lock_waiter) link;
+    const struct file_lock *wanted;
+    const struct file_lock *blocker; /* locks_tell() alone uses it */
 };
+
+struct inode_locks {
+    TAILQ_ENTRY(inode_locks) link; /* of all there are */
+    const struct inode *inode;
+    TAILQ_HEAD(lock_list, file_lock) list;
+    TAILQ_HEAD(waiter_list, lock_waiter) waiters;
+    struct wait_queue wait;
+};
+
+static TAILQ_HEAD(, inode_locks) all = TAILQ_HEAD_INITIALIZER(all);
 
 static struct inode_locks *locks_of(struct inode *inode)
 {
@@ -40,7 +46,10 @@ static struct inode_locks *locks_make(struct inode *inode)
         struct inode_locks *locks = kzalloc(sizeof(*locks));
         if (!locks)
             return NULL;
+        locks->inode = inode;
         TAILQ_INIT(&locks->list);
+        TAILQ_INIT(&locks->waiters);
+        TAILQ_INSERT_TAIL(&all, locks, link);
         wait_queue_init(&locks->wait);
         inode->locks = locks;
     }
@@ -50,7 +59,8 @@ static struct inode_locks *locks_make(struct inode *inode)
 static void locks_free_if_idle(struct inode *inode)
 {
     struct inode_locks *locks = inode->locks;
-    if (locks && TAILQ_EMPTY(&locks->list) && locks->waiters == 0) {
+    if (locks && TAILQ_EMPTY(&locks->list) && TAILQ_EMPTY(&locks->waiters)) {
+        TAILQ_REMOVE(&all, locks, link);
         inode->locks = NULL;
         kfree(locks);
     }
@@ -119,9 +129,10 @@ static int wait_for_conflicts(struct inode *inode, const struct file_lock *wante
         return 0;
     if (!wait)
         return -EAGAIN;
-    locks->waiters++;
+    struct lock_waiter waiter = {.wanted = wanted};
+    TAILQ_INSERT_TAIL(&locks->waiters, &waiter, link);
     int error = wait_event(&locks->wait, !find_conflict(locks, wanted));
-    locks->waiters--;
+    TAILQ_REMOVE(&locks->waiters, &waiter, link);
     return error;
 }
 
@@ -171,6 +182,54 @@ static void release(struct inode *inode, const void *owner, bool posix)
     }
     wake_up_all(&locks->wait, 0);
     locks_free_if_idle(inode);
+}
+
+static void tell(const struct inode_locks *locks, const struct file_lock *l, unsigned number, bool waits,
+                 void (*fn)(const struct lock_told *, void *), void *arg)
+{
+    const struct lock_told told = {
+        .kind = l->kind,
+        .number = number,
+        .waits = waits,
+        .exclusive = l->exclusive,
+        .pid = l->kind == LOCK_OFD ? -1 : l->pid,
+        .inode = locks->inode,
+        .start = l->start,
+        .end = l->end,
+    };
+    fn(&told, arg);
+}
+
+/* Each waits for the first in its way. */
+static void find_blockers(struct inode_locks *locks)
+{
+    struct lock_waiter *waiter;
+    TAILQ_FOREACH (waiter, &locks->waiters, link)
+        waiter->blocker = find_conflict(locks, waiter->wanted);
+}
+
+static void tell_with_waiters(struct inode_locks *locks, const struct file_lock *l, unsigned number,
+                              void (*fn)(const struct lock_told *, void *), void *arg)
+{
+    const struct lock_waiter *waiter;
+    tell(locks, l, number, false, fn, arg);
+    TAILQ_FOREACH (waiter, &locks->waiters, link)
+        if (waiter->blocker == l)
+            tell(locks, waiter->wanted, number, true, fn, arg);
+}
+
+unsigned locks_tell(unsigned first, unsigned count, void (*fn)(const struct lock_told *, void *), void *arg)
+{
+    struct inode_locks *locks;
+    const struct file_lock *l;
+    unsigned number = 0;
+    TAILQ_FOREACH (locks, &all, link) {
+        find_blockers(locks);
+        TAILQ_FOREACH (l, &locks->list, link)
+            if (++number >= first && number - first < count)
+                tell_with_waiters(locks, l, number, fn, arg);
+    }
+    return number;
 }
 
 void locks_release_file(struct file *file)

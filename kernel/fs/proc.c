@@ -205,6 +205,7 @@ static const struct pseudo_entry root_entries[] = {
     {.name = "diskstats", .mode = S_IFREG | 0444, .text = ""},
     {.name = "filesystems", .mode = S_IFREG | 0444, .show = proc_show_filesystems},
     {.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
+    {.name = "locks", .mode = S_IFREG | 0444, .records = proc_lock_records},
     {.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
     {.name = "mounts", .mode = S_IFLNK | 0777, .text = "self/mounts"},
     {.name = "net", .mode = S_IFLNK | 0777, .text = "self/net"},

@@ -51,6 +51,8 @@ int proc_show_mountinfo(struct seq *seq, const struct pseudo_ctx *ctx);
 int proc_show_filesystems(struct seq *seq, const struct pseudo_ctx *ctx);
 /* kernel/fs/proc_cpu.c */
 int proc_show_cpuinfo(struct seq *seq, const struct pseudo_ctx *ctx);
+/* kernel/fs/proc_locks.c */
+bool proc_lock_records(struct seq *seq, const struct pseudo_ctx *ctx, struct pseudo_cursor *cursor);
 /* kernel/fs/proc_sys.c, kernel/fs/proc_net.c */
 extern const struct pseudo_entry proc_sys_entries[], proc_net_entries[];
 

@@ -298,47 +298,79 @@ static int link_place(struct inode *inode, struct dentry **ret_dentry)
 
 /* ---- files ---- */
 
-/* Make the text anew. show() may sleep: the old text, which others may be reading, stays until the new one is whole. */
-static int file_fill(struct file *file)
+/* What of a file's text was made last. */
+struct window {
+    struct seq seq;
+    file_off_t start; /* where in the text that is */
+    struct pseudo_cursor cursor;
+    bool last; /* nothing comes after it */
+};
+
+static void window_free(struct window *w)
 {
-    const struct pseudo_inode *pseudo = pseudo_of(file->inode);
-    struct seq made = {0}, *seq;
+    if (w)
+        kfree(w->seq.text);
+    kfree(w);
+}
+
+static int window_make(const struct pseudo_inode *pseudo, struct window *w)
+{
+    const struct pseudo_entry *entry = pseudo->entry;
     int r = 0;
 
-    if (pseudo->entry->text)
-        seq_printf(&made, "%s", pseudo->entry->text);
+    if (entry->records)
+        w->last = entry->records(&w->seq, &pseudo->ctx, &w->cursor);
+    else if (entry->text)
+        seq_printf(&w->seq, "%s", entry->text);
     else
-        r = pseudo->entry->show ? pseudo->entry->show(&made, &pseudo->ctx) : -EINVAL;
-    if (r == 0 && made.failed)
-        r = -ENOMEM;
-    if (r == 0 && !file->private)
-        file->private = kzalloc(sizeof *seq);
-    seq = file->private;
-    if (r < 0 || !seq) {
-        kfree(made.text);
-        return r < 0 ? r : -ENOMEM;
+        r = entry->show ? entry->show(&w->seq, &pseudo->ctx) : -EINVAL;
+    if (!entry->records)
+        w->last = true;
+    return r == 0 && w->seq.failed ? -ENOMEM : r;
+}
+
+/* Until it has pos, or the text ends before that. */
+static int window_move(const struct pseudo_inode *pseudo, struct window *w, file_off_t pos)
+{
+    while (!w->last && pos >= w->start + (file_off_t)w->seq.used) {
+        w->start += (file_off_t)w->seq.used;
+        w->seq.used = 0;
+        int r = window_make(pseudo, w);
+        if (r < 0)
+            return r;
     }
-    kfree(seq->text);
-    *seq = made;
     return 0;
 }
 
+/* From the start on it is made anew. Making and copying may sleep: meanwhile it is not the file's, and others make
+ * their own. */
 static ssize_t file_read(struct file *file, struct iov_iter *to, file_off_t *pos)
 {
-    const struct seq *seq;
-    size_t wanted, done;
-    int r = 0;
+    struct window *w = file->private;
+    size_t wanted = 0, done = 0, offset;
 
-    if (*pos == 0 || !file->private)
-        r = file_fill(file);
-    if (r < 0)
+    file->private = NULL;
+    if (w && (*pos == 0 || *pos < w->start)) {
+        window_free(w);
+        w = NULL;
+    }
+    if (!w)
+        w = kzalloc(sizeof *w);
+    int r = w ? window_move(pseudo_of(file->inode), w, *pos) : -ENOMEM;
+    if (r < 0) {
+        window_free(w);
         return r;
-    seq = file->private;
-    if ((size_t)*pos >= seq->used)
-        return 0;
-    wanted = MIN(seq->used - (size_t)*pos, to->count);
-    done = copy_to_iter(to, seq->text + *pos, wanted);
-    *pos += (file_off_t)done;
+    }
+    offset = (size_t)(*pos - w->start);
+    if (offset < w->seq.used) {
+        wanted = MIN(w->seq.used - offset, to->count);
+        done = copy_to_iter(to, w->seq.text + offset, wanted);
+        *pos += (file_off_t)done;
+    }
+    if (file->private)
+        window_free(w);
+    else
+        file->private = w;
     return wanted && !done ? -EFAULT : (ssize_t)done;
 }
 
@@ -369,12 +401,7 @@ static ssize_t file_write(struct file *file, struct iov_iter *from, file_off_t *
 
 static void file_release(struct file *file)
 {
-    struct seq *seq = file->private;
-
-    if (!seq)
-        return;
-    kfree(seq->text);
-    kfree(seq);
+    window_free(file->private);
 }
 
 /* Names are the kernel's to say; owners and modes, too, except where a thing keeps some. */

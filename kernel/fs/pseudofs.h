@@ -16,6 +16,14 @@ struct seq {
 void seq_printf(struct seq *seq, const char *format, ...) printf_like(2, 3);
 void seq_write(struct seq *seq, const void *bytes, size_t size);
 
+/* Text of many records is made a window at a time, whatever the size of the whole. */
+#define PSEUDO_WINDOW 16384
+
+struct pseudo_cursor {
+    uint64_t after; /* what the last record was; 0: none yet */
+    unsigned count; /* records so far */
+};
+
 /* Which of the numbered things on the way here is meant. */
 struct pseudo_ctx {
     int pid, tid; /* 0: none */
@@ -50,6 +58,9 @@ struct pseudo_entry {
     const struct pseudo_numbered *numbered;
     /* files: 0 or -errno. show may sleep; store gets a whole write(2), with a NUL after it. */
     int (*show)(struct seq *seq, const struct pseudo_ctx *ctx);
+    /* Instead of show: adds records after the cursor's until seq has PSEUDO_WINDOW bytes. True: those were the last.
+     * Must not sleep; others come and go between calls. */
+    bool (*records)(struct seq *seq, const struct pseudo_ctx *ctx, struct pseudo_cursor *cursor);
     int (*store)(const struct pseudo_ctx *ctx, const char *text, size_t size);
     int (*store_at)(const struct pseudo_ctx *ctx, const char *bytes, size_t size, file_off_t pos); /* instead */
     const char *text;                                                                              /* instead of show */

@@ -109,6 +109,8 @@ void inet_options_forget(struct inet_socket *in); /* those not told to the host 
 
 int tcp_socket_new(int family, struct socket **ret_sock) must_check;
 int udp_socket_new(int family, struct socket **ret_sock) must_check;
+/* What of SO_RCVBUF and SO_SNDBUF is used. */
+void udp_queued(struct socket *sock, uint32_t *ret_rx, uint32_t *ret_tx);
 void tcp_news(struct chan *c, uint32_t events);
 void udp_news(struct chan *c, uint32_t events);
 bool tcp_is_listening(struct inet_socket *in);

@@ -524,6 +524,7 @@ static void netlink_release(struct socket *sock)
     struct netlink_socket *n = netlink_of(sock);
     LIST_REMOVE(n, link);
     packet_queue_clear(&n->rx);
+    socket_forget(sock);
     kfree(n);
 }
 

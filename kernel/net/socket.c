@@ -22,6 +22,39 @@
 
 static const struct file_ops socket_file_ops;
 
+TAILQ_HEAD(socket_list, socket);
+static struct socket_list lists[SOCKETS_LISTED] = {TAILQ_HEAD_INITIALIZER(lists[SOCKETS_TCP]),
+                                                   TAILQ_HEAD_INITIALIZER(lists[SOCKETS_UDP]),
+                                                   TAILQ_HEAD_INITIALIZER(lists[SOCKETS_UNIX])};
+
+static struct socket_list *list_of(const struct socket *sock)
+{
+    switch (sock->family) {
+    case AF_UNIX:
+        return &lists[SOCKETS_UNIX];
+    case AF_INET:
+    case AF_INET6:
+        return &lists[sock->type == SOCK_STREAM ? SOCKETS_TCP : SOCKETS_UDP];
+    default:
+        return NULL;
+    }
+}
+
+struct socket *socket_after(enum socket_kind kind, uint64_t serial)
+{
+    struct socket *sock;
+    TAILQ_FOREACH (sock, &lists[kind], link)
+        if (sock->serial > serial)
+            return sock;
+    return NULL;
+}
+
+void socket_forget(struct socket *sock)
+{
+    if (list_of(sock))
+        TAILQ_REMOVE(list_of(sock), sock, link);
+}
+
 void socket_setup(struct socket *sock, const struct socket_ops *ops, int family, int type, int protocol)
 {
     sock->ops = ops;
@@ -32,6 +65,10 @@ void socket_setup(struct socket *sock, const struct socket_ops *ops, int family,
     sock->rcvlowat = 1;
     sock->peek_off = -1;
     wait_queue_init(&sock->wait);
+    static uint64_t serial;
+    sock->serial = ++serial;
+    if (list_of(sock))
+        TAILQ_INSERT_TAIL(list_of(sock), sock, link);
 }
 
 struct socket *socket_of_file(struct file *file)

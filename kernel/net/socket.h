@@ -10,6 +10,7 @@
 
 #include "kernel/fs/file.h"
 #include "kernel/fs/poll.h"
+#include "kernel/lib/list.h"
 #include "kernel/lib/types.h"
 #include "kernel/mm/uio.h"
 #include "kernel/net/socket_types.h"
@@ -73,12 +74,26 @@ struct socket {
     uint64_t options; /* bit n = boolean option SO_n is on */
     struct linger linger;
     struct ucred peer_cred;
+    TAILQ_ENTRY(socket) link; /* of those of its kind */
+    uint64_t serial;          /* rises along that list */
 };
+
+/* What /proc/net lists. */
+enum socket_kind { SOCKETS_TCP, SOCKETS_UDP, SOCKETS_UNIX, SOCKETS_LISTED };
 
 void socket_init(void);
 
 /* Fills the generic part; sock is zeroed memory of the family's struct. */
 void socket_setup(struct socket *sock, const struct socket_ops *ops, int family, int type, int protocol);
+/* Its memory is about to be freed. */
+void socket_forget(struct socket *sock);
+/* The oldest socket of a kind that was made after the one with this serial number; NULL. */
+struct socket *socket_after(enum socket_kind kind, uint64_t serial);
+/* The next one; NULL. */
+static inline struct socket *socket_next(const struct socket *sock)
+{
+    return TAILQ_NEXT(sock, link);
+}
 /* The socket behind a file, or NULL if it is no socket. */
 struct socket *socket_of_file(struct file *file);
 /* A file for sock; on failure sock is released. */

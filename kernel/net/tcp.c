@@ -27,6 +27,7 @@ void tcp_put(struct tcp_socket *t)
     if (!t || --t->refcount > 0)
         return;
     packet_queue_clear(&t->rx);
+    socket_forget(&t->in.sock);
     kfree(t);
 }
 
@@ -506,20 +507,42 @@ static void tcp_release(struct socket *sock)
     tcp_put(t);
 }
 
+uint8_t tcp_linux_state(struct tcp_socket *t)
+{
+    static const uint8_t states[] = {[TCP_S_CLOSED] = TCP_L_CLOSE,
+                                     [TCP_S_LISTEN] = TCP_L_LISTEN,
+                                     [TCP_S_CONNECTING] = TCP_L_SYN_SENT,
+                                     [TCP_S_CONNECTED] = TCP_L_ESTABLISHED,
+                                     [TCP_S_ENDED] = TCP_L_CLOSE};
+    bool sends = !(t->in.sock.shutdown & SOCKET_SHUT_SEND);
+    if (t->in.chan && !t->in.chan->lent && t->state != TCP_S_LISTEN)
+        tcp_look(t);
+    if (t->state == TCP_S_CONNECTED && t->rx_fin)
+        return sends ? TCP_L_CLOSE_WAIT : TCP_L_CLOSE;
+    if (t->state == TCP_S_CONNECTED && !sends)
+        return TCP_L_FIN_WAIT2;
+    return states[t->state];
+}
+
+void tcp_queued(struct tcp_socket *t, uint32_t *ret_rx, uint32_t *ret_tx)
+{
+    *ret_rx = *ret_tx = 0;
+    if (t->in.chan && t->in.chan->lent)
+        return;
+    if (t->state == TCP_S_LISTEN) {
+        uint32_t outside = t->in.chan ? chan_rx_used(t->in.chan) / (uint32_t)sizeof(struct ring_accept) : 0;
+        *ret_rx = (uint32_t)t->backlog_count + outside;
+    } else if (t->state == TCP_S_CONNECTED) {
+        *ret_rx = tcp_rx_used(t) + (t->rx_fin ? 1 : 0); /* a FIN has a number, too */
+        *ret_tx = t->in.chan ? chan_tx_queued(t->in.chan) : 0;
+    }
+}
+
 void tcp_info_fill(struct inet_socket *in, struct tcp_info *info)
 {
     struct tcp_socket *t = tcp_of(&in->sock);
-    /* Numbers of net/tcp_states.h: ESTABLISHED 1, SYN_SENT 2, FIN_WAIT2 5, CLOSE 7, CLOSE_WAIT 8, LISTEN 10. */
-    static const uint8_t states[] = {
-        [TCP_S_CLOSED] = 7, [TCP_S_LISTEN] = 10, [TCP_S_CONNECTING] = 2, [TCP_S_CONNECTED] = 1, [TCP_S_ENDED] = 7};
     memset(info, 0, sizeof(*info));
-    if (in->chan && t->state != TCP_S_LISTEN)
-        tcp_look(t);
-    info->tcpi_state = states[t->state];
-    if (t->state == TCP_S_CONNECTED && t->rx_fin)
-        info->tcpi_state = in->sock.shutdown & SOCKET_SHUT_SEND ? 7 : 8;
-    else if (t->state == TCP_S_CONNECTED && (in->sock.shutdown & SOCKET_SHUT_SEND))
-        info->tcpi_state = 5;
+    info->tcpi_state = tcp_linux_state(t);
     info->tcpi_rto = 204000;
     info->tcpi_ato = 40000;
     info->tcpi_snd_mss = info->tcpi_advmss = t->inside ? 65483 : 1448;

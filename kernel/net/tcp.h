@@ -60,6 +60,19 @@ int tcp_shutdown(struct socket *sock, int how);
 struct tcp_socket *tcp_get(struct tcp_socket *t);
 void tcp_put(struct tcp_socket *t);
 void tcp_end(struct tcp_socket *t, int error); /* the connection is broken: error is told once, then EOF and EPIPE */
+/* Linux's states of a connection (net/tcp_states.h), as far as there are such here. */
+enum {
+    TCP_L_ESTABLISHED = 1,
+    TCP_L_SYN_SENT,
+    TCP_L_FIN_WAIT2 = 5,
+    TCP_L_CLOSE = 7,
+    TCP_L_CLOSE_WAIT,
+    TCP_L_LISTEN = 10
+};
+/* One of these; of a lent connection as it was when it went. */
+uint8_t tcp_linux_state(struct tcp_socket *t);
+/* Bytes to be read (connections to be accepted), bytes the host has yet to take; 0 of a lent connection. */
+void tcp_queued(struct tcp_socket *t, uint32_t *ret_rx, uint32_t *ret_tx);
 void tcp_info_fill(struct inet_socket *in, struct tcp_info *info);
 
 /* kernel/net/tcp_io.c */

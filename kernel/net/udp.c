@@ -453,6 +453,14 @@ static int64_t udp_ioctl(struct socket *sock, unsigned command, uaddr_t arg)
     }
 }
 
+void udp_queued(struct socket *sock, uint32_t *ret_rx, uint32_t *ret_tx)
+{
+    struct udp_socket *u = udp_of(sock);
+    struct chan *c = u->in.chan;
+    *ret_rx = (uint32_t)(u->rx.bytes + u->rx.count * PACKET_OVERHEAD) + (c ? chan_rx_used(c) : 0);
+    *ret_tx = c ? chan_tx_queued(c) : 0;
+}
+
 static int udp_getname(struct socket *sock, bool peer, void *addr)
 {
     return inet_getname(sock, peer, addr);
@@ -464,6 +472,7 @@ static void udp_release(struct socket *sock)
     inet_host_close(&u->in, false);
     inet_unbind(&u->in);
     packet_queue_clear(&u->rx);
+    socket_forget(sock);
     kfree(u);
 }
 

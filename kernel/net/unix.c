@@ -33,6 +33,7 @@ void unix_put(struct unix_socket *u)
     if (!u || --u->refcount > 0)
         return;
     packet_queue_clear(&u->rx);
+    socket_forget(&u->sock);
     kfree(u);
 }
 

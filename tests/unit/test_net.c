@@ -20,6 +20,7 @@
 #include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/net/socket_types.h"
+#include "kernel/net/tcp.h"
 #include "net_world.h"
 
 static uint16_t big16(uint16_t v)
@@ -500,6 +501,12 @@ static void lends(void **state)
     assert_int_equal(host_put(c, "abcdef", 6), 6);
     assert_true(net_poll_ready());
     assert_int_equal(lent_news, 1);
+    /* listing it asks for nothing, and tells nothing of what waits */
+    uint32_t rx = 1, tx = 1;
+    assert_int_equal(tcp_linux_state(lent), TCP_L_ESTABLISHED);
+    tcp_queued(lent, &rx, &tx);
+    assert_int_equal(rx + tx, 0);
+    assert_int_equal(recalls, 0);
     /* polling asks for it, and sees it once it is here */
     assert_int_equal(revents(s), 0);
     assert_int_not_equal(recalls, 0);
