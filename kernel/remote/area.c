@@ -133,7 +133,6 @@ bool doorbell_take(void)
     return doorbell_rung() && untrusted_exchange32(MEMBER_FIELD(area.self, attention), 0) != 0;
 }
 
-
 void doorbell_set_polling(bool polling)
 {
     static unsigned pollers;
