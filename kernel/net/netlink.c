@@ -1,13 +1,16 @@
 /*
  * Netlink ROUTE sockets, for programs that ask what interfaces, addresses and routes there are (getifaddrs,
- * if_nametoindex, getaddrinfo). Nothing can be changed: EPERM. Other protocols do not exist.
+ * if_nametoindex, getaddrinfo). Nothing can be changed: EPERM. SOCK_DIAG is there as on a Linux that has nobody to
+ * answer it: ss then reads /proc/net without a complaint. Other protocols do not exist.
  */
 #include <asm/errno.h>
 #include <asm/socket.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 
 #include "kernel/fs/poll.h"
@@ -45,7 +48,7 @@ int netlink_socket_new(int type, int protocol, struct socket **ret_sock)
 {
     if (type != SOCK_RAW && type != SOCK_DGRAM)
         return -ESOCKTNOSUPPORT;
-    if (protocol != NETLINK_ROUTE)
+    if (protocol != NETLINK_ROUTE && protocol != NETLINK_SOCK_DIAG)
         return -EPROTONOSUPPORT;
     struct netlink_socket *n = kzalloc(sizeof(*n));
     if (!n)
@@ -376,8 +379,28 @@ static void answer_error(struct netlink_socket *n, const struct nlmsghdr *to, in
     reply_queue(n, reply);
 }
 
+static int handle_sock_diag(const struct nlmsghdr *h)
+{
+    struct sock_diag_req request;
+    switch (h->nlmsg_type) {
+    case TCPDIAG_GETSOCK:
+    case DCCPDIAG_GETSOCK:
+        return -EOPNOTSUPP;
+    case SOCK_DIAG_BY_FAMILY:
+    case SOCK_DESTROY:
+        if (h->nlmsg_len < NLMSG_LENGTH(sizeof(request)))
+            return -EINVAL;
+        memcpy(&request, h + 1, sizeof(request));
+        return request.sdiag_family >= AF_MAX ? -EINVAL : -ENOENT;
+    default:
+        return h->nlmsg_type < NLMSG_MIN_TYPE ? 0 : -EINVAL;
+    }
+}
+
 static int handle(struct netlink_socket *n, const struct nlmsghdr *h)
 {
+    if (n->sock.protocol == NETLINK_SOCK_DIAG)
+        return handle_sock_diag(h);
     uint8_t family = AF_UNSPEC;
     bool dump = (h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
     if (h->nlmsg_type < RTM_BASE)

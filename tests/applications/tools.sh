@@ -55,6 +55,7 @@ done
 netstat -tulpn | awk -v p="$serves/perl" '$4 ~ /:48123$/ {print $1, $2, $3, $4, $5, $6 == p || $7 == p}'
 netstat -tnp | awk -v p="$serves/perl" '$5 ~ /:48123$/ {print $1, $5, $6, $7 == p}'
 ss -Htlnp | awk -v p="pid=$serves," '$4 ~ /:48123$/ {print $1, $4, $5, (index($6, p) > 0)}'
+ss -Htulnpx 2>&1 >/dev/null | wc -l
 ss -Hulnp | awk -v p="pid=$serves," '$4 ~ /:48123$/ {print $1, $4, $5, (index($6, p) > 0)}'
 lsof -nP -a -p $serves -i | awk 'NR > 1 {print $1, $5, $8, $9, $10}' | sed -E 's/:[0-9]+/:PORT/g'
 lslocks -n -o PID,TYPE,MODE,START,END,PATH | awk -v p=$serves '$1 == p {$1 = ""; print}'

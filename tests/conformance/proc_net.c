@@ -5,6 +5,8 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <stddef.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -348,6 +350,34 @@ static void locks(void)
     unlink("/tmp/proc_locks");
 }
 
+/* What SOCK_DIAG says to questions nobody answers. */
+static void ask(const char *what, int type, size_t size, int family)
+{
+    struct {
+        struct nlmsghdr h;
+        unsigned char body[64];
+    } request = {{NLMSG_LENGTH(size), type, NLM_F_REQUEST | NLM_F_DUMP, 7, 0}, {family, 6}};
+    struct {
+        struct nlmsghdr h;
+        struct nlmsgerr error;
+        unsigned char rest[256];
+    } reply = {0};
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    long sent = send(fd, &request, request.h.nlmsg_len, 0), n = sent < 0 ? -1 : recv(fd, &reply, sizeof reply, 0);
+    printf("%s: sent %d, %d: type %d, number %d, error %d\n", what, sent == request.h.nlmsg_len,
+           n >= (long)NLMSG_LENGTH(sizeof reply.error), reply.h.nlmsg_type, reply.h.nlmsg_seq, reply.error.error);
+    fflush(stdout);
+    close(fd);
+}
+
+static void sock_diag(void)
+{
+    ask("a family that has no such sockets", SOCK_DIAG_BY_FAMILY, 56, AF_APPLETALK);
+    ask("no family", SOCK_DIAG_BY_FAMILY, 56, 200);
+    ask("too short", SOCK_DIAG_BY_FAMILY, 1, AF_INET);
+    ask("nothing of the kind", 30, 56, AF_INET);
+}
+
 int main(void)
 {
     heading("tcp");
@@ -360,6 +390,7 @@ int main(void)
     unix_sockets();
     others();
     many();
+    sock_diag();
     locks();
     return 0;
 }
