@@ -294,6 +294,10 @@ int volume_cmd_dump(struct tool_options *options, char **operands)
     }
     volume_abandon(v);
     volume_file_close(&file);
+    if (err == -ENOENT && options->inode) {
+        fprintf(stderr, "cofre: %s has no inode %lu\n", operands[0], (unsigned long)options->inode);
+        return EXIT_COFRE;
+    }
     return err < 0 ? tool_failed(operands[1] ? operands[1] : operands[0], err) : 0;
 }
 
@@ -307,8 +311,10 @@ static int copy_out(struct volume_node *node, int fd)
             return (int)got;
         for (ssize_t done = 0; done < got;) {
             ssize_t n = write(fd, buffer + done, (size_t)(got - done));
-            if (n < 0)
-                return -errno;
+            if (n < 0) {
+                fprintf(stderr, "cofre: writing what is extracted failed: %s\n", strerror(errno));
+                return TOOL_SAID(EXIT_DISK);
+            }
             done += n;
         }
         offset += (uint64_t)got;
@@ -324,14 +330,22 @@ int volume_cmd_extract(struct tool_options *options, char **operands)
     if (code != 0)
         return code;
     int err = tool_lookup(v, operands[1], &node);
+    if (err == 0 && !S_ISREG(volume_node_inode(node)->mode)) {
+        fprintf(stderr, "cofre: extracting %s failed: it is no regular file (cofre volume tar)\n", operands[1]);
+        err = TOOL_SAID(EXIT_COFRE);
+    }
     if (err == 0 && operands[2]) {
-        fd = open(operands[2], O_WRONLY | O_CREAT | O_CLOEXEC | (options->force ? O_TRUNC : O_EXCL), 0600);
-        err = fd < 0 ? -errno : 0;
+        fd = tool_output_open(operands[2], options->force, operands[0]);
+        err = fd < 0 ? TOOL_SAID(EXIT_COFRE) : 0;
     }
     if (err == 0)
         err = copy_out(node, fd);
-    if (fd >= 0 && fd != STDOUT_FILENO && close(fd) < 0 && err == 0)
-        err = -errno;
+    if (fd >= 0 && fd != STDOUT_FILENO) {
+        if (close(fd) < 0 && err == 0)
+            err = -errno;
+        if (err < 0)
+            tool_output_drop(operands[2]);
+    }
     volume_abandon(v);
     volume_file_close(&file);
     return err < 0 ? tool_failed(operands[1], err) : 0;
@@ -374,5 +388,9 @@ int volume_cmd_remove_key(struct tool_options *options, char **operands)
         return code;
     int err = volume_key_remove(&file.io, (unsigned)index);
     volume_file_close(&file);
+    if (err == -ENOENT) {
+        fprintf(stderr, "cofre: %s has no key slot %lu (see cofre volume info)\n", operands[0], index);
+        return EXIT_COFRE;
+    }
     return err < 0 ? tool_failed(operands[0], err) : 0;
 }

@@ -91,6 +91,12 @@ int volume_file_open(struct volume_file *file, const char *path, bool writing)
         fprintf(stderr, "cofre: opening %s failed: %s\n", path, strerror(errno));
         return EXIT_COFRE;
     }
+    struct stat status;
+    if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) { /* those are opened for reading */
+        fprintf(stderr, "cofre: opening %s failed: %s\n", path, strerror(EISDIR));
+        close(fd);
+        return EXIT_COFRE;
+    }
     return volume_file_start(file, path, fd, writing);
 }
 
@@ -119,6 +125,28 @@ int volume_file_create(struct volume_file *file, const char *path, uint64_t size
     if (!force)
         unlink(path);
     return err == ENOSPC || err == EIO ? EXIT_DISK : EXIT_COFRE;
+}
+
+int tool_output_open(const char *path, bool force, const char *volume)
+{
+    struct stat there, kept;
+    bool exists = stat(path, &there) == 0, regular = !exists || S_ISREG(there.st_mode);
+    if (exists && stat(volume, &kept) == 0 && there.st_dev == kept.st_dev && there.st_ino == kept.st_ino) {
+        fprintf(stderr, "cofre: writing %s failed: it is the volume itself\n", path);
+        return -1;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : regular ? O_EXCL : 0), 0600);
+    if (fd < 0)
+        fprintf(stderr, "cofre: creating %s failed: %s%s\n", path, strerror(errno),
+                errno == EEXIST ? " (--force overwrites it)" : "");
+    return fd;
+}
+
+void tool_output_drop(const char *path)
+{
+    struct stat status;
+    if (lstat(path, &status) == 0 && S_ISREG(status.st_mode))
+        unlink(path);
 }
 
 void volume_file_close(struct volume_file *file)

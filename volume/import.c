@@ -62,6 +62,13 @@ static int node_make(struct volume *v, struct archive_entry *entry, struct volum
     return volume_create(dir, name, size, mode, archive_entry_rdev(entry), owner, ret_node);
 }
 
+/* That is the archive's fault, not the volume's. */
+static int archive_unreadable(struct archive *archive)
+{
+    fprintf(stderr, "cofre: reading the archive failed: %s\n", archive_error_string(archive));
+    return TOOL_SAID(EXIT_COFRE);
+}
+
 static int contents_copy(struct archive *archive, struct volume_node *node)
 {
     static uint8_t buffer[256 * 1024];
@@ -69,7 +76,7 @@ static int contents_copy(struct archive *archive, struct volume_node *node)
     for (;;) {
         la_ssize_t got = archive_read_data(archive, buffer, sizeof(buffer));
         if (got <= 0)
-            return got < 0 ? -EIO : 0;
+            return got < 0 ? archive_unreadable(archive) : 0;
         ssize_t done = volume_write(node, offset, buffer, (size_t)got);
         if (done != got)
             return done < 0 ? (int)done : -EIO;
@@ -129,14 +136,12 @@ static int archive_import(struct volume *v, const char *path)
     archive_read_support_filter_all(archive);
     archive_read_support_format_all(archive);
     if (archive_read_open_filename(archive, path, 1 << 16) != ARCHIVE_OK)
-        err = -EIO;
+        err = archive_unreadable(archive);
     while (err == 0 && (got = archive_read_next_header(archive, &entry)) != ARCHIVE_EOF) {
-        err = got < ARCHIVE_WARN ? -EIO : entry_import(v, archive, entry);
-        if (err < 0 && got >= ARCHIVE_WARN)
+        err = got < ARCHIVE_WARN ? archive_unreadable(archive) : entry_import(v, archive, entry);
+        if (err < 0 && err > TOOL_SAID(0))
             fprintf(stderr, "cofre: importing %s failed: %s\n", archive_entry_pathname(entry), strerror(-err));
     }
-    if (archive_errno(archive) != 0 && err < 0)
-        fprintf(stderr, "cofre: reading the archive failed: %s\n", archive_error_string(archive));
     archive_read_free(archive);
     return err;
 }

@@ -55,10 +55,12 @@ static void help(FILE *out)
           "  --recovery KEY          create, add-key: a slot for the holder of this public key's private half\n"
           "  --size SIZE             create, resize, clone, receive: 512M, 10G ...\n"
           "  --name NAME             of the new key slot\n"
-          "  --inode NUMBER          what to dump\n"
-          "  --output FILE           where to write the archive\n"
-          "  --force                 rekey: key slots that cannot be kept are lost; create, clone, receive: over a "
-          "file that exists; snapshot rollback: newer snapshots are lost; unmount: although something in "
+          "  --inode NUMBER          dump: of this number\n"
+          "  --output FILE           tar, send: where to write the archive or stream\n"
+          "  --force                 rekey: key slots that cannot be kept are lost; create, clone, receive, extract, "
+          "tar, "
+          "send, derive: over a file that exists; snapshot rollback: newer snapshots are lost; unmount: although "
+          "something in "
           "it is open\n"
           "  --foreground            mount: stay, until unmounted or interrupted\n"
           "  --snapshot NAME         dump, extract, tar, mount, clone: of this snapshot\n"
@@ -97,6 +99,8 @@ int tool_failed_doing(const char *doing, const char *path, int error)
          "a key slot's own key is not known here, so it would not open the volume any more (--force: so be it)"},
         {-EADDRINUSE, EXIT_COFRE, "it has snapshots, whose blocks stay under the old key (remove them first)"},
     };
+    if (error <= TOOL_SAID(0))
+        return TOOL_SAID(0) - error;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (known[i].error == error) {
             fprintf(stderr, "cofre: %s %s failed: %s\n", doing, path, known[i].text);

@@ -76,16 +76,12 @@ static int tree_send(struct tool_options *options, char **operands, FILE *out, c
 }
 
 /* Standard output, or a new file. */
-static FILE *output_open(const struct tool_options *options)
+static FILE *output_open(const struct tool_options *options, const char *volume)
 {
     if (!options->output)
         return stdout;
-    int fd = open(options->output, O_WRONLY | O_CREAT | O_CLOEXEC | (options->force ? O_TRUNC : O_EXCL), 0600);
-    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!out)
-        fprintf(stderr, "cofre: creating %s failed: %s%s\n", options->output, strerror(errno),
-                errno == EEXIST ? " (--force overwrites it)" : "");
-    return out;
+    int fd = tool_output_open(options->output, options->force, volume);
+    return fd < 0 ? NULL : fdopen(fd, "w");
 }
 
 int volume_cmd_send(struct tool_options *options, char **operands)
@@ -96,12 +92,12 @@ int volume_cmd_send(struct tool_options *options, char **operands)
     if (!options->output && isatty(STDOUT_FILENO))
         return command_usage("volume send", "a stream is not for a terminal (--output, or a pipe)");
     int code = tool_stream_key(options, key);
-    FILE *out = code == 0 ? output_open(options) : NULL;
+    FILE *out = code == 0 ? output_open(options, operands[0]) : NULL;
     if (code == 0)
         code = out ? tree_send(options, operands, out, key) : EXIT_COFRE;
     memory_wipe(key, sizeof(key));
     if (out && out != stdout && (fclose(out) != 0 || code != 0)) {
-        unlink(options->output);
+        tool_output_drop(options->output);
         code = code ? code : tool_failed_doing("sending", options->output, -errno);
     }
     return code;

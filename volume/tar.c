@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "volume/tool.h"
@@ -17,6 +18,7 @@ struct tar {
     struct archive_entry_linkresolver *links;
     char path[PATH_MAX];
     uint8_t buffer[256 * 1024];
+    int fd;
 };
 
 static int xattrs_add(struct volume_node *node, struct archive_entry *entry)
@@ -59,7 +61,7 @@ static int entry_fill(struct tar *t, struct volume_node *node, struct archive_en
 static int archive_error(struct tar *t)
 {
     fprintf(stderr, "cofre: writing the archive failed: %s\n", archive_error_string(t->archive));
-    return -EIO;
+    return TOOL_SAID(EXIT_DISK);
 }
 
 static int contents_write(struct tar *t, struct volume_node *node)
@@ -113,15 +115,18 @@ static int add_child(void *arg, const char *name, uint64_t ino)
     return err;
 }
 
-static int archive_open(struct tar *t, const char *output)
+static int archive_open(struct tar *t, const struct tool_options *options, const char *volume)
 {
+    t->fd = options->output ? tool_output_open(options->output, options->force, volume) : STDOUT_FILENO;
+    if (t->fd < 0)
+        return TOOL_SAID(EXIT_COFRE);
     t->archive = archive_write_new();
     t->links = archive_entry_linkresolver_new();
     if (!t->archive || !t->links)
         return -ENOMEM;
     archive_write_set_format_pax_restricted(t->archive);
     archive_entry_linkresolver_set_strategy(t->links, archive_format(t->archive));
-    return archive_write_open_filename(t->archive, output) == ARCHIVE_OK ? 0 : archive_error(t);
+    return archive_write_open_fd(t->archive, t->fd) == ARCHIVE_OK ? 0 : archive_error(t);
 }
 
 int volume_cmd_tar(struct tool_options *options, char **operands)
@@ -134,14 +139,20 @@ int volume_cmd_tar(struct tool_options *options, char **operands)
         return code;
     int err = tool_lookup(t.v, operands[1] ? operands[1] : "/", &node);
     if (err == 0)
-        err = archive_open(&t, options->output);
+        err = archive_open(&t, options, operands[0]);
     if (err == 0)
         err = add(&t, node);
     if (t.archive && archive_write_close(t.archive) != ARCHIVE_OK && err == 0)
         err = archive_error(&t);
     archive_entry_linkresolver_free(t.links);
     archive_write_free(t.archive);
+    if (options->output && t.fd > 0) {
+        if (close(t.fd) < 0 && err == 0)
+            err = -EIO;
+        if (err < 0)
+            tool_output_drop(options->output);
+    }
     volume_abandon(t.v);
     volume_file_close(&file);
-    return err < 0 ? tool_failed(operands[0], err) : 0;
+    return err < 0 ? tool_failed(operands[1] ? operands[1] : operands[0], err) : 0;
 }

@@ -45,6 +45,12 @@ int volume_file_create(struct volume_file *file, const char *path, uint64_t size
 /* The same of a descriptor, which it takes. */
 int volume_file_start(struct volume_file *file, const char *path, int fd, bool writing);
 void volume_file_close(struct volume_file *file);
+/* A file that a command writes to, for its owner alone: a new one, with force also one that exists, but never the
+ * volume at `volume`. What is no regular file (a terminal, /dev/null) needs no force. A descriptor, or -1 after a
+ * message. */
+int tool_output_open(const char *path, bool force, const char *volume);
+/* Such a file is of no use: it goes, unless it is no regular one. */
+void tool_output_drop(const char *path);
 
 /* volume/unlock.c */
 int tool_unlock(void *options, const struct volume_key_slot *slot, uint8_t ret_key[32]);
@@ -55,6 +61,9 @@ int tool_new_slot(const struct tool_options *options, struct volume_key_slot *re
 int tool_stream_key(const struct tool_options *options, uint8_t ret_key[32]);
 /* A slot for the holder of the private half of options->recovery. */
 int tool_recovery_slot(const struct tool_options *options, struct volume_key_slot *ret_slot, uint8_t ret_key[32]);
+
+/* An error about which the user was told already, and the exit code that it ends in. */
+#define TOOL_SAID(code) (-(10000 + (code)))
 
 /* A message for what the engine answered; the exit code. */
 int tool_failed(const char *path, int error);

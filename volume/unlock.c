@@ -34,7 +34,7 @@ static int key_file_read(const char *path, uint8_t ret_key[32])
     if (size != 32) {
         fprintf(stderr, "cofre: reading key %s failed: %s\n", path,
                 size < 0 ? strerror(saved) : "a key is 32 bytes (head -c 32 /dev/urandom >FILE makes one)");
-        return -EINVAL;
+        return TOOL_SAID(EXIT_KEY);
     }
     memcpy(ret_key, data, 32);
     memory_wipe(data, sizeof(data));
@@ -42,7 +42,7 @@ static int key_file_read(const char *path, uint8_t ret_key[32])
 }
 
 /* One line, from a file or from the terminal without echo. */
-static int passphrase_read(const struct tool_options *options, char ret_text[PASSPHRASE_MAX])
+static int passphrase_read(const struct tool_options *options, const char *prompt, char ret_text[PASSPHRASE_MAX])
 {
     FILE *in = options->passphrase_file ? fopen(options->passphrase_file, "re") : fopen("/dev/tty", "r+e");
     struct termios saved, quiet;
@@ -50,13 +50,13 @@ static int passphrase_read(const struct tool_options *options, char ret_text[PAS
     if (!in) {
         fprintf(stderr, "cofre: reading the passphrase failed: %s (--key-file or --passphrase-file?)\n",
                 strerror(errno));
-        return -EINVAL;
+        return TOOL_SAID(EXIT_KEY);
     }
     if (terminal) {
         quiet = saved;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         tcsetattr(fileno(in), TCSAFLUSH, &quiet);
-        fputs("Passphrase: ", stderr);
+        fputs(prompt, stderr);
     }
     bool good = fgets(ret_text, PASSPHRASE_MAX, in) != NULL;
     if (terminal) {
@@ -69,20 +69,33 @@ static int passphrase_read(const struct tool_options *options, char ret_text[PAS
     if (good && ret_text[0])
         return 0;
     fputs("cofre: reading the passphrase failed: it is empty\n", stderr);
-    return -EINVAL;
+    return TOOL_SAID(EXIT_KEY);
 }
 
-static int passphrase_key(const struct tool_options *options, const struct scrypt_params *params, uint8_t ret_key[32])
+/* Mistyped it would be known to nobody, so who types it does so twice. */
+static int passphrase_new(const struct tool_options *options, char ret_text[PASSPHRASE_MAX])
 {
-    char text[PASSPHRASE_MAX];
+    char again[PASSPHRASE_MAX];
+    int err = passphrase_read(options, "New passphrase: ", ret_text);
+    if (err < 0 || options->passphrase_file)
+        return err;
+    err = passphrase_read(options, "Once more: ", again);
+    if (err == 0 && strcmp(again, ret_text) != 0) {
+        fputs("cofre: reading the passphrase failed: the second one is another\n", stderr);
+        err = TOOL_SAID(EXIT_KEY);
+    }
+    memory_wipe(again, sizeof(again));
+    return err;
+}
+
+static int passphrase_key(const char *text, const struct scrypt_params *params, uint8_t ret_key[32])
+{
     if (params->n > SCRYPT_N_MAX || params->r > 32 || params->p > 16)
         return -ENOKEY; /* not a cost that this program ever asks for */
-    int err = passphrase_read(options, text);
-    if (err == 0 && EVP_PBE_scrypt(text, strlen(text), params->salt, sizeof(params->salt), params->n, params->r,
-                                   params->p, 1UL << 32, ret_key, 32) != 1)
-        err = -ENOMEM;
-    memory_wipe(text, sizeof(text));
-    return err;
+    return EVP_PBE_scrypt(text, strlen(text), params->salt, sizeof(params->salt), params->n, params->r, params->p,
+                          1UL << 32, ret_key, 32) == 1
+               ? 0
+               : -ENOMEM;
 }
 
 static int recovery_key(const char *path, const struct volume_key_slot *slot, uint8_t ret_key[32])
@@ -99,23 +112,49 @@ static int recovery_key(const char *path, const struct volume_key_slot *slot, ui
     EVP_PKEY_free(key);
     if (in)
         fclose(in);
-    int err = good ? volume_recovery_open(private_key, slot, ret_key) : -EINVAL;
+    int err = good ? volume_recovery_open(private_key, slot, ret_key) : TOOL_SAID(EXIT_KEY);
     memory_wipe(private_key, sizeof(private_key));
+    return err;
+}
+
+/* Each copy of the header and each slot asks for it: the user is asked, and told what is wrong, once. */
+static int passphrase_once(const struct tool_options *options, char ret_text[PASSPHRASE_MAX])
+{
+    static char text[PASSPHRASE_MAX];
+    static int result = 1;
+    if (result > 0)
+        result = passphrase_read(options, "Passphrase: ", text);
+    memcpy(ret_text, text, PASSPHRASE_MAX);
+    return result;
+}
+
+static int slot_unlock(const struct tool_options *options, const struct volume_key_slot *slot, uint8_t ret_key[32])
+{
+    struct scrypt_params params;
+    char text[PASSPHRASE_MAX];
+    if (options->recovery_key)
+        return slot->type == VOLUME_KEY_RECOVERY ? recovery_key(options->recovery_key, slot, ret_key) : -ENOKEY;
+    if (options->key_file) /* `derive` makes one of a passphrase */
+        return slot->type == VOLUME_KEY_FILE || slot->type == VOLUME_KEY_PASSPHRASE
+                   ? key_file_read(options->key_file, ret_key)
+                   : -ENOKEY;
+    if (slot->type != VOLUME_KEY_PASSPHRASE || slot->params_size != sizeof(params))
+        return -ENOKEY;
+    memcpy(&params, slot->params, sizeof(params));
+    int err = passphrase_once(options, text);
+    if (err == 0)
+        err = passphrase_key(text, &params, ret_key);
+    memory_wipe(text, sizeof(text));
     return err;
 }
 
 int tool_unlock(void *arg, const struct volume_key_slot *slot, uint8_t ret_key[32])
 {
-    const struct tool_options *options = arg;
-    struct scrypt_params params;
-    if (options->recovery_key)
-        return slot->type == VOLUME_KEY_RECOVERY ? recovery_key(options->recovery_key, slot, ret_key) : -ENOKEY;
-    if (slot->type == VOLUME_KEY_FILE && options->key_file)
-        return key_file_read(options->key_file, ret_key);
-    if (slot->type != VOLUME_KEY_PASSPHRASE || options->key_file || slot->params_size != sizeof(params))
-        return -ENOKEY;
-    memcpy(&params, slot->params, sizeof(params));
-    return passphrase_key(options, &params, ret_key);
+    static int said;
+    int err = said ? said : slot_unlock(arg, slot, ret_key);
+    if (err <= TOOL_SAID(0))
+        said = err;
+    return err;
 }
 
 int tool_new_slot(const struct tool_options *options, struct volume_key_slot *ret_slot, uint8_t ret_key[32])
@@ -135,7 +174,10 @@ int tool_new_slot(const struct tool_options *options, struct volume_key_slot *re
         close(fd);
     ret_slot->params_size = sizeof(params);
     memcpy(ret_slot->params, &params, sizeof(params));
-    return !good || passphrase_key(options, &params, ret_key) < 0 ? EXIT_KEY : 0;
+    char text[PASSPHRASE_MAX];
+    good = good && passphrase_new(options, text) == 0 && passphrase_key(text, &params, ret_key) == 0;
+    memory_wipe(text, sizeof(text));
+    return good ? 0 : EXIT_KEY;
 }
 
 int tool_recovery_slot(const struct tool_options *options, struct volume_key_slot *ret_slot, uint8_t ret_key[32])
@@ -213,13 +255,15 @@ int volume_cmd_derive(struct tool_options *options, char **operands)
     if (err < 0)
         return tool_failed(operands[0], err);
     volume_abandon(v);
-    int fd = open(operands[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool good = fd >= 0 && write(fd, d.key, sizeof(d.key)) == sizeof(d.key);
-    int saved = errno;
-    if (fd >= 0)
-        close(fd);
+    int fd = tool_output_open(operands[1], options->force, operands[0]);
+    ssize_t size = fd < 0 ? 0 : write(fd, d.key, sizeof(d.key));
     memory_wipe(&d, sizeof(d));
-    if (!good)
-        fprintf(stderr, "cofre: writing the key %s failed: %s\n", operands[1], strerror(saved));
+    if (fd < 0)
+        return EXIT_COFRE;
+    bool good = size == sizeof(d.key) && close(fd) == 0;
+    if (!good) {
+        fprintf(stderr, "cofre: writing the key %s failed: %s\n", operands[1], strerror(errno));
+        tool_output_drop(operands[1]);
+    }
     return good ? 0 : EXIT_DISK;
 }

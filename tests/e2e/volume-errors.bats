@@ -138,3 +138,89 @@ patch() { # patch FILE OFFSET: standard input goes there, in both copies of the 
     ! cmp -s v copy
     run -125 "$COFRE" volume extract --key-file key v file
 }
+
+@test "volume errors: a key that cannot be read is not the volume's fault, and is said once" {
+    head -c 5 key >short
+    for file in none short .; do
+        each 4 "reading key $file failed" v $file
+        run -4 "$COFRE" volume check --key-file $file v
+        [ "${#lines[@]}" = 1 ]
+    done
+    run -4 "$COFRE" volume check --recovery-key none v
+    echo secret >passphrase
+    "$COFRE" volume create --size 4M --passphrase-file passphrase p
+    : >empty-line
+    for file in none empty-line; do
+        run -4 "$COFRE" volume check --passphrase-file $file p
+        [ "${#lines[@]}" = 1 ]
+        [[ $output == *"reading the passphrase failed"* ]]
+    done
+}
+
+@test "volume errors: a terminal asks for a passphrase once, for a new one twice" {
+    printf 'secret\n' >passphrase
+    "$COFRE" volume create --size 4M --passphrase-file passphrase p
+    run -0 timeout -k 5 20 script -qec "$COFRE volume check p" /dev/null < <(sleep 0.5; echo secret; sleep 2)
+    [ "$(grep -c Passphrase <<<"$output")" = 1 ]
+    [[ $output == *"0 problems"* ]]
+    run -4 timeout -k 5 20 script -qec "$COFRE volume create --size 4M q" /dev/null < <(sleep 0.5; echo one; sleep 0.5; echo two; sleep 2)
+    [[ $output == *"the second one is another"* ]]
+    [ ! -e q ]
+}
+
+@test "volume errors: what tools write goes over no file unless --force says so, and never over the volume" {
+    echo secret >passphrase
+    echo mine >out
+    "$COFRE" volume snapshot create --key-file key v s
+    "$COFRE" volume create --size 4M --passphrase-file passphrase p
+    sum=$(cat v p | sha256sum)
+    while read -r volume command; do
+        # shellcheck disable=SC2086
+        run -125 "$COFRE" volume ${command//OUT/out}
+        [[ $output == *"creating out failed: File exists (--force"* ]]
+        [ "$(cat out)" = mine ]
+        for force in "" --force; do
+            # shellcheck disable=SC2086
+            run -125 "$COFRE" volume ${command//OUT/$volume} $force
+            [[ $output == *"it is the volume itself"* ]]
+        done
+        # shellcheck disable=SC2086
+        run -0 --separate-stderr "$COFRE" volume ${command//OUT/forced} --force
+        [ "$(stat -c %a forced)" = 600 ]
+        # shellcheck disable=SC2086
+        run -0 "$COFRE" volume ${command//OUT/forced} --force
+        rm forced
+        echo mine >out
+    done <<-END
+	v extract --key-file key v file OUT
+	v tar --key-file key --output OUT v
+	v send --key-file key --stream-key-file other --output OUT v s
+	p derive --passphrase-file passphrase p OUT
+	END
+    [ "$(cat v p | sha256sum)" = "$sum" ]
+}
+
+@test "volume errors: an archive that cannot be read, an output that is full, things that are not there" {
+    echo junk >junk
+    sum=$(sha256sum v)
+    for archive in none junk; do
+        run -125 "$COFRE" volume import --key-file key v $archive
+        [ "${#lines[@]}" = 1 ]
+        [[ $output == *"reading the archive failed"* ]]
+    done
+    for command in "tar --key-file key --output /dev/full v" "extract --key-file key v file /dev/full"; do
+        # shellcheck disable=SC2086
+        run -8 "$COFRE" volume $command
+        [ "${#lines[@]}" = 1 ]
+        [ -c /dev/full ]
+    done
+    run -125 "$COFRE" volume extract --key-file key v / out
+    [[ $output == *"no regular file"* ]]
+    [ ! -e out ]
+    run -125 "$COFRE" volume dump --key-file key v --inode 999
+    [[ $output == *"no inode 999"* ]]
+    run -125 "$COFRE" volume remove-key --key-file key v 7
+    [[ $output == *"no key slot 7"* ]]
+    run -125 "$COFRE" volume info .
+    [[ $output == *"Is a directory"* ]]
+}
