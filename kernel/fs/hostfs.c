@@ -50,8 +50,9 @@ static void take_attr(struct inode *inode, const struct hostfs_attr *attr)
     inode->mode = attr->mode;
     inode->nlink = attr->nlink;
     set_owner(hostfs(inode->sb), inode, attr);
-    if (S_ISREG(attr->mode) && (file_off_t)attr->size < inode->size && inode->mappings)
-        shared_truncate(inode, (file_off_t)attr->size);
+    /* Neither what was cut off nor what a mapping stored behind the end becomes part of it when it grows. */
+    if (S_ISREG(attr->mode) && (file_off_t)attr->size != inode->size && inode->mappings)
+        shared_truncate(inode, MIN((file_off_t)attr->size, inode->size));
     inode->size = (file_off_t)attr->size;
     inode->atime = time_in(attr->atime_sec, attr->atime_nsec);
     inode->mtime = time_in(attr->mtime_sec, attr->mtime_nsec);

@@ -285,6 +285,17 @@ static int write_checks(struct file *file, struct iov_iter *from, file_off_t pos
     return 0;
 }
 
+static int zero_part(struct mem_inode *m, file_off_t start, file_off_t end);
+
+/* The file grows: what was stored behind its end, by a mapping of its last page, does not become part of it. */
+static int before_growth(struct mem_inode *m)
+{
+    uint64_t end = (uint64_t)m->inode.size, index = end / PAGE_SIZE;
+    if (end % PAGE_SIZE == 0 || (!own_page(m, index) && !shared_any(&m->inode) && !is_spread(m)))
+        return 0;
+    return zero_part(m, (file_off_t)end, (file_off_t)((index + 1) * PAGE_SIZE));
+}
+
 static ssize_t mem_write(struct file *file, struct iov_iter *from, file_off_t *pos)
 {
     struct inode *inode = file->inode;
@@ -297,6 +308,9 @@ static ssize_t mem_write(struct file *file, struct iov_iter *from, file_off_t *p
     if (error)
         return error;
     mem_pin(m);
+    error = *pos > inode->size ? before_growth(m) : 0;
+    if (error)
+        return error;
     inode_drop_setid(inode);
     ssize_t total = 0;
     while (from->count > 0) {
@@ -354,12 +368,13 @@ int mem_truncate(struct inode *inode, file_off_t size)
         return -EPERM;
     mem_pin(m);
     bool shrinks = size < inode->size;
+    int error = size > inode->size ? before_growth(m) : 0;
     if (shrinks && inode->shared) {
         inode->size = size; /* what is beyond it is not given out any more */
-        int error = shared_withdraw(inode, size / PAGE_SIZE);
-        if (error)
-            return error;
+        error = shared_withdraw(inode, size / PAGE_SIZE);
     }
+    if (error)
+        return error;
     if (inode->mappings && shrinks)
         shared_truncate(inode, size);
     if (shrinks) {
@@ -481,6 +496,8 @@ static int mem_fallocate(struct file *file, int mode, file_off_t offset, file_of
         if ((m->file.seals & F_SEAL_GROW) && end > m->inode.size)
             return -EPERM;
         error = allocate(m, offset, end);
+        if (!error && !(mode & FALLOC_FL_KEEP_SIZE) && end > m->inode.size)
+            error = before_growth(m);
         if (!error && !(mode & FALLOC_FL_KEEP_SIZE) && end > m->inode.size)
             m->inode.size = end;
     }

@@ -164,12 +164,22 @@ static void push_written(struct volumefs_inode *vi, file_off_t pos, const uint8_
     page_free(page);
 }
 
+/* The file grows to `size`: what was stored behind its end, by a mapping of its last page, does not become part of it.
+ */
+static void before_growth(struct inode *inode, uint64_t size)
+{
+    if (inode->mappings && size > (uint64_t)inode->size)
+        shared_truncate(inode, inode->size);
+}
+
 static ssize_t write_some(struct volumefs *fs, struct volumefs_inode *vi, file_off_t pos, const uint8_t *data,
                           size_t size)
 {
     int error = lock_drained(fs, vi);
     if (error == 0)
         error = upper_own_data(vi, UINT64_MAX);
+    if (error == 0)
+        before_growth(&vi->inode, (uint64_t)pos);
     ssize_t n = error < 0 ? error : volume_write(vi->node, (uint64_t)pos, data, size);
     if (n > 0 && vi->inode.mappings)
         push_written(vi, pos, data, (size_t)n);
@@ -285,6 +295,8 @@ static int regular_truncate(struct inode *inode, file_off_t size)
     int error = lock_drained(fs, vi);
     if (error == 0 && inode->mappings && size < inode->size)
         shared_truncate(inode, size);
+    else if (error == 0)
+        before_growth(inode, (uint64_t)size);
     if (error == 0)
         error = upper_own_data(vi, (uint64_t)size);
     if (error == 0)
@@ -335,6 +347,8 @@ static int regular_fallocate(struct file *file, int mode, file_off_t offset, fil
     int error = lock_drained(fs, vi);
     if (error == 0)
         error = upper_own_data(vi, UINT64_MAX);
+    if (error == 0 && !(mode & FALLOC_FL_KEEP_SIZE))
+        before_growth(file->inode, (uint64_t)(offset + size));
     if (error == 0)
         error = volume_fallocate(vi->node, mode, (uint64_t)offset, (uint64_t)size);
     if (error == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) && shared_any(file->inode))

@@ -18,8 +18,8 @@ static bool has_prefix(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/* May the caller read or write attributes of this name? */
-static int check_name(struct inode *inode, const char *name, bool write)
+/* May the caller read or write attributes of this kind? */
+static int check_kind(struct inode *inode, const char *name, bool write)
 {
     if (has_prefix(name, XATTR_TRUSTED_PREFIX))
         return fs_capable(CAP_SYS_ADMIN) ? 0 : write ? -EPERM : -ENODATA;
@@ -35,6 +35,17 @@ static int check_name(struct inode *inode, const char *name, bool write)
         return inode_permission(inode, write ? 2 : 4);
     }
     return -EOPNOTSUPP;
+}
+
+/* May the caller read or write attributes of this name? */
+static int check_name(struct inode *inode, const char *name, bool write)
+{
+    static const char *const prefixes[] = {XATTR_TRUSTED_PREFIX, XATTR_SECURITY_PREFIX, XATTR_USER_PREFIX};
+    int error = check_kind(inode, name, write);
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]) && !error; i++)
+        if (strcmp(name, prefixes[i]) == 0)
+            error = -EINVAL;
+    return error;
 }
 
 static int name_from_user(uaddr_t addr, char name[XATTR_NAME_MAX + 1])
@@ -84,6 +95,17 @@ static void notify_target(struct target *target)
         fsnotify_dentry(dentry, IN_ATTRIB);
 }
 
+/* What security.capability may hold: versions 2 and 3. */
+static bool caps_valid(const void *value, size_t size)
+{
+    uint32_t version = 0;
+    if (size >= sizeof(version))
+        memcpy(&version, value, sizeof(version));
+    version &= VFS_CAP_REVISION_MASK;
+    return (size == XATTR_CAPS_SZ_2 && version == VFS_CAP_REVISION_2) ||
+           (size == XATTR_CAPS_SZ_3 && version == VFS_CAP_REVISION_3);
+}
+
 static int64_t xattr_set(struct target *target, uaddr_t name_addr, uaddr_t value_addr, size_t size, int flags)
 {
     char name[XATTR_NAME_MAX + 1];
@@ -103,6 +125,8 @@ static int64_t xattr_set(struct target *target, uaddr_t name_addr, uaddr_t value
         error = super_writable(inode->sb);
     if (!error)
         error = check_name(inode, name, true);
+    if (!error && strcmp(name, XATTR_NAME_CAPS) == 0 && !caps_valid(value, size))
+        error = -EINVAL;
     if (!error)
         error = inode->ops->setxattr ? inode->ops->setxattr(inode, name, value, size, flags) : -EOPNOTSUPP;
     kfree(value);

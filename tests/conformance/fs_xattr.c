@@ -35,6 +35,11 @@ int main(void)
     symlink("f", "l");
     mkfifo("p", 0644);
     list("f");
+    SHOW(setxattr("f", "user.", "x", 1, 0));
+    SHOW(setxattr("f", "security.", "x", 1, 0));
+    SHOW(getxattr("f", "user.", buf, 1));
+    SHOW(setxattr("f", "security.capability", "short", 5, 0));
+    SHOW(setxattr("f", "security.capability", "\1\0\0\3\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20, 0));
     SHOW(getxattr("f", "user.a", buf, 10));
     SHOW(setxattr("f", "user.a", "value", 5, 0));
     SHOW(getxattr("f", "user.a", buf, sizeof(buf)));

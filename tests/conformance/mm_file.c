@@ -111,6 +111,34 @@ static void truncation(void)
     close(fd);
 }
 
+/* What is stored behind the end of a file never becomes part of it, however it grows. */
+static void growth(void)
+{
+    char byte, *p;
+    for (int how = 0; how < 4; how++) {
+        int fd = make_file(P);
+        p = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        SHOW(ftruncate(fd, 100));
+        p[101] = '!';
+        if (how == 0)
+            SHOW(ftruncate(fd, 2 * P));
+        else if (how == 1)
+            SHOW(pwrite(fd, "end", 3, 200));
+        else if (how == 2)
+            SHOW(fallocate(fd, 0, 0, 2 * P));
+        else {
+            munmap(p, P);
+            p = MAP_FAILED;
+            SHOW(ftruncate(fd, 2 * P));
+        }
+        SHOW(pread(fd, &byte, 1, 101));
+        printf("grown %d: read %d, mapped %d\n", how, byte, p == MAP_FAILED ? 0 : p[101]);
+        if (p != MAP_FAILED)
+            munmap(p, P);
+        close(fd);
+    }
+}
+
 static void memfd(void)
 {
     int fd = syscall(SYS_memfd_create, "test", 0);
@@ -158,6 +186,7 @@ int main(void)
     private_mapping();
     shared_mapping();
     truncation();
+    growth();
     memfd();
     own_program();
     unlink("mm_file.tmp");
