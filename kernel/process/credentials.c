@@ -91,10 +91,13 @@ static void fix_capabilities(struct credentials *c, const struct credentials *ol
         c->cap_effective = c->cap_permitted;
 }
 
-static void fix_dumpable(const struct credentials *c, const struct credentials *old)
+/* Who becomes somebody else is not looked into any more, nor sent PR_SET_PDEATHSIG. */
+static void fix_process(const struct credentials *c, const struct credentials *old)
 {
-    if (c->euid != old->euid || c->egid != old->egid || c->fsuid != old->fsuid || c->fsgid != old->fsgid)
+    if (c->euid != old->euid || c->egid != old->egid || c->fsuid != old->fsuid || c->fsgid != old->fsgid) {
         process_self()->dumpable = 0;
+        process_self()->pdeath_signal = 0;
+    }
 }
 
 static int64_t commit(const struct credentials *new)
@@ -102,7 +105,7 @@ static int64_t commit(const struct credentials *new)
     struct credentials old = *self();
     *self() = *new;
     fix_capabilities(self(), &old);
-    fix_dumpable(self(), &old);
+    fix_process(self(), &old);
     return 0;
 }
 
@@ -244,7 +247,7 @@ SYSCALL_DEFINE3(getresgid, uaddr_t, rgid, uaddr_t, egid, uaddr_t, sgid)
 /* Returns the old id whatever happens. */
 SYSCALL_DEFINE1(setfsuid, uint32_t, uid)
 {
-    struct credentials *c = self();
+    struct credentials *c = self(), before = *c;
     uint32_t old = c->fsuid;
     if (uid == KEEP || !(process_capable(CAP_SETUID) || one_of(uid, c->uid, c->euid, c->suid) || uid == old))
         return old;
@@ -255,15 +258,17 @@ SYSCALL_DEFINE1(setfsuid, uint32_t, uid)
         if (old != 0 && uid == 0)
             c->cap_effective |= c->cap_permitted & FS_CAPABILITIES;
     }
+    fix_process(c, &before);
     return old;
 }
 
 SYSCALL_DEFINE1(setfsgid, uint32_t, gid)
 {
-    struct credentials *c = self();
+    struct credentials *c = self(), before = *c;
     uint32_t old = c->fsgid;
     if (gid != KEEP && (process_capable(CAP_SETGID) || one_of(gid, c->gid, c->egid, c->sgid) || gid == old))
         c->fsgid = gid;
+    fix_process(c, &before);
     return old;
 }
 

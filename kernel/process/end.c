@@ -148,9 +148,9 @@ void process_thread_ended(struct process *process, int tid)
 {
     struct process *child;
     TAILQ_FOREACH (child, &process->children, sibling) {
-        if (child->parent_tid != tid || !process->leader)
+        if (child->parent_tid != tid || (!process->leader && !process->remote))
             continue;
-        child->parent_tid = process->leader->tid;
+        child->parent_tid = process->leader ? process->leader->tid : process->pid;
         send_pdeath_signal(child);
     }
 }

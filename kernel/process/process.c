@@ -86,10 +86,10 @@ static void tid_drop(struct task *task)
     struct process *process = task->process;
     if (process->tid.task == task) {
         tid_set_task(&process->tid, NULL);
-        return;
+    } else {
+        tid_remove(&task->tid_entry);
     }
-    tid_remove(&task->tid_entry);
-    if (member_ops)
+    if (member_ops && process->thread_count > 1) /* else the process ends, and all its ids with it */
         member_ops->tid_put(process, task->tid);
 }
 

@@ -387,8 +387,10 @@ HANDLER(tid_put)
 {
     const struct number_message *m = (const struct number_message *)message;
     (void)member;
-    if (size >= sizeof(*m))
-        tid_release(process, (int)m->number);
+    if (size < sizeof(*m))
+        return;
+    tid_release(process, (int)m->number);
+    process_thread_ended(process, (int)m->number);
 }
 
 HANDLER(handle_put)
