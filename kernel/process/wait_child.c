@@ -137,7 +137,7 @@ SYSCALL_DEFINE4(wait4, int, pid, uaddr_t, user_status, int, options, uaddr_t, us
     return result.pid;
 }
 
-/* Only the fields that waitid fills; the rest of the caller's siginfo stays. */
+/* Only the fields that waitid fills, with zeros if it fails itself; the rest of the caller's siginfo stays. */
 static int siginfo_to_user(uaddr_t user, const struct wait_result *result)
 {
     const struct {
@@ -192,15 +192,17 @@ SYSCALL_DEFINE5(waitid, int, which, int, id, uaddr_t, user_info, int, options, u
     struct wait_result result;
     struct process *held;
     int nonblock = request_from_user(&request, which, id, (unsigned)options, &held);
-    if (nonblock < 0)
-        return nonblock;
-    int r = wait_for_child(&request, &result);
+    int r = nonblock < 0 ? nonblock : wait_for_child(&request, &result);
     if (held)
         process_put(held);
     if (r == 0 && result.pid == 0 && nonblock)
         r = -EAGAIN;
-    if (r < 0)
+    if (r < 0) {
+        result = (struct wait_result){0};
+        if (user_info && siginfo_to_user(user_info, &result) < 0)
+            r = -EFAULT;
         return r;
+    }
     if (result.pid && user_usage && rusage_to_user(user_usage, &result.usage) < 0)
         return -EFAULT;
     return user_info ? siginfo_to_user(user_info, &result) : 0;
