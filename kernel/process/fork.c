@@ -6,6 +6,7 @@
 #include "kernel/fs/file.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/process/itimer.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
 #include "kernel/process/table.h"
@@ -111,6 +112,7 @@ int64_t process_fork(const struct clone_args *args, const struct trap_frame *fra
     if (r < 0)
         return r;
     child->borrows_memory = true;
+    itimers_limit(child);
     struct task *task = clone_task(child, args, frame, child->pid);
     r = task ? 0 : -ENOMEM;
     if (r == 0 && (args->flags & CLONE_PIDFD))

@@ -1,4 +1,4 @@
-/* The three interval timers of a process (setitimer) and alarm. */
+/* The three interval timers of a process (setitimer) and alarm; and a fourth, for RLIMIT_CPU. */
 #include "kernel/process/itimer.h"
 
 #include <linux/errno.h>
@@ -21,15 +21,14 @@ struct itimer {
     uint64_t interval;
 };
 
-#define ITIMER_COUNT 3
+enum { ITIMER_LIMIT = ITIMER_PROF + 1, ITIMER_COUNT };
 
-static const int itimer_signals[ITIMER_COUNT] = {SIGALRM, SIGVTALRM, SIGPROF};
+static const int itimer_signals[ITIMER_COUNT] = {SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU};
 static void itimer_fire(struct timer *timer);
 
 /* NULL: out of memory. */
-static struct itimer *itimer_get(int which)
+static struct itimer *itimer_get(struct process *process, int which)
 {
-    struct process *process = process_self();
     if (!process->itimers) {
         process->itimers = kzalloc(ITIMER_COUNT * sizeof *process->itimers);
         for (int i = 0; process->itimers && i < ITIMER_COUNT; i++) {
@@ -70,14 +69,22 @@ static void itimer_rearm(struct itimer *it)
     timer_arm(&it->timer, clock_deadline_after(MAX(left / vcpu_count(), CPU_TIMER_STEP_NS)));
 }
 
+static bool hard_limit_reached(const struct itimer *it, uint64_t now)
+{
+    uint64_t hard = it->process->limits[RLIMIT_CPU].rlim_max;
+    return it->which == ITIMER_LIMIT && now / NS_PER_SEC >= MAX(hard, 1UL);
+}
+
 static void itimer_fire(struct timer *timer)
 {
     struct itimer *it = container_of(timer, struct itimer, timer);
-    uint64_t now = itimer_now(it);
-    if (it->expires == 0)
+    if (it->expires == 0 || (it->which == ITIMER_LIMIT && it->process->remote)) /* that one's kernel sees to it */
         return;
+    uint64_t now = itimer_now(it);
     if (now >= it->expires) {
         struct signal_source source = {.signal = itimer_signals[it->which], .code = SI_KERNEL};
+        if (hard_limit_reached(it, now))
+            source.signal = SIGKILL;
         signal_send_process(it->process, &source);
         if (it->interval == 0) {
             it->expires = 0;
@@ -105,6 +112,40 @@ static void itimer_set(struct itimer *it, uint64_t value, uint64_t interval)
         itimer_rearm(it);
 }
 
+void itimers_limit(struct process *process)
+{
+    uint64_t seconds = process->limits[RLIMIT_CPU].rlim_cur;
+    if (seconds == RLIM64_INFINITY && !process->itimers)
+        return;
+    struct itimer *it = itimer_get(process, ITIMER_LIMIT);
+    if (!it)
+        return;
+    timer_cancel(&it->timer);
+    it->interval = NS_PER_SEC;
+    it->expires = seconds < NS_MAX / NS_PER_SEC ? MAX(seconds, 1UL) * NS_PER_SEC : 0;
+    if (it->expires)
+        itimer_rearm(it);
+}
+
+void itimers_take(struct process *process, struct itimer_times *ret)
+{
+    *ret = (struct itimer_times){0};
+    for (int i = 0; process->itimers && i <= ITIMER_PROF; i++) {
+        ret->left_ns[i] = itimer_left(&process->itimers[i]);
+        ret->interval_ns[i] = process->itimers[i].interval;
+    }
+    itimers_delete(process);
+}
+
+void itimers_put(struct process *process, const struct itimer_times *times)
+{
+    for (int i = 0; i <= ITIMER_PROF; i++) {
+        struct itimer *it = times->left_ns[i] ? itimer_get(process, i) : NULL;
+        if (it)
+            itimer_set(it, times->left_ns[i], MIN(times->interval_ns[i], NS_MAX / 2));
+    }
+}
+
 static int timeval_to_ns(uint64_t *ret_ns, const int64_t tv[2])
 {
     if (tv[0] < 0 || tv[1] < 0 || tv[1] >= 1000000)
@@ -127,7 +168,7 @@ SYSCALL_DEFINE2(getitimer, int, which, uaddr_t, user_value)
 {
     if (which < ITIMER_REAL || which > ITIMER_PROF)
         return -EINVAL;
-    const struct itimer *it = itimer_get(which);
+    const struct itimer *it = itimer_get(process_self(), which);
     return it ? itimerval_to_user(user_value, it) : -ENOMEM;
 }
 
@@ -140,7 +181,7 @@ SYSCALL_DEFINE3(setitimer, int, which, uaddr_t, user_new, uaddr_t, user_old)
     if (which < ITIMER_REAL || which > ITIMER_PROF || timeval_to_ns(&interval, tv) < 0 ||
         timeval_to_ns(&value, tv + 2) < 0)
         return -EINVAL;
-    struct itimer *it = itimer_get(which);
+    struct itimer *it = itimer_get(process_self(), which);
     if (!it)
         return -ENOMEM;
     struct itimer old = *it;
@@ -152,7 +193,7 @@ SYSCALL_DEFINE3(setitimer, int, which, uaddr_t, user_new, uaddr_t, user_old)
 
 SYSCALL_DEFINE1(alarm, uint32_t, seconds)
 {
-    struct itimer *it = itimer_get(ITIMER_REAL);
+    struct itimer *it = itimer_get(process_self(), ITIMER_REAL);
     if (!it)
         return 0;
     uint64_t left = itimer_left(it);

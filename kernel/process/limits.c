@@ -11,6 +11,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/clock.h"
+#include "kernel/process/itimer.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/sched/task.h"
@@ -56,6 +57,8 @@ static int64_t limit_change(struct process *process, unsigned resource, const st
     *ret_old = *limit;
     if (new)
         *limit = *new;
+    if (new &&resource == RLIMIT_CPU && !process->remote)
+        itimers_limit(process);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "kernel/mm/touched.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/exec.h"
+#include "kernel/process/itimer.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/check.h"
@@ -162,6 +163,7 @@ static int start_program(struct process *process, struct exec *exec, const struc
     task->affinity_mask = image->affinity_mask;
     string_copy(task->comm, image->comm, sizeof(task->comm));
     signal_reset_actions(process);
+    itimers_put(process, &image->timers);
     *ret_task = task;
     return 0;
 }
@@ -244,6 +246,7 @@ static void set_up(struct process *process, const struct adopt_message *m)
     memcpy(process->comm, m->comm, sizeof(process->comm));
     memcpy(container_hostname, m->hostname, sizeof(container_hostname));
     process_table_add(process, m->message.pid);
+    itimers_limit(process);
 }
 
 /* The enclave is nobody. The process exists from here on, so that signals find it; its thread comes later. */

@@ -4,6 +4,7 @@
 
 #include "kernel/mm/expected.h"
 #include "kernel/process/elf.h"
+#include "kernel/process/itimer.h"
 #include "kernel/remote/process_message.h"
 
 #define EXEC_PATH_MAX 4096
@@ -42,6 +43,7 @@ struct exec_image {
     uint64_t blocked; /* signal mask */
     uint64_t timer_slack_ns;
     uint64_t affinity_mask;
+    struct itimer_times timers;
     char comm[16];
 };
 

@@ -245,6 +245,7 @@ static int send_program(struct stream *stream, const struct exec *exec, struct e
     image->blocked = task->signals.blocked;
     image->timer_slack_ns = task->timer_slack_ns;
     image->affinity_mask = task->affinity_mask;
+    itimers_take(task->process, &image->timers);
     string_copy(image->comm, exec_comm(exec), sizeof(image->comm));
     if (remote_is_member())
         expected_get(&image->expected);

@@ -19,6 +19,7 @@
 #include "kernel/mm/mm.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/touched.h"
+#include "kernel/process/itimer.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/borrower.h"
@@ -290,6 +291,8 @@ static void receive_limit(struct record *record)
     struct process *process = good ? process_find(m->message.pid) : NULL;
     if (process)
         process->limits[m->resource] = m->limit;
+    if (process && m->resource == RLIMIT_CPU)
+        itimers_limit(process);
     kfree(record);
 }
 

@@ -21,6 +21,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/mm/vma.h"
 #include "kernel/process/exec.h"
+#include "kernel/process/itimer.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/signal.h"
 #include "kernel/process/table.h"
@@ -387,6 +388,14 @@ int client_request(struct message *message, size_t size, struct record **ret_ans
 int leased_request(struct message *message, size_t size, struct record **ret_answer)
 {
     return client_request(message, size, ret_answer);
+}
+
+void itimers_limit(struct process *process)
+{
+}
+
+void itimers_put(struct process *process, const struct itimer_times *times)
+{
 }
 
 void remote_mixed_set(uint64_t nr, syscall_fn fn)

@@ -512,6 +512,10 @@ void itimers_delete(struct process *process)
 {
 }
 
+void itimers_limit(struct process *process)
+{
+}
+
 void posix_timers_delete(struct process *process)
 {
 }
