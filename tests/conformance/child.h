@@ -43,15 +43,56 @@ static void *new_stack(void)
     return stack + STACK_SIZE;
 }
 
+/*
+ * CHILDREN_FORK makes the same programs have children that fork made, which in a container have enclaves of their own.
+ * What a process and its children both look at is SHARED: the one variable "shared", which run_in_session() maps for
+ * all of them.
+ */
+#define SHARED __attribute__((aligned(4096))) /* and so large; it follows the struct */
+
+#ifdef CHILDREN_FORK
+#define CHILD_FLAGS 0
+#define CHILD_STACK NULL
+#else
+#define CHILD_FLAGS CLONE_VM
+#define CHILD_STACK new_stack()
+#endif
+
 /* A child that runs beside its maker, and one its maker waits for (vfork, on a stack of its own). */
+static inline int beside_with(int flags, int (*fn)(void *), void *arg)
+{
+#ifdef CHILDREN_FORK
+    fflush(stdout);
+    int pid = (int)syscall(SYS_clone, flags, 0, 0, 0, 0);
+    if (pid == 0)
+        raw_exit(fn(arg));
+    return pid;
+#else
+    return clone(fn, new_stack(), CLONE_VM | flags, arg);
+#endif
+}
+
 static inline int beside(int (*fn)(void *), void *arg)
 {
-    return clone(fn, new_stack(), CLONE_VM | SIGCHLD, arg);
+    return beside_with(SIGCHLD, fn, arg);
+}
+
+static inline int instead_with(int flags, int (*fn)(void *), void *arg)
+{
+#ifdef CHILDREN_FORK
+    siginfo_t info;
+    int pid = beside_with(flags & ~CLONE_FILES, fn, arg);
+    while (waitid(P_PID, pid, &info, WEXITED | WNOWAIT | __WALL) < 0 && errno == EINTR)
+        ;
+    return pid;
+#else
+    return clone(fn, new_stack(), CLONE_VM | CLONE_VFORK | flags, arg);
+#endif
 }
 
 static inline int instead(int (*fn)(void *), void *arg)
 {
-    return clone(fn, new_stack(), CLONE_VM | CLONE_VFORK | SIGCHLD, arg);
+    return instead_with(SIGCHLD, fn, arg);
 }
 
 /* Until *word is value, or a second has gone by. */
@@ -95,9 +136,15 @@ static inline void show_wait(const char *what, int pid, int options)
 
 /* The program itself is PID 1, which signals treat differently and whose session is its starter's: the tests run in a
  * child that leads a session of its own. */
-static inline int run_in_session(int (*fn)(void *))
+#ifdef CHILDREN_FORK
+#define run_in_session(fn)                                                                                             \
+    (mmap(&shared, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0), run_first(fn))
+#else
+#define run_in_session run_first
+#endif
+static inline int run_first(int (*fn)(void *))
 {
-    int pid = clone(fn, new_stack(), CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, NULL), status;
+    int pid = instead_with(CLONE_FILES | SIGCHLD, fn, NULL), status;
     waitpid(pid, &status, 0);
     printf("all: %s\n", status_text(status));
     return 0;

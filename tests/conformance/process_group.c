@@ -8,29 +8,31 @@
 #include <sys/syscall.h>
 #include <termios.h>
 
-static volatile int go, ready, result, news;
-static int grandchild;
+static struct {
+    volatile int go, ready, result, news, results[8];
+    int grandchild;
+} SHARED shared;
 
 static int linger(void *arg)
 {
-    ready++;
-    while (!go)
+    shared.ready++;
+    while (!shared.go)
         raw_sleep_ms(1);
     raw_exit((int)(long)arg);
 }
 
 static int pause_for_ever(void *arg)
 {
-    ready++;
+    shared.ready++;
     for (;;)
         raw(SYS_pause, 0, 0, 0, 0);
 }
 
 static int start(int (*fn)(void *), long arg)
 {
-    go = ready = 0;
+    shared.go = shared.ready = 0;
     int pid = beside(fn, (void *)arg);
-    wait_word(&ready, 1);
+    wait_word(&shared.ready, 1);
     return pid;
 }
 
@@ -43,8 +45,9 @@ static void end(int pid)
 
 static int try_setsid(void *arg)
 {
-    result = (int)raw(SYS_setsid, 0, 0, 0, 0);
-    result = result == getpid() && raw(SYS_getsid, 0, 0, 0, 0) == result && raw(SYS_getpgrp, 0, 0, 0, 0) == result;
+    shared.result = (int)raw(SYS_setsid, 0, 0, 0, 0);
+    shared.result = shared.result == getpid() && raw(SYS_getsid, 0, 0, 0, 0) == shared.result &&
+                    raw(SYS_getpgrp, 0, 0, 0, 0) == shared.result;
     raw_exit((int)-raw(SYS_setsid, 0, 0, 0, 0));
 }
 
@@ -79,7 +82,7 @@ static void groups(void)
     SHOW(kill(-a, 0));
 
     show_wait("setsid twice", instead(try_setsid, NULL), 0);
-    printf("setsid once: %d\n", result);
+    printf("setsid once: %d\n", shared.result);
 }
 
 static int lead_session(void *arg)
@@ -103,20 +106,18 @@ static void other_session(void)
 
 /* ---- rights ---- */
 
-static volatile int results[8];
-
 static int as_user(void *arg)
 {
     int target = (int)(long)arg;
     raw(SYS_setresuid, 1000, 1000, 1000, 0);
-    results[0] = (int)raw(SYS_kill, target, 0, 0, 0);
-    results[1] = (int)raw(SYS_kill, target, SIGTERM, 0, 0);
-    results[2] = (int)raw(SYS_kill, target, SIGCONT, 0, 0); /* of the same session */
-    results[3] = (int)raw(SYS_kill, 1, 0, 0, 0);
-    results[4] = (int)raw(SYS_kill, 1, SIGCONT, 0, 0);
-    results[5] = (int)raw(SYS_tgkill, target, target, SIGTERM, 0);
-    results[6] = (int)raw(SYS_kill, -1, SIGUSR1, 0, 0);
-    results[7] = (int)raw(SYS_setpriority, PRIO_PROCESS, target, 5, 0);
+    shared.results[0] = (int)raw(SYS_kill, target, 0, 0, 0);
+    shared.results[1] = (int)raw(SYS_kill, target, SIGTERM, 0, 0);
+    shared.results[2] = (int)raw(SYS_kill, target, SIGCONT, 0, 0); /* of the same session */
+    shared.results[3] = (int)raw(SYS_kill, 1, 0, 0, 0);
+    shared.results[4] = (int)raw(SYS_kill, 1, SIGCONT, 0, 0);
+    shared.results[5] = (int)raw(SYS_tgkill, target, target, SIGTERM, 0);
+    shared.results[6] = (int)raw(SYS_kill, -1, SIGUSR1, 0, 0);
+    shared.results[7] = (int)raw(SYS_setpriority, PRIO_PROCESS, target, 5, 0);
     raw_exit(0);
 }
 
@@ -130,7 +131,7 @@ static void show_results(const char *what, int count)
 {
     printf("%s:", what);
     for (int i = 0; i < count; i++)
-        printf(" %d", results[i]);
+        printf(" %d", shared.results[i]);
     printf("\n");
     fflush(stdout);
 }
@@ -175,34 +176,36 @@ static void rights(void)
 
 static int make_orphan(void *arg)
 {
-    grandchild = (int)raw(SYS_clone, CLONE_VM | SIGCHLD, (long)new_stack(), 0, 0);
-    if (grandchild == 0) {
+    int pid = (int)raw(SYS_clone, CHILD_FLAGS | SIGCHLD, (long)CHILD_STACK, 0, 0);
+    if (pid == 0) {
         int parent = (int)raw(SYS_getppid, 0, 0, 0, 0), now;
-        ready = 1;
+        shared.ready = 1;
         for (int i = 0; i < 1000; i++) {
             now = (int)raw(SYS_getppid, 0, 0, 0, 0);
             if (now != parent)
                 break;
             raw_sleep_ms(1);
         }
-        result = now;
+        shared.result = now;
         raw_exit(61);
     }
-    while (!ready)
+    shared.grandchild = pid;
+    while (!shared.ready)
         raw_sleep_ms(1);
     raw_exit(62);
 }
 
 static int on_parent_death(void *arg)
 {
-    grandchild = (int)raw(SYS_clone, CLONE_VM | SIGCHLD, (long)new_stack(), 0, 0);
-    if (grandchild == 0) {
+    int pid = (int)raw(SYS_clone, CHILD_FLAGS | SIGCHLD, (long)CHILD_STACK, 0, 0);
+    if (pid == 0) {
         raw(SYS_prctl, PR_SET_PDEATHSIG, SIGUSR2, 0, 0);
-        ready = 1;
+        shared.ready = 1;
         for (;;)
             raw(SYS_pause, 0, 0, 0, 0);
     }
-    while (!ready)
+    shared.grandchild = pid;
+    while (!shared.ready)
         raw_sleep_ms(1);
     raw_exit(63);
 }
@@ -210,20 +213,20 @@ static int on_parent_death(void *arg)
 static void orphans(void)
 {
     SHOW(prctl(PR_SET_CHILD_SUBREAPER, 1));
-    ready = 0;
+    shared.ready = 0;
     show_wait("maker", instead(make_orphan, NULL), 0);
-    show_wait("orphan", grandchild, 0);
-    printf("came to me: %d\n", result == getpid());
-    ready = 0;
+    show_wait("orphan", shared.grandchild, 0);
+    printf("came to me: %d\n", shared.result == getpid());
+    shared.ready = 0;
     show_wait("maker", instead(on_parent_death, NULL), 0);
-    show_wait("told of its death", grandchild, 0);
+    show_wait("told of its death", shared.grandchild, 0);
     SHOW(prctl(PR_SET_CHILD_SUBREAPER, 0));
-    ready = 0;
+    shared.ready = 0;
     show_wait("maker", instead(make_orphan, NULL), 0);
-    show_wait("orphan", grandchild, 0);
-    for (int i = 0; i < 1000 && result == getpid(); i++)
+    show_wait("orphan", shared.grandchild, 0);
+    for (int i = 0; i < 1000 && shared.result == getpid(); i++)
         raw_sleep_ms(1);
-    printf("came to PID 1: %d\n", result == 1);
+    printf("came to PID 1: %d\n", shared.result == 1);
 }
 
 /* ---- terminals ---- */
@@ -241,17 +244,17 @@ static int background_read(void *arg)
 {
     char byte;
     raw(SYS_setpgid, 0, 0, 0, 0);
-    ready = 1;
-    result = (int)raw(SYS_read, slave, (long)&byte, 1, 0);
-    raw_exit(result == 1 ? byte : 1);
+    shared.ready = 1;
+    shared.result = (int)raw(SYS_read, slave, (long)&byte, 1, 0);
+    raw_exit(shared.result == 1 ? byte : 1);
 }
 
 static int background_write(void *arg)
 {
     raw(SYS_setpgid, 0, 0, 0, 0);
-    ready = 1;
-    result = (int)raw(SYS_write, slave, (long)"x", 1, 0);
-    raw_exit(result == 1 ? 0 : 1);
+    shared.ready = 1;
+    shared.result = (int)raw(SYS_write, slave, (long)"x", 1, 0);
+    raw_exit(shared.result == 1 ? 0 : 1);
 }
 
 static int background_ioctl(void *arg)
@@ -260,9 +263,9 @@ static int background_ioctl(void *arg)
     raw(SYS_setpgid, 0, 0, 0, 0);
     if (arg)
         signal(SIGTTOU, SIG_IGN);
-    ready = 1;
-    result = (int)raw(SYS_ioctl, slave, TIOCSPGRP, (long)&group, 0);
-    raw_exit(result == 0 ? 0 : 1);
+    shared.ready = 1;
+    shared.result = (int)raw(SYS_ioctl, slave, TIOCSPGRP, (long)&group, 0);
+    raw_exit(shared.result == 0 ? 0 : 1);
 }
 
 static int in_foreground(void *arg)
@@ -330,7 +333,7 @@ static int leader_with_terminal(void *arg)
     /* The foreground job is told when its session's leader ends. */
     pid = start(in_foreground, 0);
     SHOW(ioctl(fd, TIOCSPGRP, &pid));
-    grandchild = pid;
+    shared.grandchild = pid;
     fflush(stdout);
     raw_exit(0);
 }
@@ -368,7 +371,7 @@ static void open_pty(void)
 
 static int with_files(int (*fn)(void *))
 {
-    return clone(fn, new_stack(), CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, NULL);
+    return instead_with(CLONE_FILES | SIGCHLD, fn, NULL);
 }
 
 static void terminals(void)
@@ -377,7 +380,7 @@ static void terminals(void)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     open_pty();
     show_wait("leader", with_files(leader_with_terminal), 0);
-    show_wait("its foreground job", grandchild, 0);
+    show_wait("its foreground job", shared.grandchild, 0);
     close(master);
     open_pty();
     show_wait("notty", with_files(notty), 0);
@@ -388,16 +391,16 @@ static void terminals(void)
 static int leave_stopped_job(void *arg)
 {
     raw(SYS_setpgid, 0, 0, 0, 0);
-    int pid = (int)raw(SYS_clone, CLONE_VM | SIGCHLD, (long)new_stack(), 0, 0);
+    int pid = (int)raw(SYS_clone, CHILD_FLAGS | SIGCHLD, (long)CHILD_STACK, 0, 0);
     if (pid == 0) {
         raw(SYS_setpgid, 0, 0, 0, 0);
-        ready = 1;
+        shared.ready = 1;
         raw(SYS_kill, raw(SYS_getpid, 0, 0, 0, 0), SIGSTOP, 0, 0);
-        news = 1;
+        shared.news = 1;
         for (;;)
             raw(SYS_pause, 0, 0, 0, 0);
     }
-    grandchild = pid;
+    shared.grandchild = pid;
     siginfo_t info;
     raw(SYS_waitid, P_PID, pid, (long)&info, WSTOPPED);
     raw_exit(64);
@@ -422,7 +425,7 @@ static int session(void *arg)
     terminals();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     show_wait("holder", instead(holder, NULL), 0);
-    show_wait("the job", grandchild, 0);
+    show_wait("the job", shared.grandchild, 0);
     fflush(stdout);
     raw_exit(0);
 }

@@ -5,24 +5,26 @@
 #include <fcntl.h>
 #include <sys/prctl.h>
 
-static volatile int go, ready;
+static struct {
+    volatile int go, ready;
+} SHARED shared;
 
 static int linger(void *arg)
 {
     if (arg)
         raw(SYS_setresuid, (long)arg, (long)arg, (long)arg, 0);
     raw(SYS_prctl, PR_SET_NAME, (long)"lingerer", 0, 0);
-    ready++;
-    while (!go)
+    shared.ready++;
+    while (!shared.go)
         raw_sleep_ms(1);
     raw_exit(3);
 }
 
 static int start(long uid)
 {
-    go = ready = 0;
+    shared.go = shared.ready = 0;
     int pid = beside(linger, (void *)uid);
-    wait_word(&ready, 1);
+    wait_word(&shared.ready, 1);
     return pid;
 }
 
@@ -137,7 +139,7 @@ static int session(void *arg)
     puts("root's, for a user:");
     instead(look_as_user, (void *)(long)pid);
     waitpid(-1, NULL, __WALL);
-    go = 1;
+    shared.go = 1;
     show_state("ended", pid, 'Z');
     SHOW(listed(pid));
     show_all(pid);

@@ -5,7 +5,10 @@
 #include <sys/syscall.h>
 #include <sys/times.h>
 
-static volatile int go, ready, taken_count;
+static struct {
+    volatile int go, ready;
+} SHARED shared;
+static volatile int taken_count;
 static siginfo_t taken[16];
 
 static void take(int signal, siginfo_t *info, void *context)
@@ -38,24 +41,24 @@ static int exit_with(void *arg)
 /* Runs until told. */
 static int linger(void *arg)
 {
-    ready++;
-    while (!go)
+    shared.ready++;
+    while (!shared.go)
         raw_sleep_ms(1);
     raw_exit((int)(long)arg);
 }
 
 static int pause_for_ever(void *arg)
 {
-    ready++;
+    shared.ready++;
     for (;;)
         raw(SYS_pause, 0, 0, 0, 0);
 }
 
 static int start(int (*fn)(void *), long arg)
 {
-    go = ready = 0;
+    shared.go = shared.ready = 0;
     int pid = beside(fn, (void *)arg);
-    wait_word(&ready, 1);
+    wait_word(&shared.ready, 1);
     return pid;
 }
 
@@ -103,7 +106,7 @@ static void exits(void)
     int pid = start(linger, 21);
     show_wait("not yet", pid, WNOHANG);
     show_waitid("not yet", P_PID, pid, WEXITED | WNOHANG, pid);
-    go = 1;
+    shared.go = 1;
     show_waitid("left waiting", P_PID, pid, WEXITED | WNOWAIT, pid);
     show_waitid("not stopped", P_PID, pid, WSTOPPED | WCONTINUED | WNOHANG, pid);
     SHOW(kill(pid, 0));
@@ -115,20 +118,20 @@ static void exits(void)
 
     /* By group. */
     pid = start(linger, 22);
-    go = 1;
+    shared.go = 1;
     show_waitid("group", P_PGID, getpgrp(), WEXITED, pid);
     pid = start(linger, 23);
-    go = 1;
+    shared.go = 1;
     show_waitid("own group", P_PGID, 0, WEXITED, pid);
     pid = start(linger, 24);
     setpgid(pid, pid);
     show_waitid("left the group", P_PGID, 0, WEXITED, pid);
-    go = 1;
+    shared.go = 1;
     show_wait("its group", -pid, 0);
 
     /* Statuses nobody can store. */
     pid = start(linger, 25);
-    go = 1;
+    shared.go = 1;
     SHOW(waitpid(-1, (int *)8, 0));
     show_wait("lost", pid, 0);
 }
@@ -163,11 +166,11 @@ static void stops(void)
 /* Children without SIGCHLD are "clone" children. */
 static void clone_children(void)
 {
-    int pid = clone(exit_with, new_stack(), CLONE_VM | CLONE_VFORK, (void *)31);
+    int pid = instead_with(0, exit_with, (void *)31);
     show_wait("plain", -1, WNOHANG);
     show_wait("plain by pid", pid, WNOHANG);
     show_wait("__WCLONE", -1, __WCLONE);
-    pid = clone(exit_with, new_stack(), CLONE_VM | CLONE_VFORK | SIGUSR1, (void *)32);
+    pid = instead_with(SIGUSR1, exit_with, (void *)32);
     show_taken("SIGUSR1", pid, 1);
     show_wait("__WALL", pid, __WALL);
     pid = instead(exit_with, (void *)33);
@@ -180,7 +183,7 @@ static void notifications(void)
 {
     taken_count = 0;
     int pid = start(linger, 41);
-    go = 1;
+    shared.go = 1;
     show_wait("exit", pid, 0);
     show_taken("exit", pid, 1);
     pid = start(pause_for_ever, 0);
@@ -207,23 +210,25 @@ static void notifications(void)
     action.sa_flags |= SA_NOCLDWAIT;
     sigaction(SIGCHLD, &action, NULL);
     pid = start(linger, 42);
-    go = 1;
+    shared.go = 1;
     show_wait("SA_NOCLDWAIT", pid, 0);
     show_taken("SA_NOCLDWAIT", pid, 1);
     signal(SIGCHLD, SIG_IGN);
     pid = start(linger, 43);
-    go = 1;
+    shared.go = 1;
     show_wait("ignored", -1, 0);
     SHOW(kill(pid, 0));
     signal(SIGCHLD, SIG_DFL);
     pid = start(linger, 44);
-    go = 1;
+    shared.go = 1;
     show_wait("default", pid, 0);
 }
 
 static int burn(void *arg)
 {
     struct timespec ts;
+    for (int i = 0; i < 64; i++) /* enough memory for the kernel's counters to show */
+        memset((char *)new_stack() - STACK_SIZE, 1, STACK_SIZE);
     do
         raw(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&ts, 0, 0);
     while (ts.tv_nsec < 60000000);

@@ -1,0 +1,4 @@
+/* process_proc.c with children that fork made. */
+#define NEEDS_EDMM
+#define CHILDREN_FORK
+#include "process_proc.c"
