@@ -197,6 +197,20 @@ static void problem_keep(void *arg, const char *text)
     json_array_append_new(arg, json_string(text));
 }
 
+/* What is in use is read once, but for what the cache does not hold. */
+static int check_shown(const struct tool_options *options, struct volume_file *file, struct volume *v, json_t *problems,
+                       struct volume_check_result *ret_result)
+{
+    struct volume_info info;
+    volume_get_info(v, &info);
+    tool_progress_begin(options, "checking", 0);
+    volume_file_progress(file, info.used_count);
+    int err = volume_check(v, problem_keep, problems, ret_result);
+    volume_file_progress(file, 0);
+    tool_progress_end();
+    return err;
+}
+
 int volume_cmd_check(struct tool_options *options, char **operands)
 {
     struct volume_file file;
@@ -206,12 +220,12 @@ int volume_cmd_check(struct tool_options *options, char **operands)
     if (code != 0)
         return code;
     json_t *problems = json_array();
-    int err = volume_check(v, problem_keep, problems, &result);
+    int err = check_shown(options, &file, v, problems, &result);
     volume_abandon(v);
     volume_file_close(&file);
     if (err == -EROFS) { /* its snapshots are compared with what the log makes of it */
         code = tool_mount_overlay(&file, operands[0], options, &v);
-        err = code == 0 ? volume_check(v, problem_keep, problems, &result) : 0;
+        err = code == 0 ? check_shown(options, &file, v, problems, &result) : 0;
         if (code == 0)
             tool_overlay_close(&file, v);
         if (code != 0) {

@@ -14,7 +14,7 @@
 
 static int file_read(void *arg, uint64_t block, uint64_t count, void *buf)
 {
-    const struct volume_file *f = arg;
+    struct volume_file *f = arg;
     for (size_t done = 0, size = count * BLOCK; done < size;) {
         ssize_t n = pread(f->fd, (char *)buf + done, size - done, (off_t)(block * BLOCK + done));
         if (n < 0 && errno == EINTR)
@@ -23,6 +23,9 @@ static int file_read(void *arg, uint64_t block, uint64_t count, void *buf)
             return -EIO;
         done += (size_t)n;
     }
+    f->read_count += count;
+    if (f->read_total > 0)
+        tool_progress(NULL, f->read_count < f->read_total ? f->read_count : f->read_total, f->read_total);
     return 0;
 }
 
@@ -147,6 +150,12 @@ void tool_output_drop(const char *path)
     struct stat status;
     if (lstat(path, &status) == 0 && S_ISREG(status.st_mode))
         unlink(path);
+}
+
+void volume_file_progress(struct volume_file *file, uint64_t total)
+{
+    file->read_count = 0;
+    file->read_total = total;
 }
 
 void volume_file_close(struct volume_file *file)

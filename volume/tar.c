@@ -115,6 +115,19 @@ static int add_child(void *arg, const char *name, uint64_t ino)
     return err;
 }
 
+static int tree_add(const struct tool_options *options, struct volume_file *file, struct tar *t,
+                    struct volume_node *node)
+{
+    struct volume_info info;
+    volume_get_info(t->v, &info);
+    tool_progress_begin(options, "archiving", 0);
+    volume_file_progress(file, info.used_count);
+    int err = add(t, node);
+    volume_file_progress(file, 0);
+    tool_progress_end();
+    return err;
+}
+
 static int archive_open(struct tar *t, const struct tool_options *options, const char *volume)
 {
     t->fd = options->output ? tool_output_open(options->output, options->force, volume) : STDOUT_FILENO;
@@ -141,7 +154,7 @@ int volume_cmd_tar(struct tool_options *options, char **operands)
     if (err == 0)
         err = archive_open(&t, options, operands[0]);
     if (err == 0)
-        err = add(&t, node);
+        err = tree_add(options, &file, &t, node);
     if (t.archive && archive_write_close(t.archive) != ARCHIVE_OK && err == 0)
         err = archive_error(&t);
     archive_entry_linkresolver_free(t.links);

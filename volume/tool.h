@@ -37,6 +37,7 @@ struct volume_file {
     struct volume_io io;
     int fd;
     const char *path;
+    uint64_t read_count, read_total; /* for volume_file_progress() */
 };
 /* Locked against other tools (exclusively, for writing); 0, or an exit code after a message. */
 int volume_file_open(struct volume_file *file, const char *path, bool writing);
@@ -45,6 +46,8 @@ int volume_file_create(struct volume_file *file, const char *path, uint64_t size
 /* The same of a descriptor, which it takes. */
 int volume_file_start(struct volume_file *file, const char *path, int fd, bool writing);
 void volume_file_close(struct volume_file *file);
+/* From now on what is read of it is progress (tool_progress), towards `total` blocks. */
+void volume_file_progress(struct volume_file *file, uint64_t total);
 /* A file that a command writes to, for its owner alone: a new one, with force also one that exists, but never the
  * volume at `volume`. What is no regular file (a terminal, /dev/null) needs no force. A descriptor, or -1 after a
  * message. */
