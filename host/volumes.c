@@ -105,31 +105,60 @@ static int make_folders(char *path)
 
 #define FILL_FIRST (8ULL << 20)
 
-/* Made under another name, so that what exists is whole. The kernel makes a volume of it. */
-static int make_file(const char *path, uint64_t size, char **ret_error)
+/* A file of no name in the folder of path or, where there is no such thing, of one that is nobody else's: *ret_name
+ * then. */
+static int nameless_file(const char *path, char **ret_name)
 {
-    char *part = NULL;
-    int fd = -1, ret = 0;
+    char *folder = strndup(path, (size_t)(strrchr(path, '/') - path));
+    int fd = folder ? open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+
+    if (fd < 0 && folder && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        if (asprintf(ret_name, "%s.XXXXXX", path) < 0)
+            *ret_name = NULL;
+        fd = *ret_name ? mkostemp(*ret_name, O_CLOEXEC) : -1;
+        if (fd < 0) {
+            free(*ret_name);
+            *ret_name = NULL;
+        }
+    }
+    free(folder);
+    return fd < 0 ? -errno : fd;
+}
+
+/* The name for what is whole. Another container that had the same in mind may have been first: then it is that one's.
+ */
+static int name_file(int fd, const char *name, const char *path)
+{
+    char self[32];
+    int ret;
+
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (name)
+        ret = link(name, path);
+    else
+        ret = linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+    return ret < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* What has the name is whole. The kernel makes a volume of it. */
+static int make_file(char *path, uint64_t size, char **ret_error)
+{
+    char *name = NULL;
+    int ret = make_folders(path), fd = ret < 0 ? ret : nameless_file(path, &name);
     bool written;
 
-    if (asprintf(&part, "%s.part", path) < 0)
-        return -ENOMEM;
-    ret = make_folders(part);
-    if (ret == 0) {
-        fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        ret = fd < 0 ? -errno : -posix_fallocate(fd, 0, (off_t)size);
-    }
+    ret = fd < 0 ? fd : -posix_fallocate(fd, 0, (off_t)size);
     if (ret == 0)
         (void)volume_fill_holes(fd, 0, size < FILL_FIRST ? size : FILL_FIRST, &written);
     if (ret == 0 && fsync(fd) < 0)
         ret = -errno;
-    if (ret == 0 && rename(part, path) < 0)
-        ret = -errno;
+    if (ret == 0)
+        ret = name_file(fd, name, path);
     if (fd >= 0)
         close(fd);
-    if (ret < 0)
-        unlink(part);
-    free(part);
+    if (name)
+        unlink(name);
+    free(name);
     return ret < 0 ? fail(ret_error, -ret, "making the volume %s failed: %s", path, strerror(-ret)) : 0;
 }
 

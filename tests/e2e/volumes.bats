@@ -231,6 +231,23 @@ fill_disk() { # fill_disk KIND ROOM-COMMAND...
     run -0 with v:/data true
 }
 
+@test "volumes: of containers that would make one at the same time one has it, whole" {
+    for round in 1 2 3 4 5 6; do
+        for n in 1 2 3; do
+            with_file v$round:/data:key=key "echo $n >/data/x; sleep 0.5" >out.$n 2>&1 3>&- &
+            pids[n]=$!
+        done
+        had=
+        for n in 1 2 3; do
+            if wait ${pids[n]}; then had+=$n; else grep -q "in use" out.$n; fi
+        done
+        "$COFRE" volume check --key-file key volumes/v$round/volume
+        [ -n "$had" ]
+        [[ $had == *"$("$COFRE" volume extract --key-file key volumes/v$round/volume x)"* ]]
+        [ "$(ls volumes/v$round)" = volume ]
+    done
+}
+
 @test "volumes: an older one put back is found out by its anchor" {
     run -0 with_file v:/fresh 'echo 1 >/fresh/a'
     cp volumes/v/volume old
