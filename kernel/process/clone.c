@@ -180,6 +180,8 @@ SYSCALL_DEFINE2(clone3, uaddr_t, user_args, size_t, size)
         if (byte)
             return -E2BIG;
     }
+    if (args.flags & ~(UINT32_MAX | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP))
+        return -EINVAL;
     if ((args.flags & (CLONE_DETACHED | CSIGNAL)) || (args.exit_signal & ~(uint64_t)CSIGNAL))
         return -EINVAL;
     if ((args.flags & (CLONE_THREAD | CLONE_PARENT)) && args.exit_signal)
