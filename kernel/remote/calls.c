@@ -80,8 +80,8 @@ static const struct call calls[STATS_SYSCALL_MAX] = {
     MIXED(sched_rr_get_interval, OUT(1, 16)),
     HERE(sched_get_priority_max),
     HERE(sched_get_priority_min),
-    HERE(ioprio_get),
-    HERE(ioprio_set),
+    MIXED(ioprio_get, EMPTY),
+    MIXED(ioprio_set, EMPTY),
 
     /* signals and time */
     HERE(rt_sigaction),

@@ -3,6 +3,7 @@
 
 #include <asm/unistd_64.h>
 #include <linux/errno.h>
+#include <linux/ioprio.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
@@ -250,6 +251,9 @@ int64_t remote_mixed(uint64_t nr, struct trap_frame *frame, const uint64_t args[
     case __NR_getpriority:
     case __NR_setpriority:
         return run(priority_where(nr, args), nr, frame, args);
+    case __NR_ioprio_get:
+    case __NR_ioprio_set:
+        return run((int)args[0] == IOPRIO_WHO_PROCESS && !is_mine_or_0(args[1]) ? THERE : HERE, nr, frame, args);
     case __NR_prctl:
         return run(prctl_where(args), nr, frame, args);
     case __NR_getrusage:
