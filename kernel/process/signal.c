@@ -360,6 +360,23 @@ int signal_dequeue(struct task *task, sigset64_t set, struct signal_source *ret_
     return signal;
 }
 
+sigset64_t signals_ignored(const struct process *process)
+{
+    sigset64_t set = 0;
+    for (int i = 0; i < SIGNAL_MAX; i++)
+        if (process->actions[i].handler == (uint64_t)SIG_IGN)
+            set |= SIGNAL_BIT(i + 1);
+    return set;
+}
+
+void signals_ignore_only(struct process *process, sigset64_t set)
+{
+    set &= ~SIGNAL_UNBLOCKABLE;
+    for (int i = 0; i < SIGNAL_MAX; i++)
+        process->actions[i] =
+            (struct signal_action){.handler = set & SIGNAL_BIT(i + 1) ? (uint64_t)SIG_IGN : (uint64_t)SIG_DFL};
+}
+
 void signal_reset_actions(struct process *process)
 {
     for (int i = 0; i < SIGNAL_MAX; i++) {

@@ -55,6 +55,9 @@ void signal_from_host(int signal);
 void signal_set_blocked(sigset64_t mask);
 /* exec: caught signals go back to their defaults, ignored ones stay. */
 void signal_reset_actions(struct process *process);
+/* The same from one enclave to another: which are ignored, and that only these are. */
+sigset64_t signals_ignored(const struct process *process);
+void signals_ignore_only(struct process *process, sigset64_t set);
 void pending_signals_init(struct pending_signals *pending);
 /* Drops what is queued in *pending and in `set`. */
 void signal_flush(struct process *process, struct pending_signals *pending, sigset64_t set);

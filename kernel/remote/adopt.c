@@ -162,7 +162,7 @@ static int start_program(struct process *process, struct exec *exec, const struc
     task->timer_slack_ns = image->timer_slack_ns;
     task->affinity_mask = image->affinity_mask;
     string_copy(task->comm, image->comm, sizeof(task->comm));
-    signal_reset_actions(process);
+    signals_ignore_only(process, image->ignored);
     itimers_put(process, &image->timers);
     *ret_task = task;
     return 0;

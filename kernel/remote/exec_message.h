@@ -40,7 +40,7 @@ struct exec_image {
     uint32_t has_interp;
     uint32_t set_mode, set_uid, set_gid;
     uint32_t unreadable;
-    uint64_t blocked; /* signal mask */
+    uint64_t blocked, ignored; /* signals */
     uint64_t timer_slack_ns;
     uint64_t affinity_mask;
     struct itimer_times timers;

@@ -243,6 +243,7 @@ static int send_program(struct stream *stream, const struct exec *exec, struct e
     image->set_gid = exec->set_gid;
     image->unreadable = exec->unreadable;
     image->blocked = task->signals.blocked;
+    image->ignored = signals_ignored(task->process);
     image->timer_slack_ns = task->timer_slack_ns;
     image->affinity_mask = task->affinity_mask;
     itimers_take(task->process, &image->timers);

@@ -710,7 +710,7 @@ int proc_text(int pid, int tid, const char *name, struct seq *seq)
     return 0;
 }
 
-void signal_reset_actions(struct process *process)
+void signals_ignore_only(struct process *process, sigset64_t set)
 {
 }
 
