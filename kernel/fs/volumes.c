@@ -117,7 +117,16 @@ static void check_all_named(void)
     }
 }
 
-/* Nothing but zeros where a volume has its header, keys and checkpoints: it has never been one. 1 = so, 0 = no. */
+/* What volume_format() writes before the headers, which make a volume of it: one that was cut short leaves this. */
+static bool left_by_format(unsigned block)
+{
+    return block == VOLUME_KEY_BLOCK || block == VOLUME_CHECKPOINT_BLOCK + VOLUME_CHECKPOINT_STRIDE;
+}
+
+/*
+ * Nothing but zeros where a volume has its header, keys and checkpoints, or only one that was being made: it has never
+ * been one, since whoever opens one for writing adds a checkpoint. 1 = so, 0 = no.
+ */
 static int is_empty(const struct volume_io *io)
 {
     uint64_t *block = page_alloc();
@@ -129,7 +138,7 @@ static int is_empty(const struct volume_io *io)
         int error = io->read(io->arg, at, 1, block);
         for (unsigned i = 0; error == 0 && i < VOLUME_BLOCK_SIZE / 8; i++)
             all |= block[i];
-        result = error < 0 ? error : all == 0;
+        result = error < 0 ? error : all == 0 || left_by_format(at);
     }
     page_free(block);
     return result;

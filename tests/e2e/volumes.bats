@@ -231,6 +231,25 @@ fill_disk() { # fill_disk KIND ROOM-COMMAND...
     run -0 with v:/data true
 }
 
+@test "volumes: one that was being made when all was killed is made anew, one that was ever opened never" {
+    mkdir -p volumes/v volumes/w
+    for left in "bs=4K count=2" "bs=4K count=17"; do
+        rm -f volumes/v/volume
+        "$COFRE" volume create --size 16M --key-file key volumes/v/volume
+        dd if=/dev/zero of=volumes/v/volume $left conv=notrunc status=none
+        run -0 --separate-stderr with_file v:/data:key=key 'echo x >/data/x; cat /data/x'
+        [ "$output" = x ]
+    done
+    cp volumes/v/volume volumes/w/volume
+    for left in "bs=4K count=2" "bs=4K count=17"; do
+        dd if=/dev/zero of=volumes/w/volume $left conv=notrunc status=none
+        sum=$(sha256sum volumes/w/volume)
+        run -125 with_file w:/data:key=key true
+        [[ $output == *"not a volume"* ]]
+        [ "$(sha256sum volumes/w/volume)" = "$sum" ]
+    done
+}
+
 @test "volumes: of containers that would make one at the same time one has it, whole" {
     for round in 1 2 3 4 5 6; do
         for n in 1 2 3; do
