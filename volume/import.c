@@ -8,6 +8,8 @@
 #include "cli/command.h"
 #include "volume/tool.h"
 
+#define PIECE_SIZE ((size_t)256 * 1024)
+
 /* The directory that a path's last name is in, made if it is not there, and that name. */
 static int parent_get(struct volume *v, const char *path, struct volume_node **ret_dir, const char **ret_name,
                       size_t *ret_size)
@@ -69,19 +71,25 @@ static int archive_unreadable(struct archive *archive)
     return TOOL_SAID(EXIT_COFRE);
 }
 
-static int contents_copy(struct archive *archive, struct volume_node *node)
+/* Piece by piece where they belong: holes stay holes, also one at the end. */
+static int contents_copy(struct archive *archive, struct archive_entry *entry, struct volume_node *node)
 {
-    static uint8_t buffer[256 * 1024];
-    uint64_t offset = 0;
-    for (;;) {
-        la_ssize_t got = archive_read_data(archive, buffer, sizeof(buffer));
-        if (got <= 0)
-            return got < 0 ? archive_unreadable(archive) : 0;
-        ssize_t done = volume_write(node, offset, buffer, (size_t)got);
-        if (done != got)
-            return done < 0 ? (int)done : -EIO;
-        offset += (uint64_t)got;
-    }
+    const void *data;
+    size_t size;
+    la_int64_t offset;
+    int got;
+    while ((got = archive_read_data_block(archive, &data, &size, &offset)) >= ARCHIVE_WARN && got != ARCHIVE_EOF)
+        for (size_t at = 0; at < size;) {
+            ssize_t done = volume_write(node, (uint64_t)offset + at, (const uint8_t *)data + at,
+                                        size - at < PIECE_SIZE ? size - at : PIECE_SIZE);
+            if (done <= 0)
+                return done < 0 ? (int)done : -EIO;
+            at += (size_t)done;
+        }
+    if (got != ARCHIVE_EOF)
+        return archive_unreadable(archive);
+    uint64_t end = (uint64_t)archive_entry_size(entry);
+    return archive_entry_size_is_set(entry) && end > volume_node_inode(node)->size ? volume_truncate(node, end) : 0;
 }
 
 static int attributes_set(struct archive_entry *entry, struct volume_node *node)
@@ -119,7 +127,7 @@ static int entry_import(struct volume *v, struct archive *archive, struct archiv
         err = node_make(v, entry, dir, name, size, &node);
     if (err == 0 && !archive_entry_hardlink(entry)) {
         if (S_ISREG(archive_entry_mode(entry)))
-            err = contents_copy(archive, node);
+            err = contents_copy(archive, entry, node);
         if (err == 0)
             err = attributes_set(entry, node);
     }
@@ -139,8 +147,10 @@ static int archive_import(struct volume *v, const char *path)
         err = archive_unreadable(archive);
     while (err == 0 && (got = archive_read_next_header(archive, &entry)) != ARCHIVE_EOF) {
         err = got < ARCHIVE_WARN ? archive_unreadable(archive) : entry_import(v, archive, entry);
-        if (err < 0 && err > TOOL_SAID(0))
+        if (err < 0 && err > TOOL_SAID(0)) {
             fprintf(stderr, "cofre: importing %s failed: %s\n", archive_entry_pathname(entry), strerror(-err));
+            err = TOOL_SAID(err == -ENOSPC || err == -EIO ? EXIT_DISK : EXIT_COFRE);
+        }
     }
     archive_read_free(archive);
     return err;

@@ -34,6 +34,22 @@ setup() {
     run ! grep -qaE 'hello|file-77|user.note' v
 }
 
+@test "volume: holes of an archive are holes, also at the end and of files that are nothing else" {
+    truncate -s 100G hole
+    truncate -s 50G middle && printf x | dd of=middle bs=1 seek=20G conv=notrunc status=none
+    tar -S -cf in.tar hole middle
+    "$COFRE" volume create --size 4M --key-file key v
+    "$COFRE" volume import --key-file key v in.tar
+    "$COFRE" volume check --key-file key v
+    [ "$("$COFRE" volume dump --key-file key v hole | grep -E 'size|blocks')" = $'size: 107374182400\nblocks: 0' ]
+    [ "$("$COFRE" volume dump --key-file key v middle | grep size)" = "size: 53687091200" ]
+    run -125 "$COFRE" volume import --key-file key v in.tar
+    [ "$output" = "cofre: importing hole failed: File exists" ]
+    head -c 5M /dev/urandom >large && tar -cf large.tar large
+    run -8 "$COFRE" volume import --key-file key v large.tar
+    [ "$output" = "cofre: importing large failed: No space left on device" ]
+}
+
 @test "volume: never over a file, never with the wrong key" {
     "$COFRE" volume create --size 2M --key-file key v
     run -125 "$COFRE" volume create --size 2M --key-file key v
