@@ -330,7 +330,8 @@ int64_t members_spawn(struct runtime *runtime, uint64_t op, uint64_t member)
 /*
  * Whoever wakes another enclave mostly goes on, at least to look out for the answer: the other one is to run beside it.
  * Linux would often have it wait behind the waker: to a guest a halted CPU does not count as idle
- * (vcpu_is_preempted()). So its thread keeps off the waker's CPU, until it has been at work for a while.
+ * (vcpu_is_preempted()). So its thread keeps off the waker's CPU, until it has been at work for a while. In a crowd no
+ * CPU is halted for long, and a thread that may not run on one that is free would wait for nothing.
  */
 static void keep_apart(const struct runtime *runtime, uint64_t member, unsigned i)
 {
@@ -339,7 +340,7 @@ static void keep_apart(const struct runtime *runtime, uint64_t member, unsigned 
     int cpu = sched_getcpu();
     cpu_set_t others = m->cpus;
 
-    if (cpu < 0 || cpu >= CPU_SETSIZE || m->shared[runtime->member].crowded ||
+    if (cpu < 0 || cpu >= CPU_SETSIZE || __atomic_load_n(&member_self(runtime)->crowded, __ATOMIC_RELAXED) ||
         __atomic_load_n(apart, __ATOMIC_RELAXED) == cpu + 1)
         return;
     CPU_CLR(cpu, &others);

@@ -53,10 +53,11 @@ static LIST_HEAD(pending_list, pending) waiting[BUCKETS];
 static uint32_t last_request;
 static struct link init_link;
 #define DISK_NS 250000 /* a write and flush that is worth waiting for awake: to be woken after it takes 40 us */
+/* By system call: some sleep, some never do. */
 static struct linger lingers[STATS_SYSCALL_MAX] = {
     [__NR_fsync] = {.work_ns = DISK_NS},
     [__NR_fdatasync] = {.work_ns = DISK_NS},
-}; /* by system call: some sleep, some never do */
+};
 static void (*handlers[MESSAGE_TYPE_MAX])(struct record *record);
 static void (*on_polled)(void);
 
