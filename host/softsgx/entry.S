@@ -156,9 +156,11 @@ global softsgx_eenter
         jc .Leenter_busy
 global softsgx_eenter_owned
         mov %rcx, TCS_THREAD(%rax)
-        movl $0, T_PENDING(%rcx)
         incq T_EENTER(%rcx)
-        mov TCS_CSSA(%rax), %ecx
+        cmpl $0, TCS_CSSA(%rax)
+        jne 1f                  /* who comes to handle an exception does not look at what a tick is for */
+        movl $0, T_PENDING(%rcx)
+1:      mov TCS_CSSA(%rax), %ecx
         cmp TCS_NSSA(%rax), %ecx
         jae .Leenter_no_ssa
         imul TCS_FRAME(%rax), %rcx

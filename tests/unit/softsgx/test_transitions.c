@@ -258,6 +258,27 @@ static void ticks_enter_at_cssa_1(void **state)
     test_enclave_free(&t);
 }
 
+/* As where a program makes system calls without end that are exceptions: it would never be interrupted. */
+static void a_tick_outlives_an_exception(void **state)
+{
+    struct test_enclave t;
+    test_enclave_new(&t, NULL);
+    struct test_exit e = test_enter(t.thread, SGX_ENCLU_EENTER, OP(trap_ud2), 0);
+    assert_int_equal(e.vector, 6);
+    sgx_tick(t.thread); /* in host code */
+    e = test_enter(t.thread, SGX_ENCLU_EENTER, 0, 0);
+    assert_int_equal(e.rdi, 0x101);
+    assert_int_equal(t.thread->ticks, 0);
+    test_gpr(&t, 0)->rip += 2;
+    e = test_enter(t.thread, SGX_ENCLU_ERESUME, 0, 0);
+    assert_int_equal(e.rdi, 0x101);
+    assert_int_equal(t.thread->ticks, 1);
+    e = test_enter(t.thread, SGX_ENCLU_ERESUME, 0, 0);
+    assert_int_equal(e.rdi, 1);
+    assert_int_equal(t.thread->ticks, 1);
+    test_enclave_free(&t);
+}
+
 static volatile int caught;
 
 static void on_usr1(int signum, siginfo_t *info, void *context)
@@ -346,6 +367,7 @@ int main(void)
         cmocka_unit_test(bad_resumes_are_reported),
         cmocka_unit_test(ssa_frames_nest_and_run_out),
         cmocka_unit_test(ticks_enter_at_cssa_1),
+        cmocka_unit_test(a_tick_outlives_an_exception),
         cmocka_unit_test(host_signals_run_with_host_bases),
         cmocka_unit_test(costs_are_charged),
         cmocka_unit_test(the_vcpu_loop_stops),
