@@ -97,6 +97,15 @@ struct inode_ops {
     /* The page that shared mappings share: the file's own storage; made if absent. NULL op: MAP_SHARED writes
      * impossible. */
     int (*write_page)(struct inode *inode, uint64_t page_index, const void *page);
+    /*
+     * Of a file system whose read_page sleeps, and whose files enclaves share: the page, which is within the file, is
+     * in memory. So neither read_page nor write_page of it sleeps, or lacks memory, until the next sleep here, and as
+     * long as shared_lent() says so. write: there is room for it to change. 0, -EIO (also without room) or -ENOMEM;
+     * not sleep: -EAGAIN if it would have to.
+     */
+    int (*hold_page)(struct inode *inode, uint64_t page_index, bool write, bool sleep);
+    /* shared_lent() does not say so any more, or never did. Does not sleep. */
+    void (*release_page)(struct inode *inode, uint64_t page_index);
     int (*truncate)(struct inode *inode, file_off_t size);
     /* As open with O_TMPFILE: a nameless regular file. */
     int (*tmpfile)(struct inode *dir, uint32_t mode, struct inode **ret_inode);

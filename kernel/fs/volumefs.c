@@ -141,6 +141,7 @@ void volumefs_evict(struct inode *inode)
 {
     struct volumefs_inode *vi = volumefs_inode(inode);
     struct volumefs *fs = volumefs(inode->sb);
+    volumefs_drop_pages(vi);
     LIST_REMOVE(vi, hash_link);
     TAILQ_INSERT_TAIL(&fs->gone, vi, gone_link);
     if (fs->resting)
@@ -320,8 +321,8 @@ unlock:
 static int pull_mappings(struct volumefs *fs, struct volumefs_inode *vi)
 {
     uint64_t index = 0;
-    int error = 0;
-    if (vi->page_count > 0) {
+    int error = volumefs_call_back(vi);
+    if (error == 0 && vi->dirty_count > 0) {
         volumefs_lock(fs);
         error = volumefs_drain(fs, vi);
         volumefs_unlock(fs);
@@ -357,7 +358,7 @@ static void pos_unlock(struct inode *inode)
     mutex_unlock(&volumefs_inode(inode)->data);
 }
 
-/* Every inode in memory: mappings and pages given back; then a checkpoint. */
+/* Every inode in memory: mappings, here and elsewhere, and pages given back; then a checkpoint. */
 static int sb_sync(struct super_block *sb)
 {
     struct volumefs *fs = volumefs(sb);
@@ -365,7 +366,7 @@ static int sb_sync(struct super_block *sb)
     for (unsigned i = 0; i < VOLUMEFS_BUCKETS; i++) {
         struct volumefs_inode *vi, *held = NULL;
         LIST_FOREACH (vi, &fs->inodes[i], hash_link) {
-            if (!S_ISREG(vi->inode.mode) || (!vi->inode.mappings && vi->page_count == 0))
+            if (!S_ISREG(vi->inode.mode) || (!vi->inode.mappings && !vi->inode.shared && vi->dirty_count == 0))
                 continue;
             inode_get(&vi->inode); /* stays on the list while we sleep */
             int error = pull_mappings(fs, vi);
@@ -404,7 +405,7 @@ static int sb_close(struct super_block *sb)
 static uint64_t sb_unchanged(struct inode *inode)
 {
     const struct volumefs_inode *vi = volumefs_inode(inode);
-    return vi->lower_data && vi->page_count == 0 && !shared_any(inode) && !inode->shared ? vi->lower->ino : 0;
+    return vi->lower_data && vi->dirty_count == 0 && !shared_any(inode) && !inode->shared ? vi->lower->ino : 0;
 }
 
 static const struct super_ops super_ops = {

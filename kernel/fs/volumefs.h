@@ -9,6 +9,11 @@
  * Order of locks: an inode's `data`, then `lock`. User memory is never touched under `lock`, since a page of a mapping
  * may have to be read from this very volume; it is touched under `data`, which reading a page does not take.
  *
+ * Other enclaves share pages of its files (kernel/mm/shared.h). Such a page is kept in `pages` beside the engine's
+ * cache (volumefs_pages.c). What changes contents holds `lock` from change_begin() to change_end(), when no other
+ * enclave has what changes, or gets anything. Nobody needs the lock to give a page back, so it may be waited for with
+ * it.
+ *
  * A thread of its own for each volume does what must not sleep where it comes up: ending inodes nobody has open any
  * more, and pages that mappings gave back. Five seconds after a change it makes what has changed durable.
  */
@@ -42,6 +47,8 @@ struct volumefs {
     LIST_HEAD(volumefs_bucket, volumefs_inode) inodes[VOLUMEFS_BUCKETS];
     TAILQ_HEAD(volumefs_gone, volumefs_inode) gone;      /* evicted: who takes the lock next puts their nodes */
     TAILQ_HEAD(volumefs_returned, volumefs_inode) dirty; /* with pages that mappings gave back */
+    bool urgent;                                         /* one of them is not shared: it will not come again soon */
+    uint64_t held_count, held_max;                       /* in all `pages`; from which on some are called back */
     TAILQ_HEAD(volumefs_syncs, volumefs_sync) syncs;     /* asked for: one write serves them all */
     struct wait_queue work;
     bool stopping, stopped;
@@ -69,8 +76,10 @@ struct volumefs_inode {
     LIST_ENTRY(volumefs_inode) hash_link;
     TAILQ_ENTRY(volumefs_inode) gone_link, dirty_link;
     struct mutex data;     /* one writer; the file position */
-    struct page_map pages; /* given back by mappings, not written yet */
-    uint64_t page_count;   /* of them, with one being written; the inode is referenced and on `dirty` while there are */
+    struct page_map pages; /* given back by mappings and not written yet, or lent to other enclaves */
+    uint64_t dirty_count;  /* of them, not written yet; the inode is referenced and on `dirty` while there are */
+    bool closed;           /* under `data`: change_begin() kept others out */
+    uint64_t called_back;  /* up to where, for want of room */
     int error;             /* a page given back could not be written: for the next fsync */
 };
 
@@ -98,8 +107,23 @@ void volumefs_refresh(struct volumefs_inode *vi);
 void volumefs_refresh_ino(struct volumefs *fs, uint64_t ino);
 /* The owner of what the current process makes in dir, and whether the mode gets S_ISGID. */
 struct volume_owner volumefs_owner(const struct inode *dir, uint32_t *mode);
-/* Under the lock: pages that mappings gave back are written. */
+
+/* kernel/fs/volumefs_pages.c: pages of files beside the engine's cache, that mappings gave back or others may get */
+/* NULL: what the volume (or the image below) has is all there is. Until the next sleep. */
+const void *volumefs_page(const struct volumefs_inode *vi, uint64_t index);
+/* Under the lock: those that were given back before this are written. */
 must_check int volumefs_drain(struct volumefs *fs, struct volumefs_inode *vi);
+/* What is in memory, or in mappings here, of [pos, pos + size) becomes data; NULL: zeros. */
+void volumefs_patch(struct volumefs_inode *vi, uint64_t pos, const uint8_t *data, uint64_t size);
+/* Without the lock: what other enclaves wrote before this is given back. 0 or -errno. */
+must_check int volumefs_call_back(struct volumefs_inode *vi);
+int volumefs_write_page(struct inode *inode, uint64_t index, const void *src);
+int volumefs_hold_page(struct inode *inode, uint64_t index, bool write, bool sleep);
+void volumefs_release_page(struct inode *inode, uint64_t index);
+void volumefs_drop_pages(struct volumefs_inode *vi); /* the inode goes */
+/* A page as the volume or the image has it, which needs no lock if nothing sleeps for it. Bytes (the rest is zeroed);
+ * at_once: -EAGAIN if it has to sleep; else under the lock. */
+must_check ssize_t volumefs_load(struct volumefs_inode *vi, uint64_t index, void *page, bool at_once);
 
 int volumefs_setattr(struct inode *inode, const struct inode_attr *attr);
 void volumefs_getattr(struct inode *inode, struct statx *stat);

@@ -5,7 +5,6 @@
 #include <linux/fs.h>
 
 #include "kernel/fs/volumefs_upper.h"
-#include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/shared.h"
@@ -13,42 +12,35 @@
 #define FILE_SIZE_MAX ((file_off_t)(VOLUME_FILE_BLOCKS * VOLUME_BLOCK_SIZE))
 #define CHUNK_PAGES 16 /* moved under one lock */
 
-static int write_page_at(struct volumefs_inode *vi, uint64_t index, const uint8_t *page)
-{
-    uint64_t offset = index * PAGE_SIZE, size = (uint64_t)vi->inode.size;
-    if (offset >= size)
-        return 0;
-    ssize_t n = upper_own_data(vi, UINT64_MAX);
-    if (n == 0)
-        n = volume_write(vi->node, offset, page, (size_t)MIN((uint64_t)PAGE_SIZE, size - offset));
-    if (n < 0)
-        vi->error = (int)n;
-    return n < 0 ? (int)n : 0;
-}
-
-int volumefs_drain(struct volumefs *fs, struct volumefs_inode *vi)
-{
-    uint64_t index;
-    uint8_t *page;
-    int error = 0;
-    while ((page = page_map_next(&vi->pages, 0, &index)) != NULL) {
-        page_map_remove(&vi->pages, index); /* it may be given back again while we sleep */
-        int failed = write_page_at(vi, index, page);
-        error = failed < 0 ? failed : error;
-        page_free(page);
-        if (--vi->page_count > 0)
-            continue;
-        TAILQ_REMOVE(&fs->dirty, vi, dirty_link);
-        volumefs_refresh(vi);
-        inode_put(&vi->inode); /* the caller has one, too */
-    }
-    return error;
-}
-
 static int lock_drained(struct volumefs *fs, struct volumefs_inode *vi)
 {
     volumefs_lock(fs);
-    return vi->page_count > 0 ? volumefs_drain(fs, vi) : 0;
+    return vi->dirty_count > 0 ? volumefs_drain(fs, vi) : 0;
+}
+
+/*
+ * Takes the lock, with `data` held. No other enclave has what changes, the bytes from `from` on before `to`, or the
+ * page that the file ends in if it grows.
+ */
+static int change_begin(struct volumefs *fs, struct volumefs_inode *vi, uint64_t from, uint64_t to)
+{
+    uint64_t first = MIN(from, (uint64_t)vi->inode.size) / PAGE_SIZE, end = to / PAGE_SIZE + (to % PAGE_SIZE != 0);
+    int error = shared_take_back(&vi->inode, first, end); /* who has the lock had better not wait for that */
+    volumefs_lock(fs);
+    vi->closed = shared_close(&vi->inode);
+    if (error == 0 && vi->closed)
+        error = shared_take_back(&vi->inode, first, end);
+    if (error == 0 && vi->dirty_count > 0)
+        error = volumefs_drain(fs, vi);
+    return error;
+}
+
+static void change_end(struct volumefs *fs, struct volumefs_inode *vi)
+{
+    volumefs_refresh(vi);
+    if (vi->closed)
+        shared_open(&vi->inode);
+    volumefs_unlock(fs);
 }
 
 /* The image's contents, up to the end of a page; buf has room for one. */
@@ -64,28 +56,44 @@ static ssize_t read_lower(struct volumefs_inode *vi, file_off_t pos, uint8_t *bu
     return (ssize_t)size;
 }
 
-/* Up to size bytes within one page. */
-static ssize_t read_some(struct volumefs *fs, struct volumefs_inode *vi, file_off_t pos, uint8_t *buf, size_t size)
+/* A page that lives in a mapping, or beside the engine's cache; buf has room for one. -EAGAIN: it does not. */
+static ssize_t read_beside(struct volumefs_inode *vi, file_off_t pos, uint8_t *buf, size_t size)
 {
     uint64_t index = (uint64_t)pos / PAGE_SIZE;
     size_t start = (uint64_t)pos % PAGE_SIZE;
-    if (shared_any(&vi->inode)) {
-        size = MIN(size, PAGE_SIZE - start);
+    const uint8_t *page = buf;
+    if (!(shared_any(&vi->inode) && shared_page_pull(&vi->inode, index, buf)))
+        page = volumefs_page(vi, index);
+    if (!page)
+        return -EAGAIN;
+    memmove(buf, page + start, size);
+    return (ssize_t)size;
+}
+
+/* Up to size bytes within one page, if some of the file's pages are kept elsewhere. */
+static ssize_t read_some(struct volumefs *fs, struct volumefs_inode *vi, file_off_t pos, uint8_t *buf, size_t size)
+{
+    int error = shared_acquire(&vi->inode, (uint64_t)pos / PAGE_SIZE, false);
+    if (error < 0)
+        return error;
+    if (pos >= vi->inode.size)
+        return 0;
+    if (vi->pages.root || shared_spread(&vi->inode) || shared_any(&vi->inode)) {
+        size = MIN(size, PAGE_SIZE - (uint64_t)pos % PAGE_SIZE);
         size = MIN(size, (size_t)(vi->inode.size - pos));
-        if (shared_page_pull(&vi->inode, index, buf)) {
-            memmove(buf, buf + start, size);
-            return (ssize_t)size;
-        }
+        ssize_t n = read_beside(vi, pos, buf, size);
+        if (n != -EAGAIN)
+            return n;
     }
-    if (vi->lower_data && vi->page_count == 0)
+    if (vi->lower_data)
         return read_lower(vi, pos, buf, size);
     const uint8_t *data;
-    ssize_t n = vi->page_count > 0 ? -EAGAIN : volume_peek(vi->node, (uint64_t)pos, size, &data);
+    ssize_t n = volume_peek(vi->node, (uint64_t)pos, size, &data);
     if (n > 0)
         memcpy(buf, data, (size_t)n);
     if (n != -EAGAIN)
         return n;
-    int error = lock_drained(fs, vi);
+    error = lock_drained(fs, vi);
     if (error < 0)
         n = error;
     else if (vi->lower_data)
@@ -101,7 +109,7 @@ static ssize_t read_cached(struct volumefs_inode *vi, struct iov_iter *to, file_
 {
     size_t size = iov_iter_fault_in(to, PAGE_SIZE - (uint64_t)pos % PAGE_SIZE, true); /* which may sleep */
     const uint8_t *data;
-    if (size == 0 || shared_any(&vi->inode) || vi->lower_data || vi->page_count > 0)
+    if (size == 0 || vi->lower_data || vi->pages.root || shared_spread(&vi->inode) || shared_any(&vi->inode))
         return -EAGAIN;
     ssize_t n = volume_peek(vi->node, (uint64_t)pos, size, &data);
     if (n > 0 && copy_to_iter(to, data, (size_t)n) != (size_t)n)
@@ -148,43 +156,30 @@ static ssize_t file_read(struct file *file, struct iov_iter *to, file_off_t *pos
     return total;
 }
 
-/* What was written also goes to where the page lives. */
-static void push_written(struct volumefs_inode *vi, file_off_t pos, const uint8_t *data, size_t size)
-{
-    uint8_t *page = shared_any(&vi->inode) ? page_alloc() : NULL;
-    for (size_t done = 0; page && done < size;) {
-        uint64_t at = (uint64_t)pos + done;
-        size_t start = at % PAGE_SIZE, n = MIN(size - done, PAGE_SIZE - start);
-        if (shared_page_pull(&vi->inode, at / PAGE_SIZE, page)) {
-            memcpy(page + start, data + done, n);
-            shared_page_push(&vi->inode, at / PAGE_SIZE, page);
-        }
-        done += n;
-    }
-    page_free(page);
-}
-
 /* The file grows to `size`: what was stored behind its end, by a mapping of its last page, does not become part of it.
  */
-static void before_growth(struct inode *inode, uint64_t size)
+static void before_growth(struct volumefs_inode *vi, uint64_t size)
 {
-    if (inode->mappings && size > (uint64_t)inode->size)
-        shared_truncate(inode, inode->size);
+    uint64_t end = (uint64_t)vi->inode.size;
+    if (size <= end || end % PAGE_SIZE == 0)
+        return;
+    if (vi->inode.mappings)
+        shared_truncate(&vi->inode, (file_off_t)end);
+    volumefs_patch(vi, end, NULL, PAGE_SIZE - end % PAGE_SIZE);
 }
 
 static ssize_t write_some(struct volumefs *fs, struct volumefs_inode *vi, file_off_t pos, const uint8_t *data,
                           size_t size)
 {
-    int error = lock_drained(fs, vi);
+    int error = change_begin(fs, vi, (uint64_t)pos, (uint64_t)pos + size);
     if (error == 0)
         error = upper_own_data(vi, UINT64_MAX);
     if (error == 0)
-        before_growth(&vi->inode, (uint64_t)pos);
+        before_growth(vi, (uint64_t)pos);
     ssize_t n = error < 0 ? error : volume_write(vi->node, (uint64_t)pos, data, size);
-    if (n > 0 && vi->inode.mappings)
-        push_written(vi, pos, data, (size_t)n);
-    volumefs_refresh(vi);
-    volumefs_unlock(fs);
+    if (n > 0)
+        volumefs_patch(vi, (uint64_t)pos, data, (uint64_t)n);
+    change_end(fs, vi);
     return n;
 }
 
@@ -233,56 +228,27 @@ static int regular_read_page(struct inode *inode, uint64_t index, void *page)
 {
     struct volumefs_inode *vi = volumefs_inode(inode);
     struct volumefs *fs = volumefs(inode->sb);
-    const void *pending = page_map_get(&vi->pages, index);
-    if (pending) {
-        memcpy(page, pending, PAGE_SIZE);
-        return 0;
-    }
-    if (vi->lower_data && vi->page_count == 0)
-        return vi->lower->ops->read_page(vi->lower, index, page);
-    const uint8_t *data;
-    ssize_t n = vi->page_count > 0 ? -EAGAIN : volume_peek(vi->node, index * PAGE_SIZE, PAGE_SIZE, &data);
-    if (n > 0)
-        memcpy(page, data, (size_t)n);
+    ssize_t n = read_beside(vi, (file_off_t)(index * PAGE_SIZE), page, PAGE_SIZE);
+    if (n == -EAGAIN)
+        n = volumefs_load(vi, index, page, true);
     if (n == -EAGAIN) {
-        int error = lock_drained(fs, vi);
-        if (error < 0)
-            n = error;
-        else if (vi->lower_data) /* not one of its pages had changed */
-            n = vi->lower->ops->read_page(vi->lower, index, page) < 0 ? -EIO : (ssize_t)PAGE_SIZE;
-        else
-            n = volume_read(vi->node, index * PAGE_SIZE, page, PAGE_SIZE);
+        volumefs_lock(fs);
+        n = read_beside(vi, (file_off_t)(index * PAGE_SIZE), page, PAGE_SIZE);
+        if (n == -EAGAIN)
+            n = volumefs_load(vi, index, page, false);
         volumefs_unlock(fs);
     }
-    if (n >= 0)
-        memset((char *)page + n, 0, PAGE_SIZE - (size_t)n);
     return n < 0 ? -EIO : 0;
 }
 
-/* A mapping gives a page back, where nothing may sleep: kept until the thread writes it, or whoever comes first. */
-static int regular_write_page(struct inode *inode, uint64_t index, const void *src)
+/* Pages beyond the end that somebody waits for stay, and are zeros should the file ever grow again. */
+static void cut_pages(struct volumefs_inode *vi, uint64_t size)
 {
-    struct volumefs_inode *vi = volumefs_inode(inode);
-    struct volumefs *fs = volumefs(inode->sb);
-    if ((file_off_t)(index * PAGE_SIZE) >= inode->size)
-        return 0;
-    uint8_t *page = page_alloc(), *old = page_map_get(&vi->pages, index);
-    if (!page || page_map_set(&vi->pages, index, page) < 0) {
-        page_free(page);
-        printk(LOG_ERROR, "cofre: volume %s: no memory for a page of a mapping\n", fs->path);
-        return vi->error = -ENOMEM;
+    uint64_t index = size / PAGE_SIZE, at;
+    for (; page_map_next(&vi->pages, index, &index) != NULL; index++) {
+        at = MAX(size, index * PAGE_SIZE);
+        volumefs_patch(vi, at, NULL, (index + 1) * PAGE_SIZE - at);
     }
-    memcpy(page, src, PAGE_SIZE);
-    if (old) {
-        page_free(old);
-        return 0;
-    }
-    if (vi->page_count++ == 0) {
-        inode_get(inode);
-        TAILQ_INSERT_TAIL(&fs->dirty, vi, dirty_link);
-        volumefs_thread_wake(fs);
-    }
-    return 0;
 }
 
 static int regular_truncate(struct inode *inode, file_off_t size)
@@ -292,17 +258,19 @@ static int regular_truncate(struct inode *inode, file_off_t size)
     if (size > FILE_SIZE_MAX)
         return -EFBIG;
     mutex_lock(&vi->data);
-    int error = lock_drained(fs, vi);
-    if (error == 0 && inode->mappings && size < inode->size)
+    bool shrinks = size < inode->size;
+    int error = change_begin(fs, vi, (uint64_t)size, shrinks ? FILE_SIZE_MAX : (uint64_t)size);
+    if (error == 0 && inode->mappings && shrinks)
         shared_truncate(inode, size);
     else if (error == 0)
-        before_growth(inode, (uint64_t)size);
+        before_growth(vi, (uint64_t)size);
     if (error == 0)
         error = upper_own_data(vi, (uint64_t)size);
     if (error == 0)
         error = volume_truncate(vi->node, (uint64_t)size);
-    volumefs_refresh(vi);
-    volumefs_unlock(fs);
+    if (error == 0 && shrinks)
+        cut_pages(vi, (uint64_t)size);
+    change_end(fs, vi);
     mutex_unlock(&vi->data);
     return error;
 }
@@ -314,6 +282,9 @@ static file_off_t regular_llseek(struct file *file, file_off_t offset, int whenc
         return file_llseek_size(file, offset, whence);
     if (offset < 0 || offset >= file->inode->size)
         return -ENXIO;
+    int error = volumefs_call_back(volumefs_inode(file->inode));
+    if (error < 0)
+        return error;
     int64_t pos = lock_drained(fs, volumefs_inode(file->inode));
     if (pos == 0 && volumefs_inode(file->inode)->lower_data)
         pos = whence == SEEK_HOLE ? file->inode->size : offset;
@@ -325,17 +296,6 @@ static file_off_t regular_llseek(struct file *file, file_off_t offset, int whenc
     return pos;
 }
 
-/* Pages of mappings in a range that became zero. */
-static void zero_mapped(struct volumefs_inode *vi, file_off_t from, file_off_t to)
-{
-    static const uint8_t zeros[PAGE_SIZE];
-    for (file_off_t at = from; at < to;) {
-        size_t n = (size_t)MIN((uint64_t)(to - at), PAGE_SIZE - (uint64_t)at % PAGE_SIZE);
-        push_written(vi, at, zeros, n);
-        at += (file_off_t)n;
-    }
-}
-
 static int regular_fallocate(struct file *file, int mode, file_off_t offset, file_off_t size)
 {
     struct volumefs_inode *vi = volumefs_inode(file->inode);
@@ -344,17 +304,18 @@ static int regular_fallocate(struct file *file, int mode, file_off_t offset, fil
         return -EOPNOTSUPP;
     mutex_lock(&vi->data);
     inode_drop_setid(file->inode);
-    int error = lock_drained(fs, vi);
+    bool zero = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
+    uint64_t to = (uint64_t)offset + (uint64_t)size;
+    int error = change_begin(fs, vi, zero ? (uint64_t)offset : to, to);
     if (error == 0)
         error = upper_own_data(vi, UINT64_MAX);
     if (error == 0 && !(mode & FALLOC_FL_KEEP_SIZE))
-        before_growth(file->inode, (uint64_t)(offset + size));
+        before_growth(vi, to);
     if (error == 0)
         error = volume_fallocate(vi->node, mode, (uint64_t)offset, (uint64_t)size);
-    if (error == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) && shared_any(file->inode))
-        zero_mapped(vi, offset, MIN(offset + size, file->inode->size));
-    volumefs_refresh(vi);
-    volumefs_unlock(fs);
+    if (error == 0 && zero && offset < file->inode->size)
+        volumefs_patch(vi, (uint64_t)offset, NULL, MIN(to, (uint64_t)file->inode->size) - (uint64_t)offset);
+    change_end(fs, vi);
     mutex_unlock(&vi->data);
     return error;
 }
@@ -370,7 +331,9 @@ static void regular_forget(struct file *file, uint64_t first, uint64_t end)
 const struct inode_ops volumefs_regular_ops = {
     VOLUMEFS_COMMON_OPS,
     .read_page = regular_read_page,
-    .write_page = regular_write_page,
+    .write_page = volumefs_write_page,
+    .hold_page = volumefs_hold_page,
+    .release_page = volumefs_release_page,
     .truncate = regular_truncate,
 };
 

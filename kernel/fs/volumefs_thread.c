@@ -46,22 +46,33 @@ void volumefs_end_gone(struct volumefs *fs)
     }
 }
 
-/* Under the lock. */
+/* Under the lock. What cannot be written is remembered for fsync. */
 static void write_returned(struct volumefs *fs)
 {
     struct volumefs_inode *vi;
-    while ((vi = TAILQ_FIRST(&fs->dirty)) != NULL) {
+    size_t count = 0;
+    fs->urgent = false;
+    TAILQ_FOREACH (vi, &fs->dirty, dirty_link)
+        count++;
+    for (; count > 0 && (vi = TAILQ_FIRST(&fs->dirty)) != NULL; count--) {
         inode_get(&vi->inode);
-        int error = volumefs_drain(fs, vi);
+        (void)!volumefs_drain(fs, vi);
+        if (vi->dirty_count > 0) { /* given back anew: the others first */
+            TAILQ_REMOVE(&fs->dirty, vi, dirty_link);
+            TAILQ_INSERT_TAIL(&fs->dirty, vi, dirty_link);
+        }
         inode_put(&vi->inode);
-        if (error < 0)
-            break; /* it is remembered for fsync; the rest comes next time */
     }
 }
 
 static bool work_waits(const struct volumefs *fs)
 {
-    return fs->stopping || !TAILQ_EMPTY(&fs->dirty);
+    return fs->stopping || fs->urgent;
+}
+
+static bool is_idle(const struct volumefs *fs)
+{
+    return !volume_pending(fs->volume) && !work_waits(fs) && TAILQ_EMPTY(&fs->gone) && TAILQ_EMPTY(&fs->dirty);
 }
 
 void volumefs_store_atimes(struct volumefs *fs)
@@ -96,9 +107,9 @@ static void sync_due(struct volumefs *fs)
 /* Until something is due, which is never if nothing changes. */
 static void rest(struct volumefs *fs, uint64_t *next_ns)
 {
-    if (!volume_pending(fs->volume) && !work_waits(fs) && TAILQ_EMPTY(&fs->gone)) {
+    if (is_idle(fs)) {
         fs->resting = true;
-        (void)!wait_event(&fs->work, volume_pending(fs->volume) || work_waits(fs) || !TAILQ_EMPTY(&fs->gone));
+        (void)!wait_event(&fs->work, !is_idle(fs));
         fs->resting = false;
         *next_ns = time_monotonic_ns() + SYNC_INTERVAL_NS;
     }

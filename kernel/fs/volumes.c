@@ -286,6 +286,7 @@ static int open_engine(struct opening *o)
     if (error < 0)
         return error;
     volumefs_init(o->fs);
+    o->fs->held_max = MAX(options.cache_size / PAGE_SIZE, 1UL);
     if (options.read_only)
         o->fs->sb.flags |= MS_RDONLY;
     if (o->lower)

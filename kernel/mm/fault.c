@@ -380,7 +380,7 @@ static int fault_once(uaddr_t page, uint64_t error, int *ret_code)
     r = vma_populate(vma, start, end, page);
     if (r == -ENOMEM)
         out_of_memory();
-    return r;
+    return r == 0 && !(page_state(page) & PAGE_COMMITTED) ? -EAGAIN : r;
 }
 
 int mm_fault(uaddr_t addr, uint64_t error, int *ret_code)

@@ -283,6 +283,8 @@ static int commit_page(struct vma *vma, uaddr_t page, uint64_t index, void *buf)
     r = fetch(vma->file->inode, index, buf);
     if (r < 0)
         return r;
+    if (!may(vma->file->inode, index, false))
+        return 0; /* that slept, and another enclave has it now */
     home = home_make(vma, page, index);
     if (!home)
         return -ENOMEM;
@@ -408,23 +410,71 @@ int shared_acquire(struct inode *inode, uint64_t index, bool write)
     struct file file = {.inode = inode};
     int r = 0;
 
-    while (r == 0 && !may(inode, index, write))
+    while (r == 0 && !may(inode, index, write)) {
         r = others->acquire(&file, index, 0, write);
+        if (r == 0)
+            others->used(inode, index);
+    }
+    return r;
+}
+
+static bool next(const struct inode *inode, uint64_t *index)
+{
+    return others && others->next && others->next(inode, *index, index);
+}
+
+/* All are asked for before the first is waited for. */
+int shared_call_back(struct inode *inode, uint64_t *index, size_t count, bool *ret_more)
+{
+    uint64_t end = *index;
+    size_t n = 0;
+    int r = 0;
+
+    for (; n < count && next(inode, &end); n++, end++)
+        others->call(inode, end);
+    *ret_more = n == count;
+    for (; r == 0 && next(inode, index) && *index < end; ++*index)
+        r = shared_acquire(inode, *index, false);
+    *index = end;
+    return r;
+}
+
+int shared_take_back(struct inode *inode, uint64_t first, uint64_t end)
+{
+    int r = 0;
+
+    for (uint64_t index = first; r == 0 && next(inode, &index) && index < end; index++)
+        r = shared_acquire(inode, index, true);
     return r;
 }
 
 int shared_withdraw(struct inode *inode, uint64_t first)
 {
-    uint64_t index = first;
-    int r;
+    int r = shared_take_back(inode, first, UINT64_MAX);
 
-    while (others && others->next && others->next(inode, index, &index)) {
-        r = shared_acquire(inode, index, true);
-        if (r < 0)
-            return r;
-        index++;
-    }
-    return shared_acquire(inode, first, true); /* the one that the file ends in may have gone out again */
+    return r < 0 ? r : shared_acquire(inode, first, true); /* the one that the file ends in may have gone out again */
+}
+
+bool shared_spread(const struct inode *inode)
+{
+    uint64_t index = 0;
+
+    return inode->shared && next(inode, &index);
+}
+
+bool shared_lent(const struct inode *inode, uint64_t index)
+{
+    return others && others->lent && others->lent(inode, index);
+}
+
+bool shared_close(struct inode *inode)
+{
+    return others && others->close && others->close(inode);
+}
+
+void shared_open(struct inode *inode)
+{
+    others->open(inode);
 }
 
 void shared_evict(struct inode *inode)
@@ -488,6 +538,10 @@ int shared_fault(struct vma *vma, uaddr_t page, bool write)
 
 void shared_set_rights(struct vma *vma, unsigned rights)
 {
+    if (!others->member && !vma->file->inode->shared) {
+        pages_set_rights(vma->start, vma->end, rights);
+        return;
+    }
     for (uaddr_t page = pages_next_committed(vma->start, vma->end); page < vma->end;
          page = pages_next_committed(page + PAGE_SIZE, vma->end))
         pages_set_rights(page, page + PAGE_SIZE, rights_now(vma, vma_page_index(vma, page), rights));
@@ -548,7 +602,9 @@ int shared_page_yield(struct inode *inode, uint64_t index, bool to_read, void *b
         return 0;
     }
     r = fetch(inode, index, buf);
-    return r == 0 && !to_read ? inode->ops->write_page(inode, index, buf) : r; /* there is room when it comes back */
+    if (r < 0 || to_read || inode->ops->hold_page)
+        return r;
+    return inode->ops->write_page(inode, index, buf); /* there is room when it comes back */
 }
 
 uaddr_t shared_place_of(const struct inode *inode, uint64_t index)

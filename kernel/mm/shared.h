@@ -12,7 +12,8 @@
  *
  * Where enclaves share files, each page is besides in one of these states here, as kernel/remote says by struct
  * shared_ops and docs/PROCESSES.md explains: not to be had, to be read, to be written. The file system calls
- * shared_acquire() before the above, and shared_withdraw() before shared_truncate().
+ * shared_acquire() before the above, and shared_withdraw() before shared_truncate(). A file system that sleeps while it
+ * changes a page has shared_close() keep others from getting it meanwhile, and has hold_page.
  */
 #ifndef COFRE_KERNEL_MM_SHARED_H
 #define COFRE_KERNEL_MM_SHARED_H
@@ -36,6 +37,13 @@ struct shared_ops {
     int (*acquire)(struct file *file, uint64_t index, uaddr_t page, bool write);
     /* Not for members. The first page at or after index that another enclave has; false: none. */
     bool (*next)(const struct inode *inode, uint64_t index, uint64_t *ret_index);
+    /* Not for members. Who may write the page is asked for what it wrote. Does not sleep. */
+    void (*call)(struct inode *inode, uint64_t index);
+    /* Not for members. Another enclave may write the page, or somebody waits for it. */
+    bool (*lent)(const struct inode *inode, uint64_t index);
+    /* Not for members. From close to open no other enclave gets a page; false: there was nobody to keep from it. */
+    bool (*close)(struct inode *inode);
+    void (*open)(struct inode *inode);
     void (*evict)(struct inode *inode);
     /* What was acquired is in use and should stay for a moment; in a member: and is wanted back then. */
     void (*used)(struct inode *inode, uint64_t index);
@@ -96,6 +104,20 @@ void shared_give_all(uaddr_t start, uaddr_t end);
 must_check int shared_acquire(struct inode *inode, uint64_t index, bool write);
 /* No other enclave has page `first`, or one beyond; those beyond are past the file's end. Sleeps. 0 or -errno. */
 must_check int shared_withdraw(struct inode *inode, uint64_t first);
+/* No other enclave has pages of [first, end), if none gets them meanwhile. Sleeps. 0 or -errno. */
+must_check int shared_take_back(struct inode *inode, uint64_t first, uint64_t end);
+/*
+ * What other enclaves wrote to the next `count` of their pages, from *index on, is given back, if none writes on
+ * meanwhile: they may go on reading. *index is where to go on, *ret_more whether there are more. Sleeps. 0 or -errno.
+ */
+must_check int shared_call_back(struct inode *inode, uint64_t *index, size_t count, bool *ret_more);
+/* Other enclaves have pages of the file, or wait for some. */
+bool shared_spread(const struct inode *inode);
+/* Another enclave may write the page, or somebody waits for it: its place is kept (inode_ops.hold_page). */
+bool shared_lent(const struct inode *inode, uint64_t index);
+/* No other enclave gets a page until shared_open(), which follows if this is true. */
+must_check bool shared_close(struct inode *inode);
+void shared_open(struct inode *inode);
 /* The inode goes; nobody maps it. */
 void shared_evict(struct inode *inode);
 

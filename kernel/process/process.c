@@ -161,6 +161,7 @@ uint64_t process_cpu_ns(const struct process *process, uint64_t *ret_user_ns, ui
 static noreturn_fn void end_container(int wait_status)
 {
     int signal = wait_status & 0x7f;
+    task_current()->exiting = true; /* it waits for what others have of the volumes, though it is killed */
     if (!volumes_unmount() && wait_status == 0)
         hostcall_exit(STATUS_REFUSED);
     hostcall_exit(signal ? 256 + signal : (wait_status >> 8) & 0xff);

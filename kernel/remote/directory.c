@@ -97,6 +97,17 @@ bool directory_home_may(const struct directory *directory, uint64_t index, bool 
     return !page || (page->owner == DIRECTORY_NOBODY && !(write && page->readers.count));
 }
 
+static bool is_lent(const struct directory_page *page)
+{
+    return page->owner != DIRECTORY_NOBODY || !TAILQ_EMPTY(&page->requests);
+}
+
+bool directory_lent(const struct directory *directory, uint64_t index)
+{
+    const struct directory_page *page = directory_find(directory, index);
+    return page && is_lent(page);
+}
+
 bool directory_has(const struct directory_page *page, uint32_t holder)
 {
     return holder != 0 && (page->owner == holder || set_has(&page->readers, holder));
@@ -172,16 +183,29 @@ static void grant(struct directory *directory, struct directory_page *page, stru
     directory->ops->grant(directory, page, request, had);
 }
 
+static struct directory_request *next_request(struct directory *directory, struct directory_page *page)
+{
+    struct directory_request *request = TAILQ_FIRST(&page->requests);
+    if (!request || request->holder == 0 || directory->closed == 0)
+        return request;
+    directory->behind = true;
+    return NULL;
+}
+
 static void step(struct directory *directory, struct directory_page *page)
 {
     struct directory_request *request;
+    uint64_t index = page->index;
     if (page->stepping)
         return; /* the loop below sees what has changed */
     page->stepping = true;
-    while (!page->held && (request = TAILQ_FIRST(&page->requests)) != NULL && make_way(directory, page, request))
+    while (!page->held && (request = next_request(directory, page)) != NULL && make_way(directory, page, request))
         grant(directory, page, request);
     page->stepping = false;
+    bool lent = is_lent(page);
     drop_if_unused(directory, page);
+    if (!lent && directory->ops->settled)
+        directory->ops->settled(directory, index);
 }
 
 int directory_request(struct directory *directory, uint64_t index, struct directory_request *request)
@@ -191,7 +215,7 @@ int directory_request(struct directory *directory, uint64_t index, struct direct
         return -ENOMEM;
     if (request->may_write && page->migrates && page->readers.count == 0 && ++page->migrations % LOOK_AGAIN != 0)
         request->write = true;
-    if (request->first)
+    if (directory->closed ? request->holder == 0 : request->first)
         TAILQ_INSERT_HEAD(&page->requests, request, entry);
     else
         TAILQ_INSERT_TAIL(&page->requests, request, entry);
@@ -241,11 +265,11 @@ bool directory_answered(struct directory *directory, uint64_t index, uint32_t ho
     return true;
 }
 
-void directory_recall(struct directory *directory, uint64_t index, uint32_t holder)
+void directory_recall(struct directory *directory, uint64_t index, uint32_t holder, bool to_read)
 {
     struct directory_page *page = directory_find(directory, index);
     if (page && directory_owns(directory, index, holder))
-        ask(directory, page, holder, false);
+        ask(directory, page, holder, to_read);
 }
 
 bool directory_keeps(const struct directory_page *page, uint32_t holder, bool write)
@@ -271,6 +295,25 @@ void directory_release(struct directory *directory, uint64_t index)
         return;
     page->held = false;
     step(directory, page);
+}
+
+void directory_close(struct directory *directory)
+{
+    directory->closed++;
+}
+
+void directory_open(struct directory *directory)
+{
+    struct directory_page *page;
+    uint64_t index = 0;
+    ASSERT(directory->closed > 0);
+    if (--directory->closed > 0 || !directory->behind)
+        return;
+    directory->behind = false;
+    while ((page = page_map_next(&directory->pages, index, &index)) != NULL) {
+        step(directory, page);
+        index++;
+    }
 }
 
 static void lose(struct directory *directory, struct directory_page *page, uint32_t holder,

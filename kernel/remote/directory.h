@@ -12,6 +12,7 @@
  *   4. Who gives a copy up, to which a grant without contents may be on its way, is asked in any case: so that its
  *      refusal is not taken for what becomes of a later grant.
  *   5. While the home holds a page (directory_hold()), what was granted to it is not asked for.
+ *   6. While the directory is closed, only the home is granted anything, and what it asks for comes first.
  *
  * A page that nobody else has, and nobody waits for, has no entry.
  */
@@ -60,12 +61,16 @@ struct directory_ops {
     /* The request, which is off the list, is fulfilled; had: the holder has the contents already. Must not sleep. */
     void (*grant)(struct directory *directory, struct directory_page *page, struct directory_request *request,
                   bool had);
+    /* The page is not lent (directory_lent()), perhaps not any more. Must not sleep. May be NULL. */
+    void (*settled)(struct directory *directory, uint64_t index);
 };
 
 struct directory {
     const struct directory_ops *ops;
     struct page_map pages;
     size_t page_count;
+    unsigned closed;
+    bool behind; /* somebody waits for it to be opened */
 };
 
 void directory_init(struct directory *directory, const struct directory_ops *ops);
@@ -75,6 +80,8 @@ void directory_deinit(struct directory *directory);
 struct directory_page *directory_find(const struct directory *directory, uint64_t index); /* NULL: only the home */
 /* May the home read, or write, now? */
 bool directory_home_may(const struct directory *directory, uint64_t index, bool write);
+/* Has it an owner, or does somebody wait for it? */
+bool directory_lent(const struct directory *directory, uint64_t index);
 bool directory_has(const struct directory_page *page, uint32_t holder);
 /* And nobody asked for it. */
 bool directory_keeps(const struct directory_page *page, uint32_t holder, bool write);
@@ -93,14 +100,18 @@ enum directory_answer { ANSWER_NOTHING = 0, ANSWER_GAVE, ANSWER_READS };
  */
 must_check bool directory_answered(struct directory *directory, uint64_t index, uint32_t holder,
                                    enum directory_answer answer, bool asked);
-/* The home wants back what the holder owns, though nobody asked for it. */
-void directory_recall(struct directory *directory, uint64_t index, uint32_t holder);
+/* The home wants back what the holder owns, though nobody asked for it; to_read: but the holder may go on reading it.
+ */
+void directory_recall(struct directory *directory, uint64_t index, uint32_t holder, bool to_read);
 /* Would contents from this holder count? */
 bool directory_owns(const struct directory *directory, uint64_t index, uint32_t holder);
 
 /* The home uses the page until directory_release(). */
 void directory_hold(struct directory_page *page);
 void directory_release(struct directory *directory, uint64_t index);
+/* Nobody but the home is granted anything before directory_open(), which is called as often. */
+void directory_close(struct directory *directory);
+void directory_open(struct directory *directory);
 /* A holder is gone: it has nothing, asks for nothing (dropped requests are passed to drop), owes no answer. */
 void directory_lost(struct directory *directory, uint32_t holder, void (*drop)(struct directory_request *request));
 

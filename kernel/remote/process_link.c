@@ -499,6 +499,19 @@ static void read_pages(struct remote_member *member, struct process *process, co
     kfree(answer);
 }
 
+static void work_sync(struct remote_member *member, struct process *process, const struct message *message, size_t size)
+{
+    const struct handle_message *m = (const struct handle_message *)message;
+    struct file *file = size >= sizeof(*m) ? handle_file(&process->remote->handles, m->handle) : NULL;
+    int error = file ? 0 : -EBADF;
+    if (file && file->ops && file->ops->fsync) {
+        file_get(file);
+        error = file->ops->fsync(file, false);
+        file_put(file);
+    }
+    remote_answer_number(member, message, error);
+}
+
 static void on_message(struct remote_member *member, struct record *record,
                        void (*fn)(struct remote_member *, struct process *, const struct message *, size_t))
 {
@@ -529,21 +542,33 @@ RECEIVER(tids_get)
 RECEIVER(group_orphaned)
 RECEIVER(handle_get)
 
-/* Do other enclaves have pages of what is to be read? Then reading sleeps. */
-static bool is_spread(const struct remote_member *member, const struct record *record)
+/* A page of a file that enclaves share, or whose file system sleeps: can it be read without sleeping? Then it is held.
+ */
+static bool is_ready(struct inode *inode, const struct handle_message *m)
 {
-    const struct handle_message *m = (const struct handle_message *)record->data;
-    const struct process *process = record->size >= sizeof(*m) ? remote_process_of(member, &m->message) : NULL;
-    const struct file *file = process ? handle_file(&process->remote->handles, m->handle) : NULL;
-    return file && file->inode->shared;
+    return m->count == 1 && m->index < ((uint64_t)inode->size + PAGE_SIZE - 1) / PAGE_SIZE && inode->ops->hold_page &&
+           shared_readable(inode, m->index) && inode->ops->hold_page(inode, m->index, false, false) == 0;
 }
 
 static void receive_handle_read(struct remote_member *member, struct record *record)
 {
-    if (is_spread(member, record))
+    const struct handle_message *m = (const struct handle_message *)record->data;
+    const struct process *process = record->size >= sizeof(*m) ? remote_process_of(member, &m->message) : NULL;
+    struct file *file = process ? handle_file(&process->remote->handles, m->handle) : NULL;
+    struct inode *inode = file ? file->inode : NULL;
+    uint64_t index = file ? m->index : 0;
+    bool may_sleep = inode && (inode->shared || (inode->sb && inode->sb->ops));
+    if (may_sleep && !is_ready(inode, m)) {
         remote_work(member, record, read_pages);
-    else
-        on_message(member, record, read_pages);
+        return;
+    }
+    if (may_sleep)
+        inode_get(inode);
+    on_message(member, record, read_pages);
+    if (!may_sleep)
+        return;
+    inode->ops->release_page(inode, index);
+    inode_put(inode);
 }
 
 /* Who sends a beginning cannot go on with it. */
@@ -679,6 +704,11 @@ static void receive_new_child(struct remote_member *member, struct record *recor
     remote_work(member, record, work_new_child);
 }
 
+static void receive_handle_sync(struct remote_member *member, struct record *record)
+{
+    remote_work(member, record, work_sync);
+}
+
 static void receive_exec_away(struct remote_member *member, struct record *record)
 {
     remote_work(member, record, work_exec_away);
@@ -709,6 +739,7 @@ void process_link_init(void)
         {MESSAGE_GROUP_ORPHANED, receive_group_orphaned},
         {MESSAGE_HANDLE_GET, receive_handle_get},
         {MESSAGE_HANDLE_READ, receive_handle_read},
+        {MESSAGE_HANDLE_SYNC, receive_handle_sync},
         {MESSAGE_FORK, receive_fork},
         {MESSAGE_NEW_CHILD, receive_new_child},
         {MESSAGE_EXEC_AWAY, receive_exec_away},

@@ -91,6 +91,7 @@ enum process_message_type {
     MESSAGE_POST_DROP,
     MESSAGE_RENEW, /* R: struct message: its last process has ended; the answer is not 0 if it may be nobody again */
     /* to init */
+    MESSAGE_HANDLE_SYNC,  /* R: struct handle_message: the file is made durable, as by fsync */
     MESSAGE_CHILD_ACTION, /* struct number_message: what becomes of SIGCHLD, enum child_action */
     /* to a member */
     MESSAGE_LIMIT, /* struct limit_message: another process has changed it */

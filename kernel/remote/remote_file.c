@@ -122,11 +122,28 @@ static void release(struct file *file)
     kfree(f);
 }
 
+/* msync. */
+static int sync_handle(struct file *file, bool data_only)
+{
+    const struct remote_file *f = file->private;
+    struct handle_message m = {.message = {MESSAGE_HANDLE_SYNC, 0, process_self()->pid, task_current()->tid},
+                               .handle = f->info.handle};
+    struct record *record;
+    (void)data_only;
+    int r = client_request(&m.message, sizeof(m), &record);
+    if (r < 0)
+        return r;
+    const struct number_message *answer = (const struct number_message *)record->data;
+    r = record->size < sizeof(*answer) ? -EPROTO : answer->number == 0 ? 0 : answer_error(answer->number);
+    kfree(record);
+    return r;
+}
+
 static const struct inode_ops plain_ops = {
     .read_page = remote_read_page, .read_pages = remote_read_pages, .evict = remote_evict};
 static const struct inode_ops shared_inode_ops = {
     .read_page = remote_read_page, .write_page = no_write_page, .evict = remote_evict};
-static const struct file_ops file_ops = {.release = release};
+static const struct file_ops file_ops = {.fsync = sync_handle, .release = release};
 
 static struct remote_file *find(uint64_t handle)
 {

@@ -95,7 +95,20 @@ static struct object *object_find(uint64_t id)
 
 static bool coherent(const struct inode *inode)
 {
-    return inode->ops == &mem_regular_ops;
+    return inode->ops == &mem_regular_ops || (inode->ops && inode->ops->hold_page);
+}
+
+/* Before a request for the page is made (inode_ops.hold_page). 0 or -errno. */
+static int hold_page(struct inode *inode, uint64_t index, bool write, bool sleep)
+{
+    return inode->ops->hold_page ? inode->ops->hold_page(inode, index, write, sleep) : 0;
+}
+
+/* None was made. */
+static void release_page(const struct object *object, uint64_t index)
+{
+    if (object->inode->ops->release_page && !directory_lent(&object->directory, index))
+        object->inode->ops->release_page(object->inode, index);
 }
 
 uint64_t shared_home_name(struct inode *inode)
@@ -277,8 +290,12 @@ static void grant_more(struct object *object, uint64_t index, const struct reque
                  : shared_page_here(object->inode, i))
             continue;
         like.may_write = request->request.may_write && !page;
-        if (request_new(object, i, &like, 1, NEARBY) < 0)
+        if (hold_page(object->inode, i, like.write, false) < 0)
+            continue;
+        if (request_new(object, i, &like, 1, NEARBY) < 0) {
+            release_page(object, i);
             return;
+        }
     }
 }
 
@@ -287,7 +304,9 @@ static void grant_member(struct object *object, struct directory_page *page, str
     uint32_t holder = request->request.holder;
     bool write = request->request.write;
     grant_more(object, page->index, request);
-    int r = had && !write ? 0 : shared_page_yield(object->inode, page->index, !write, outgoing_page);
+    int r = in_file(object->inode, page->index) ? 0 : -EIO; /* not any more: it was cut while the request waited */
+    if (r == 0 && (!had || write))
+        r = shared_page_yield(object->inode, page->index, !write, outgoing_page);
     if (r < 0) {
         bool there = directory_answered(&object->directory, page->index, holder, ANSWER_GAVE, false);
         ASSERT(there);
@@ -322,7 +341,12 @@ static void grant(struct directory *directory, struct directory_page *page, stru
     task_wake(request->task);
 }
 
-static const struct directory_ops directory_ops = {.take = take, .grant = grant};
+static void settled(struct directory *directory, uint64_t index)
+{
+    release_page(container_of(directory, struct object, directory), index);
+}
+
+static const struct directory_ops directory_ops = {.take = take, .grant = grant, .settled = settled};
 
 /* ---- shared_ops ---- */
 
@@ -336,6 +360,39 @@ static bool next(const struct inode *inode, uint64_t index, uint64_t *ret_index)
 {
     const struct object *object = inode->shared;
     return object && page_map_next(&object->directory.pages, index, ret_index);
+}
+
+static void call(struct inode *inode, uint64_t index)
+{
+    struct object *object = inode->shared;
+    const struct directory_page *page = directory_find(&object->directory, index);
+    if (!page || page->owner == DIRECTORY_NOBODY)
+        return;
+    begin(object);
+    directory_recall(&object->directory, index, page->owner, true);
+    end(inode);
+}
+
+static bool lent(const struct inode *inode, uint64_t index)
+{
+    const struct object *object = inode->shared;
+    return object && directory_lent(&object->directory, index);
+}
+
+static bool close(struct inode *inode)
+{
+    struct object *object = inode->shared;
+    if (object)
+        directory_close(&object->directory);
+    return object;
+}
+
+static void open(struct inode *inode)
+{
+    struct object *object = inode->shared;
+    begin(object);
+    directory_open(&object->directory);
+    end(inode);
 }
 
 /* An ending thread still has locks to give up (robust.c); others need not wait to die. */
@@ -401,7 +458,44 @@ static bool already_asked(const struct object *object, uint64_t index, uint32_t 
     return false;
 }
 
-static void serve_get(struct remote_member *member, struct file *file, const struct shared_get *m)
+static bool still_asks(const struct remote_member *member, const struct file *file, const struct shared_get *m)
+{
+    const struct process *process = remote_process_of(member, &m->message);
+    return process && handle_file(&process->remote->handles, m->handle) == file && !spawn_renewing(member);
+}
+
+static void ask(struct remote_member *member, struct object *object, const struct shared_get *m, bool may_write)
+{
+    uint32_t number = remote_member_number(member);
+    begin(object);
+    turn_asks(&object->turn, number, m->message.pid, m->handle);
+    struct directory_request like = {
+        .holder = number, .write = m->write != 0, .first = turn_is_of(&object->turn, number), .may_write = may_write};
+    int r = request_new(object, m->index, &like, m->count, ASKED);
+    turn_waits(&object->turn, number, m->index);
+    if (r < 0) {
+        release_page(object, m->index);
+        refuse(number, object->id, m->index, r);
+    }
+    end(object->inode);
+}
+
+/* Pages after the one asked for that nobody has, for grant_more(). Sleeps. */
+static void hold_more(const struct object *object, const struct shared_get *m)
+{
+    for (uint64_t i = m->index + 1; i < m->index + m->count && in_file(object->inode, i); i++)
+        if (!directory_find(&object->directory, i) && hold_page(object->inode, i, m->write, true) < 0)
+            return;
+}
+
+static void release_more(const struct object *object, const struct shared_get *m)
+{
+    for (uint64_t i = m->index + 1; i < m->index + m->count; i++)
+        release_page(object, i);
+}
+
+/* False: it would have to sleep, and nothing has happened. */
+static bool serve_get(struct remote_member *member, struct file *file, const struct shared_get *m, bool sleep)
 {
     uint32_t number = remote_member_number(member);
     struct inode *inode = file->inode;
@@ -409,24 +503,66 @@ static void serve_get(struct remote_member *member, struct file *file, const str
     if (!object || m->count == 0 || m->count > SHARED_GET_MAX || m->index > UINT64_MAX / PAGE_SIZE - SHARED_GET_MAX ||
         number >= DIRECTORY_HOLDERS) {
         spawn_kill(member); /* it knows better */
-        return;
+        return true;
     }
-    if (already_asked(object, m->index, number))
-        return; /* the answer to the first will do */
-    int r = 0;
     bool may_write = file_writable(file) && !inode_write_sealed(inode);
-    if (!in_file(inode, m->index) || (m->write && !may_write))
-        r = -EIO;
-    begin(object);
-    turn_asks(&object->turn, number, m->message.pid, m->handle);
-    struct directory_request like = {
-        .holder = number, .write = m->write != 0, .first = turn_is_of(&object->turn, number), .may_write = may_write};
-    if (r == 0)
-        r = request_new(object, m->index, &like, m->count, ASKED);
-    turn_waits(&object->turn, number, m->index);
-    if (r < 0)
+    bool may_have = in_file(inode, m->index) && (may_write || !m->write);
+    if (sleep && may_have)
+        hold_more(object, m);
+    int r = may_have ? hold_page(inode, m->index, m->write, sleep) : -EIO;
+    if (r == -EAGAIN)
+        return false;
+    if (sleep && !still_asks(member, file, m))
+        release_page(object, m->index);
+    else if (r < 0)
         refuse(number, object->id, m->index, r);
-    end(inode);
+    else if (!already_asked(object, m->index, number)) /* else the answer to the first will do */
+        ask(member, object, m, may_write);
+    if (sleep)
+        release_more(object, m);
+    return true;
+}
+
+/* ---- those for which something must be read first ---- */
+
+struct waiting_get {
+    TAILQ_ENTRY(waiting_get) entry;
+    struct remote_member *member; /* referenced */
+    struct file *file;            /* referenced */
+    struct record *record;
+};
+
+static TAILQ_HEAD(, waiting_get) waiting_gets = TAILQ_HEAD_INITIALIZER(waiting_gets);
+static bool serving;
+
+/* One after the other, as file systems that sleep read. */
+static void serve_waiting(void *arg)
+{
+    struct waiting_get *w;
+    (void)arg;
+    while ((w = TAILQ_FIRST(&waiting_gets)) != NULL) {
+        TAILQ_REMOVE(&waiting_gets, w, entry);
+        (void)serve_get(w->member, w->file, (const struct shared_get *)w->record->data, true);
+        file_put(w->file);
+        remote_member_put(w->member);
+        kfree(w->record);
+        kfree(w);
+    }
+    serving = false;
+}
+
+static bool put_off(struct remote_member *member, struct file *file, struct record *record)
+{
+    struct waiting_get *w = kzalloc(sizeof(*w));
+    if (w && !serving)
+        serving = kernel_thread_start("share", serve_waiting, NULL) != NULL;
+    if (!w || !serving) {
+        kfree(w);
+        return false;
+    }
+    *w = (struct waiting_get){.member = remote_member_get(member), .file = file_get(file), .record = record};
+    TAILQ_INSERT_TAIL(&waiting_gets, w, entry);
+    return true;
 }
 
 static void receive_get(struct remote_member *member, struct record *record)
@@ -434,9 +570,12 @@ static void receive_get(struct remote_member *member, struct record *record)
     const struct shared_get *m = (const struct shared_get *)record->data;
     const struct process *process = record->size >= sizeof(*m) ? remote_process_of(member, &m->message) : NULL;
     struct file *file = process ? handle_file(&process->remote->handles, m->handle) : NULL;
-    if (file)
-        serve_get(member, file, m);
-    else if (process || record->size < sizeof(*m))
+    if (file && !serve_get(member, file, m, false)) {
+        if (put_off(member, file, record))
+            return;
+        refuse(remote_member_number(member), object_of(file->inode)->id, m->index, -ENOMEM);
+    }
+    if (!file && (process || record->size < sizeof(*m)))
         spawn_kill(member);
     kfree(record);
 }
@@ -458,7 +597,7 @@ static bool take_back(struct object *object, uint32_t number, const struct share
         if (size < sizeof(*m) + PAGE_SIZE || !directory_owns(&object->directory, m->index, number))
             return false;
         changed = differs(object, m->index, m->page);
-        if (object->inode->ops->write_page(object->inode, m->index, m->page) < 0)
+        if (changed && object->inode->ops->write_page(object->inode, m->index, m->page) < 0)
             printk(LOG_ERROR, "a page that processes share is lost for lack of memory\n");
     }
     if (answer != ANSWER_NOTHING)
@@ -546,7 +685,7 @@ void shared_home_lost(uint32_t member)
 
 static void recall(struct turn *turn, uint32_t enclave, uint64_t index)
 {
-    directory_recall(&container_of(turn, struct object, turn)->directory, index, enclave);
+    directory_recall(&container_of(turn, struct object, turn)->directory, index, enclave, false);
 }
 
 static bool reached(struct turn *turn, uint32_t enclave)
@@ -570,7 +709,10 @@ static void expect(struct turn *turn, uint32_t enclave, int pid, uint64_t handle
     if ((page && directory_keeps(page, enclave, write)) || already_asked(object, index, enclave))
         return;
     struct directory_request like = {.holder = enclave, .write = write, .first = true};
-    (void)!request_new(object, index, &like, 1, EXPECTED); /* without memory it will have to ask */
+    if (hold_page(object->inode, index, write, false) < 0)
+        return; /* it will have to ask, as without memory */
+    if (request_new(object, index, &like, 1, EXPECTED) < 0)
+        release_page(object, index);
 }
 
 /* What says whether a member gets on with its work. */
@@ -593,6 +735,10 @@ void shared_home_init(void)
         .may = may,
         .acquire = acquire,
         .next = next,
+        .call = call,
+        .lent = lent,
+        .close = close,
+        .open = open,
         .evict = evict,
         .used = used,
         .anonymous = anonymous,

@@ -59,6 +59,24 @@ with_file() { timeout -k 5 30 "$COFRE" run --softsgx -v "$1" "$E2E/volume-file" 
     done
 }
 
+@test "volumes: processes share files: SQLite in WAL mode, mappings, with no room; what was synced is there after kill -9" {
+    e2e_image volume-python python "$OPEN_POLICY
+memory: 2G
+volumes: [{name: data, path: /data, key: file, create: true, size: 32M}]
+" >&2
+    program=$(cat "$TOP/tests/e2e/volume-shared.py")
+    shared() { timeout -k 5 60 "$COFRE" run --softsgx -v v:/data:key=key "$E2E/volume-python" -- -c "$program" "$1"; }
+    run -0 shared write
+    "$COFRE" run --softsgx -v v:/data:key=key "$E2E/volume-python" -- -c "$program" check >out 2>err &
+    pid=$!
+    wait_until 30 grep -q synced out
+    kill -KILL $pid
+    wait $pid || true
+    wait_until 10 "$COFRE" volume check --key-file key volumes/v/volume # its other processes end, too
+    run -0 --separate-stderr shared again
+    [ "$output" = "all there" ]
+}
+
 @test "volumes: a snapshot stays as it was, whatever containers write" {
     run -0 --separate-stderr with_file v:/data:key=key 'echo one >/data/f; dd if=/dev/urandom of=/data/big bs=64k count=40'
     "$COFRE" volume snapshot create --key-file key volumes/v/volume first

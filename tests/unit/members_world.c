@@ -296,15 +296,15 @@ static void say_anything(struct input *in, struct fake_member *fake)
         [MESSAGE_FORK] = sizeof(m.fork),          [MESSAGE_NEW_CHILD] = sizeof(m.fork),
         [MESSAGE_HANDLE_PUT] = sizeof(m.handle),  [MESSAGE_HANDLE_READ] = sizeof(m.handle),
         [MESSAGE_EXEC_OPEN] = sizeof(m.open),     [MESSAGE_EXECED] = sizeof(m.execed) + 8,
-        [MESSAGE_SIGNAL_TAKEN] = sizeof(m.taken),
+        [MESSAGE_SIGNAL_TAKEN] = sizeof(m.taken), [MESSAGE_HANDLE_SYNC] = sizeof(m.handle),
     };
-    uint32_t type = (uint32_t)number(in, 1) % 34;
+    uint32_t type = (uint32_t)number(in, 1) % 35;
     memset(&m, (int)number(in, 1), sizeof(m));
     m.message = (struct message){.type = type <= MESSAGE_CANCEL ? type : MESSAGE_HELLO + type - MESSAGE_CANCEL - 1};
     if (type == 31)
         m.message.type = MESSAGE_IMAGE_KEY;
     if (type > 31)
-        m.message.type = MESSAGE_RENEW;
+        m.message.type = type == 34 ? MESSAGE_HANDLE_SYNC : MESSAGE_RENEW;
     m.message.request = (uint32_t)number(in, 1) % 4;
     m.message.pid = some_pid(in, fake);
     m.message.tid = some_pid(in, fake);
@@ -358,6 +358,7 @@ static void say_anything(struct input *in, struct fake_member *fake)
         m.call.head = (struct call_head){.nr = number(in, 1), .args = {number(in, 1), number(in, 2)}};
         break;
     case MESSAGE_HANDLE_READ:
+    case MESSAGE_HANDLE_SYNC:
     case MESSAGE_HANDLE_PUT:
         m.handle.handle = number(in, 1) % 4;
         m.handle.count = (uint32_t)number(in, 1);

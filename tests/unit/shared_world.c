@@ -31,7 +31,7 @@
 #define MEMBERS 5U /* and the rest lie */
 
 /* Which files there are, and who has a handle for them. */
-enum { OPEN_TO_ALL, READ_BY_LIARS, HONEST_ONLY, FILES };
+enum { OPEN_TO_ALL, READ_BY_LIARS, HONEST_ONLY, SLEEPY, FILES }; /* SLEEPY: honest only, and reading it sleeps */
 
 struct shared_world_counts shared_world_counts;
 
@@ -122,10 +122,20 @@ static uint64_t page_word(const void *page)
     return word;
 }
 
+static bool held[PAGES]; /* of SLEEPY: may be read and written without sleeping */
+static bool closed;      /* of SLEEPY: nobody gets anything */
+
+static bool is_ready(const struct inode *inode, uint64_t index)
+{
+    return file_of(inode) != SLEEPY || held[index];
+}
+
 static int read_page(struct inode *inode, uint64_t index, void *page)
 {
     if (index >= PAGES)
         FAIL("a page beyond the end");
+    if (!is_ready(inode, index))
+        FAIL("a page is read where nothing may sleep");
     page_fill(page, stored[file_of(inode)][index]);
     return 0;
 }
@@ -135,6 +145,8 @@ static int write_page(struct inode *inode, uint64_t index, const void *page)
     uint64_t word;
     if (index >= PAGES)
         FAIL("a page beyond the end");
+    if (!is_ready(inode, index))
+        FAIL("a page is written where nothing may sleep");
     memcpy(&word, page, 8);
     if (file_of(inode) != OPEN_TO_ALL && page_word(page) > last[file_of(inode)][index])
         FAIL("a page that nobody wrote");
@@ -142,6 +154,30 @@ static int write_page(struct inode *inode, uint64_t index, const void *page)
     return 0;
 }
 
+static void step(bool home);
+
+static int hold_page(struct inode *inode, uint64_t index, bool write, bool sleep)
+{
+    if (!held[index] && !sleep && number(1) % 2)
+        return -EAGAIN;
+    for (uint64_t i = !held[index] && sleep ? number(1) % 8 : 0; i > 0 && in.left > 0; i--)
+        step(false);
+    held[index] = true;
+    return 0;
+}
+
+static const struct shared_ops *shared;
+
+static void release_page(struct inode *inode, uint64_t index)
+{
+    if (shared->lent(inode, index))
+        FAIL("the place of a page goes while another has it");
+    if (index < PAGES) /* a member may ask for more pages than there are */
+        held[index] = false;
+}
+
+static const struct inode_ops sleepy_ops = {
+    .read_page = read_page, .write_page = write_page, .hold_page = hold_page, .release_page = release_page};
 const struct inode_ops mem_regular_ops = {.read_page = read_page, .write_page = write_page};
 
 bool inode_write_sealed(struct inode *inode)
@@ -161,6 +197,11 @@ void inode_put(struct inode *inode)
         FAIL("a file that went too early");
 }
 
+struct file *file_get(struct file *file)
+{
+    return file;
+}
+
 void file_put(struct file *file)
 {
 }
@@ -174,8 +215,6 @@ bool pages_edmm(void)
 {
     return true;
 }
-
-static const struct shared_ops *shared;
 
 void shared_ops_set(const struct shared_ops *ops)
 {
@@ -271,7 +310,7 @@ struct file *handle_file(const struct handle_table *table, uint64_t n)
 {
     const struct remote_process *remote = container_of(table, struct remote_process, handles);
     const struct remote_member *member = container_of(remote, struct remote_member, remote);
-    if (n < 1 || n > FILES || (!honest(member) && n - 1 == HONEST_ONLY))
+    if (n < 1 || n > FILES || (!honest(member) && n - 1 >= HONEST_ONLY))
         return NULL;
     return &files[n - 1][honest(member) || n - 1 == OPEN_TO_ALL];
 }
@@ -332,9 +371,13 @@ static uint64_t names[FILES];
 /* Contents of a file that it has no handle for would be a leak. */
 static void look_at(const struct remote_member *member, const struct shared_page_message *m, size_t size)
 {
-    if (honest(member) || m->message.type != MESSAGE_SHARED_GRANT || m->result < 0)
+    if (m->message.type != MESSAGE_SHARED_GRANT || m->result < 0)
         return;
-    if (m->object == names[HONEST_ONLY])
+    if (m->object == names[SLEEPY] && closed)
+        FAIL("a page goes out while its file is closed");
+    if (honest(member))
+        return;
+    if (m->object == names[HONEST_ONLY] || m->object == names[SLEEPY])
         FAIL("a page of somebody else's file");
     if (m->object == names[READ_BY_LIARS] && (m->flags & SHARED_WRITE))
         FAIL("a page to be written, of a file to be read");
@@ -393,8 +436,6 @@ void task_wake(struct task *task)
 {
 }
 
-static void step(bool home);
-
 /* What others do meanwhile; then it is killed. */
 int task_sleep(uint64_t deadline_ns)
 {
@@ -410,11 +451,59 @@ static void home_uses(size_t f, uint64_t index, bool write)
         if (shared->acquire(&files[f][1], index, 0, write) < 0 || !shared->may(&inodes[f], index, write))
             return;
     }
-    if (f == HONEST_ONLY && stored[f][index] != last[f][index])
+    if (f >= HONEST_ONLY && stored[f][index] != last[f][index])
         FAIL("the home reads what is old");
     if (write)
         stored[f][index] = ++last[f][index];
     shared_world_counts.home++;
+}
+
+/* The home changes a page, in two steps between which others go on. */
+static void home_changes(uint64_t index)
+{
+    struct inode *inode = &inodes[SLEEPY];
+    shared->call(inode, index); /* ahead of what follows, perhaps */
+    if (closed || number(1) % 4 == 0 || !shared->close(inode))
+        return;
+    closed = true;
+    bool mine = shared->may(inode, index, true) || shared->acquire(&files[SLEEPY][1], index, 0, true) == 0;
+    uint64_t word = stored[SLEEPY][index];
+    for (unsigned i = 0; i < 8 && mine && in.left > 0; i++)
+        step(false);
+    if (mine && (stored[SLEEPY][index] != word || word != last[SLEEPY][index]))
+        FAIL("somebody else writes to a page of a closed file");
+    if (mine)
+        stored[SLEEPY][index] = ++last[SLEEPY][index];
+    closed = false;
+    shared->open(inode);
+    shared_world_counts.changes += mine;
+}
+
+/* ---- threads: there is one, which runs when it pleases ---- */
+
+static void (*thread)(void *arg);
+
+struct task *kernel_thread_start(const char *name, void (*fn)(void *), void *arg)
+{
+    thread = fn;
+    return &the_task;
+}
+
+static void thread_runs(void)
+{
+    void (*fn)(void *) = thread;
+    thread = NULL;
+    if (fn)
+        fn(NULL);
+}
+
+struct remote_member *remote_member_get(struct remote_member *member)
+{
+    return member;
+}
+
+void remote_member_put(struct remote_member *member)
+{
 }
 
 /* ---- who keeps to the protocol ---- */
@@ -680,12 +769,16 @@ static void step(bool home)
     case 8:
         if (honest(m) && write)
             honest_gives(m, f, i);
+        else if (home)
+            thread_runs();
         break;
     case 9:
         time_passes(number(1) * 20000);
         break;
     case 10:
-        if (home)
+        if (home && f == SLEEPY && number(1) % 2)
+            home_changes(i);
+        else if (home)
             home_uses(f, i, write);
         break;
     case 11:
@@ -721,6 +814,8 @@ static void settle(void)
                 answer(m, k / PAGES, k % PAGES, m->late_read[k / PAGES][k % PAGES]);
             }
         }
+        busy |= thread != NULL;
+        thread_runs();
         uint64_t next = timers_next_ns();
         if (next != NO_DEADLINE) {
             busy = true;
@@ -744,7 +839,8 @@ static void begin(void)
     memset(stored, 0, sizeof(stored));
     memset(last, 0, sizeof(last));
     for (size_t f = 0; f < FILES; f++) {
-        inodes[f] = (struct inode){.ops = &mem_regular_ops, .size = PAGES * PAGE_SIZE - 5, .refcount = 1};
+        inodes[f] = (struct inode){
+            .ops = f == SLEEPY ? &sleepy_ops : &mem_regular_ops, .size = PAGES * PAGE_SIZE - 5, .refcount = 1};
         for (size_t w = 0; w < 2; w++)
             files[f][w] = (struct file){.inode = &inodes[f], .flags = w ? O_RDWR : O_RDONLY, .refcount = 1};
         names[f] = shared_home_name(&inodes[f]);
@@ -766,6 +862,9 @@ static void end(void)
         for (size_t k = 0; k < FILES * PAGES; k++)
             honest_gives(&members[n], k / PAGES, k % PAGES);
     settle();
+    for (uint64_t i = 0; i < PAGES; i++)
+        if (held[i])
+            FAIL("the place of a page is kept for nobody");
     for (size_t f = 0; f < FILES; f++) {
         for (uint64_t i = 0; i < PAGES; i++)
             if (f != OPEN_TO_ALL && stored[f][i] != last[f][i])

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 struct shared_world_counts {
-    unsigned long messages, reads, writes, killed, unasked, home;
+    unsigned long messages, reads, writes, killed, unasked, home, changes;
 };
 extern struct shared_world_counts shared_world_counts;
 

@@ -274,7 +274,7 @@ static void step(void)
         else if (random_below(200) == 0)
             vanish(number);
         else if (random_below(4) == 0)
-            directory_recall(&directory, 0, number);
+            directory_recall(&directory, 0, number, random_below(2));
         break;
     default:
         home_acts();
@@ -351,8 +351,51 @@ static void test_lies(void **state)
     directory_deinit(&directory);
 }
 
+static struct directory_request *ask(uint32_t holder, bool write, bool first)
+{
+    struct directory_request *request = kzalloc(sizeof(*request));
+    *request = (struct directory_request){.holder = holder, .write = write, .first = first};
+    assert_int_equal(directory_request(&directory, 0, request), 0);
+    return request;
+}
+
+/* While it is closed the home has what it wants, before all others, who have it when it is opened. */
+static void test_closed(void **state)
+{
+    directory_init(&directory, &ops);
+    memset(members, 0, sizeof(members));
+    home_granted = false;
+    (void)ask(1, true, false);
+    directory_close(&directory);
+    (void)ask(2, true, false);
+    (void)ask(3, false, true);
+    struct directory_request *home = ask(0, true, false);
+    (void)ask(3, true, true);
+    assert_true(directory_lent(&directory, 0));
+    assert_int_equal(members[1].to.count, 2); /* what it asked for, and that it is wanted back */
+    assert_false(home_granted);
+    assert_true(directory_answered(&directory, 0, 1, ANSWER_GAVE, true));
+    assert_true(home_granted);
+    assert_true(directory_home_may(&directory, 0, true));
+    free(home);
+    directory_release(&directory, 0);
+    assert_int_equal(members[2].to.count + members[3].to.count, 0);
+    directory_close(&directory); /* twice */
+    directory_open(&directory);
+    assert_int_equal(members[2].to.count + members[3].to.count, 0);
+    directory_open(&directory);
+    assert_int_equal(members[2].to.count, 2);
+    for (uint32_t i = 1; i <= MEMBERS; i++)
+        directory_lost(&directory, i, drop);
+    assert_false(directory_lent(&directory, 0));
+    assert_int_equal(directory.page_count, 0);
+    home_granted = false;
+    directory_deinit(&directory);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_lies)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_lies),
+                                       cmocka_unit_test(test_closed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

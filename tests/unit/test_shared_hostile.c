@@ -12,10 +12,11 @@
 static void check(unsigned long seeds)
 {
     const struct shared_world_counts *c = &shared_world_counts;
-    print_message("%lu messages, %lu reads, %lu writes, %lu by the home, %lu pages unasked, %lu liars killed\n",
-                  c->messages, c->reads, c->writes, c->home, c->unasked, c->killed);
+    print_message(
+        "%lu messages, %lu reads, %lu writes, %lu by the home, %lu pages unasked, %lu liars killed, %lu changes\n",
+        c->messages, c->reads, c->writes, c->home, c->unasked, c->killed, c->changes);
     assert_true(c->messages > seeds * 20 && c->reads > seeds * 10 && c->writes > seeds * 10 && c->home > seeds &&
-                c->killed > seeds && c->unasked > seeds / 10);
+                c->killed > seeds && c->unasked > seeds / 10 && c->changes > seeds / 10);
 }
 
 int main(int argc, char **argv)
