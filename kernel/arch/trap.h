@@ -50,9 +50,11 @@ void vector_state_reset(void); /* as after exec: x87 0x37f, MXCSR 0x1f80, all el
 
 /*
  * Bracket kernel code that uses vector registers (crypto): the lower 256 bits of registers 0 to 15, no others, no x87.
- * Not nestable; no sleeping inside.
+ * Not nestable; no sleeping inside. The wide bracket is for code that uses, and clears, all vector registers and
+ * opmasks: only where XFRM has AVX-512 (CPUID as the kernel keeps it says so).
  */
 void kernel_vector_begin(void);
+void kernel_vector_begin_wide(void);
 void kernel_vector_end(void);
 
 /* FS base belongs to the application. */

@@ -45,7 +45,9 @@ struct vcpu {
     uint64_t parked_until_ns;       /* deadline given to PARK */
     volatile uint64_t user_returns; /* times the kernel lock was held and given up on the way to user code */
     uint64_t vector_depth;          /* inside kernel_vector_begin(), */
-    bool vector_light;              /* which saved the lower halves only */
+    bool vector_light;              /* which saved the lower halves only, */
+    bool vector_wide;               /* as kernel_vector_begin_wide() */
+    bool vector_high;               /* and saved opmasks and registers 16 to 31 */
 
     /* statistics */
     uint64_t *syscalls, *syscalls_slow, *syscalls_enosys; /* STATS_SYSCALL_MAX each */

@@ -50,15 +50,18 @@ void vector_state_load(const void *buf)
 #define XSTATE_SSE 2
 #define XSTATE_AVX 4
 #define XSTATE_ZMM_HI256 0x40
+#define XSTATE_AVX512 0xe4
+#define XSTATE_HIGH 0xa0u /* opmasks, registers 16 to 31 */
 #define XSTATE_BV(buf) (*(uint64_t *)((uint8_t *)(buf) + XSAVE_LEGACY_SIZE))
 
-static bool none_in_use(uint32_t components)
+/* Components that may hold other than their initial state. */
+static uint32_t in_use(void)
 {
     uint32_t low, high;
     if (!has_xinuse)
-        return false;
+        return (uint32_t)xfrm;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
-    return (low & (uint32_t)xfrm & components) == 0;
+    return low & (uint32_t)xfrm;
 }
 
 static void sse_save(void *buf)
@@ -91,7 +94,7 @@ static void sse_load(const void *buf)
 
 void vector_switch(void *from, const void *to)
 {
-    bool light = from && none_in_use(~XSTATE_SSE);
+    bool light = from && (in_use() & ~XSTATE_SSE) == 0;
     if (light) {
         sse_save(from);
         XSTATE_BV(from) = XSTATE_SSE;
@@ -117,24 +120,74 @@ void vector_state_init(void *buf)
     memcpy(buf, &initial_state, sizeof(initial_state));
 }
 
+/* Opmasks and registers 16 to 31, also by plain moves. Their place is none that an XSAVE image has. */
+#define HIGH_OPMASKS (XSAVE_LEGACY_SIZE + XSAVE_HEADER_SIZE)
+#define HIGH_REGISTERS (HIGH_OPMASKS + 64)
+
+/* clang-format off */
+#define EIGHT(EVERY) EVERY(0) EVERY(1) EVERY(2) EVERY(3) EVERY(4) EVERY(5) EVERY(6) EVERY(7)
+#define UPPER(EVERY)                                                                                                   \
+    EVERY(16) EVERY(17) EVERY(18) EVERY(19) EVERY(20) EVERY(21) EVERY(22) EVERY(23) EVERY(24) EVERY(25) EVERY(26)      \
+    EVERY(27) EVERY(28) EVERY(29) EVERY(30) EVERY(31)
+/* clang-format on */
+#define K_SAVE(n) "kmovq %%k" #n ", 8*" #n "(%0)\n"
+#define K_LOAD(n) "kmovq 8*" #n "(%0), %%k" #n "\n"
+#define ZMM_SAVE(n) "vmovdqa64 %%zmm" #n ", 64*(" #n "-16)(%0)\n"
+#define ZMM_LOAD(n) "vmovdqa64 64*(" #n "-16)(%0), %%zmm" #n "\n"
+
+static __attribute__((noinline)) void vector_high_save(uint8_t *buf)
+{
+    __asm__ volatile(EIGHT(K_SAVE) : : "r"(buf + HIGH_OPMASKS) : "memory");
+    __asm__ volatile(UPPER(ZMM_SAVE) : : "r"(buf + HIGH_REGISTERS) : "memory");
+}
+
+static __attribute__((noinline)) void vector_high_load(const uint8_t *buf)
+{
+    __asm__ volatile(EIGHT(K_LOAD) : : "r"(buf + HIGH_OPMASKS) : "memory");
+    __asm__ volatile(UPPER(ZMM_LOAD) : : "r"(buf + HIGH_REGISTERS) : "memory");
+}
+
+/* Not by moves of zeros: after those they count as in use, and task switches get dearer. */
+static void vector_high_reset(void)
+{
+    __asm__ volatile("xrstor64 (%0)" : : "r"(&initial_state), "a"(XSTATE_HIGH), "d"(0) : "memory");
+}
+
 /*
- * Cryptography uses the lower 256 bits of registers 0 to 15 and nothing else (tools/check-kernel). While the
- * application has only the lower 128 of them in use, plain moves do, at a sixth of the time; opmasks and registers 16
- * to 31, which libc's string functions leave in use, stay where they are.
+ * Cryptography uses the lower 256 bits of registers 0 to 15 and nothing else (tools/check-kernel), unless its bracket
+ * is the wide one. While the application has only the lower 128 of them in use, plain moves do, at a sixth of the time;
+ * opmasks and registers 16 to 31, which libc's string functions leave in use, stay where they are or are moved, too.
  */
-void kernel_vector_begin(void)
+static void vector_begin(bool wide)
 {
     struct vcpu *vcpu = vcpu_self();
     void *state = vcpu->current ? vcpu->current->vector_state : NULL;
+    uint32_t used = in_use();
     ASSERT(vcpu->vector_depth == 0);
     vcpu->vector_depth = 1;
-    vcpu->vector_light = none_in_use(XSTATE_AVX | XSTATE_ZMM_HI256);
+    vcpu->vector_wide = wide;
+    vcpu->vector_light = (used & (XSTATE_AVX | XSTATE_ZMM_HI256)) == 0;
+    vcpu->vector_high = wide && (used & XSTATE_HIGH) != 0;
     if (!state)
         return;
-    if (vcpu->vector_light)
-        sse_save(state);
-    else
+    if (!vcpu->vector_light) {
         vector_state_save(state);
+        return;
+    }
+    sse_save(state);
+    if (vcpu->vector_high)
+        vector_high_save(state);
+}
+
+void kernel_vector_begin(void)
+{
+    vector_begin(false);
+}
+
+void kernel_vector_begin_wide(void)
+{
+    ASSERT((xfrm & XSTATE_AVX512) == XSTATE_AVX512);
+    vector_begin(true);
 }
 
 void kernel_vector_end(void)
@@ -152,6 +205,10 @@ void kernel_vector_end(void)
     if (xfrm & XSTATE_AVX)
         __asm__ volatile("vzeroupper");
     sse_load(state);
+    if (vcpu->vector_high)
+        vector_high_load(state);
+    else if (vcpu->vector_wide)
+        vector_high_reset();
 }
 
 uint64_t fs_base_get(void)

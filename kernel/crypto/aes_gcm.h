@@ -12,9 +12,13 @@
 #define AES_GCM_NONCE_SIZE 12
 #define AES_GCM_TAG_SIZE 16
 
+/* The table of hash powers is that of the code that crypto_init() found the CPU fit for. */
 struct aes_gcm_key {
     struct aes_schedule aes;
-    uint64_t ghash[32];
+    union {
+        uint64_t ghash[32];
+        uint64_t wide_ghash[2 * 48];
+    };
 };
 
 /* Expand a key. */

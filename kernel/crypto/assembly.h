@@ -41,4 +41,38 @@ size_t aesni_gcm_decrypt(const uint8_t *in, uint8_t *out, size_t size, const str
 void vaes_ctr_encrypt(const struct aes_schedule *schedule, uint8_t counter[16], void *out, const void *in,
                       size_t blocks, unsigned rounds) __asm__("_gcry_vaes_avx2_ctr_enc_amd64");
 
+/*
+ * libIPSec_MB's counter mode and GHASH with 512-bit registers (avx512_t2/aes_cntr_api_by16_vaes_avx512.asm and
+ * aes128_gmac_by48_api_vaes_avx512.asm). They use and then clear all vector registers and opmasks: callers hold
+ * kernel_vector_begin_wide(). Both take sizes that are no multiple of a block.
+ *
+ * The library's argument is its job structure, of which this function reads these. The counter block counts in its last
+ * four bytes, big-endian, and is left alone; the schedule is laid out as libcrypto does.
+ */
+struct wide_ctr {
+    const struct aes_schedule *schedule;
+    uint64_t unused1[2];
+    const void *in;
+    void *out;
+    uint64_t offset; /* added to in: 0 */
+    uint64_t size;
+    uint64_t unused2[2];
+    const uint8_t *counter;
+    uint64_t counter_size; /* 16 */
+};
+void *wide_ctr_encrypt(struct wide_ctr *job) __asm__("aes_cntr_256_submit_vaes_avx512");
+
+/*
+ * h as a block of bytes. The keys' structure has WIDE_GHASH_TABLE_AT bytes, which these do not touch, and then the
+ * table. data of at least one byte; its last block is filled with zeros.
+ */
+#define WIDE_GHASH_TABLE_AT 240
+void wide_ghash_init(const uint8_t h[16], void *keys) __asm__("ghash_pre_vaes_avx512");
+void wide_ghash(const void *keys, const void *data, uint64_t size, uint8_t hash[16],
+                uint64_t hash_size) __asm__("ghash_vaes_avx512");
+
+/* Where the library notes what it finds wrong with pointers, of which nothing is: see its header. */
+extern int imb_errno;
+extern const int imb_errno_types[64];
+
 #endif

@@ -1,5 +1,6 @@
 /* Vector registers, as far as the CPU has them, keep their contents across faults, system calls and other tasks. */
 #include "show.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
@@ -90,6 +91,12 @@ static void report_clean(const char *what, int width, int count)
     "push %%rdi\npush %%rsi\npush %%rdx\nmov %2, %%rdi\nmov $64, %%esi\nxor %%edx, %%edx\nmov $318, %%eax\nsyscall\n"  \
     "pop %%rdx\npop %%rsi\npop %%rdi\n"
 
+/* pwrite(fd, in, 2048, 0) and fsync(fd), which a volume encrypts for. The argument points to fd. */
+#define WRITE_AND_SYNC                                                                                                 \
+    "push %%rdi\npush %%rsi\npush %%rdx\npush %%r10\npush %0\npush %2\npop %%rdi\npop %%rsi\nmov (%%rdi), %%edi\n"     \
+    "mov $2048, %%edx\nxor %%r10d, %%r10d\nmov $18, %%eax\nsyscall\nmov $74, %%eax\nsyscall\n"                         \
+    "pop %%r10\npop %%rdx\npop %%rsi\npop %%rdi\n"
+
 static volatile int stop;
 static void *spin(void *arg)
 {
@@ -115,6 +122,10 @@ int main(void)
     TRY_CLEAN("a system call", "mov $39, %%eax\nsyscall\n", fresh);
     TRY("a system call", "mov $39, %%eax\nsyscall\n", fresh);
     TRY("one that no pattern matches", "mov $39, %%eax\njmp 1f\n1: syscall\njmp 2f\n2:\n", fresh);
+
+    int fd = open("vector_state", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    TRY("a synced write", WRITE_AND_SYNC, &fd);
+    TRY_CLEAN("a synced write", WRITE_AND_SYNC, &fd);
 
     static char other[4][4096];
     pthread_t threads[4];

@@ -297,6 +297,11 @@ void kernel_vector_begin(void)
 {
 }
 
+void kernel_vector_begin_wide(void)
+{
+    kernel_vector_begin();
+}
+
 void kernel_vector_end(void)
 {
 }

@@ -31,6 +31,11 @@ void kernel_vector_begin(void)
     ASSERT(vector_depth++ == 0);
 }
 
+void kernel_vector_begin_wide(void)
+{
+    kernel_vector_begin();
+}
+
 void kernel_vector_end(void)
 {
     ASSERT(--vector_depth == 0);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <intel-ipsec-mb.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
@@ -27,11 +28,13 @@
 #define BIT_AVX (1u << 28)
 #define BIT_MOVBE (1u << 22)
 #define BIT_VAES (1u << 9)
+#define BIT_VPCLMULQDQ (1u << 10)
+#define BIT_AVX512VL (1u << 31)
 
 static uint32_t feature_words[4];
 
 struct features {
-    uint32_t leaf1_ecx, leaf7_ecx;
+    uint32_t leaf1_ecx, leaf7_ecx, leaf7_ebx;
 };
 
 static void features_without(struct features bits)
@@ -39,10 +42,19 @@ static void features_without(struct features bits)
     memcpy(OPENSSL_ia32cap_P, feature_words, sizeof(feature_words));
     OPENSSL_ia32cap_P[1] &= ~bits.leaf1_ecx;
     OPENSSL_ia32cap_P[3] &= ~bits.leaf7_ecx;
+    OPENSSL_ia32cap_P[2] &= ~bits.leaf7_ebx;
 }
 
+/* All that this CPU has; without AVX-512; and then ever less. */
 static const struct features absent[] = {
-    {0, 0}, {0, BIT_VAES}, {BIT_MOVBE, BIT_VAES}, {BIT_AVX, 0}, {BIT_AVX, BIT_VAES}, {BIT_AVX | BIT_MOVBE, BIT_VAES},
+    {0, 0, 0},
+    {0, BIT_VPCLMULQDQ, 0},
+    {0, 0, BIT_AVX512VL},
+    {0, BIT_VAES, 0},
+    {BIT_MOVBE, BIT_VAES, 0},
+    {BIT_AVX, 0, BIT_AVX512VL},
+    {BIT_AVX, BIT_VAES, 0},
+    {BIT_AVX | BIT_MOVBE, BIT_VAES, 0},
 };
 
 static int setup(void **state)
@@ -54,7 +66,7 @@ static int setup(void **state)
 
 static int restore_features(void **state)
 {
-    features_without((struct features){0, 0});
+    features_without((struct features){0});
     return 0;
 }
 
@@ -79,6 +91,22 @@ static size_t from_hex(const char *hex, uint8_t *out)
 }
 
 /* ---- AES-GCM ---- */
+
+/* What the kernel gives the library in place of its own structures. */
+static void gcm_library_structures(void **state)
+{
+    assert_int_equal(offsetof(struct wide_ctr, schedule), offsetof(IMB_JOB, enc_keys));
+    assert_int_equal(offsetof(struct wide_ctr, in), offsetof(IMB_JOB, src));
+    assert_int_equal(offsetof(struct wide_ctr, out), offsetof(IMB_JOB, dst));
+    assert_int_equal(offsetof(struct wide_ctr, offset), offsetof(IMB_JOB, cipher_start_src_offset_in_bytes));
+    assert_int_equal(offsetof(struct wide_ctr, size), offsetof(IMB_JOB, msg_len_to_cipher_in_bytes));
+    assert_int_equal(offsetof(struct wide_ctr, counter), offsetof(IMB_JOB, iv));
+    assert_int_equal(offsetof(struct wide_ctr, counter_size), offsetof(IMB_JOB, iv_len_in_bytes));
+    assert_int_equal(WIDE_GHASH_TABLE_AT, offsetof(struct gcm_key_data, ghash_keys.vaes_avx512));
+    assert_int_equal(sizeof(((struct aes_gcm_key *)0)->wide_ghash),
+                     sizeof(((struct gcm_key_data *)0)->ghash_keys.vaes_avx512));
+    assert_true(sizeof(imb_errno_types) >= sizeof(int) * (IMB_ERR_MAX - IMB_ERR_MIN));
+}
 
 /* The cases of "The Galois/Counter Mode of Operation", appendix B, with 256-bit keys and 96-bit nonces. */
 static const struct gcm_vector {
@@ -170,7 +198,7 @@ static void gcm_differential(void **state)
 {
     for (size_t f = 0; f < ARRAY_COUNT(absent); f++) {
         features_without(absent[f]);
-        for (size_t size = 0; size <= 700; size++)
+        for (size_t size = 0; size <= 1100; size++)
             gcm_compare(size, size % 49, size & 1);
         for (size_t aad_size = 0; aad_size <= 100; aad_size++)
             gcm_compare(333, aad_size, true);
@@ -383,6 +411,7 @@ static void secrets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gcm_library_structures),
         cmocka_unit_test_teardown(gcm_published, restore_features),
         cmocka_unit_test_teardown(gcm_differential, restore_features),
         cmocka_unit_test_teardown(gcm_refuses, restore_features),
