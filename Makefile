@@ -10,7 +10,7 @@ help:
 	@echo 'make test     everything that CI checks (TEST=unit|conformance|e2e|fuzz for one part)'
 	@echo 'make test-applications   runtimes and servers from Debian, on both sides (ROUNDS=5 for figures); not part of `make test`'
 	@echo 'make stress   processes made, disturbed, killed at random, also by the host: nothing stays (TIME=seconds, default 120; SEED=)'
-	@echo 'make soak     volumes: the simulated disk for longer, the engine with faults put in, programs killed 1220 times; interrupted, it goes on (SOAK=times as long, default 20; SEED=first seed; ONLY=pieces)'
+	@echo 'make soak     volumes: the simulated disk for longer, the engine with faults put in, programs killed 1560 times; interrupted, it goes on (SOAK=times as long, default 20; SEED=first seed; ONLY=pieces)'
 	@echo 'make bench    figures against native, interleaved; build/bench.json (ONLY=name for one)'
 	@echo 'make fuzz     fuzz every parser (TIME=seconds for each, default 60; ONLY=name for one)'
 	@echo 'make fresh    prove `make run` and `make test` in a minimal Debian made by mmdebstrap'
