@@ -67,6 +67,7 @@ struct boot_params {
     struct boot_blob volumes; /* array of struct boot_volume (abi/volume.h); empty in members */
     struct boot_blob hostfs;  /* abi/hostfs.h; page aligned; empty: no folders, or a member */
     struct boot_blob marble;  /* PEM: MarbleRun's certificate for us, perhaps its key; empty in members and without */
+    struct boot_blob start;   /* struct start_area (abi/start.h); empty in members, and where nothing is kept */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include "host/pump/pump.h"
 #include "host/registry.h"
 #include "host/runtime.h"
+#include "host/start_pages.h"
 #include "host/terminal.h"
 #include "host/volumes.h"
 
@@ -284,6 +285,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .cpuid = runtime->cpuid,
         .marble = runtime->member ? blob(NULL, 0) : blob(runtime->marble, runtime->marble_size),
         .hostfs = runtime->member ? blob(NULL, 0) : hostfs_blob(),
+        .start = runtime->member || !runtime->start ? blob(NULL, 0) : blob(runtime->start, sizeof(*runtime->start)),
         .stats = o->stats ? blob(runtime->stats, sizeof(*runtime->stats)) : blob(NULL, 0),
         .tsc_hz = now.tsc_hz,
         .clock_tsc = now.tsc,

@@ -5,6 +5,7 @@
 #include "host/quote/service.h"
 #include "host/registry.h"
 #include "host/runtime.h"
+#include "host/start_pages.h"
 #include "host/terminal.h"
 
 #include <signal.h>
@@ -27,6 +28,7 @@ static _Noreturn void finish(struct vcpu *vcpu)
         members_end(runtime);
         terminal_restore();
         registry_leave();
+        start_pages_save(runtime->start);
     }
     stats_finish(runtime);
     if (runtime->options.quote_path && status == 0 && quote_service_save(runtime->options.quote_path, &error) < 0)

@@ -10,6 +10,7 @@
 #include "host/quote/service.h"
 #include "host/registry.h"
 #include "host/runtime.h"
+#include "host/start_pages.h"
 #include "host/terminal.h"
 #include "host/volumes.h"
 
@@ -176,6 +177,7 @@ static int prepare(struct runtime *runtime, char **ret_error)
         return ret;
     runtime->vcpu_count = choose_vcpu_count(runtime);
     boot_params_prepare(runtime);
+    runtime->start = start_pages_open(&runtime->artifacts, options);
     config.single_vcpu = runtime->vcpu_count == 1;
     config.exec_socket = registry_exec_socket();
     config.exec_wanted = config.exec_socket >= 0;

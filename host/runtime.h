@@ -20,6 +20,7 @@
 
 struct members;
 struct pump;
+struct start_area;
 
 struct vcpu {
     struct runtime *runtime;
@@ -50,6 +51,7 @@ struct runtime {
     char *marble;          /* PEM, of marble_size; NULL: none was given, or it is not wanted */
     size_t marble_size;
     struct boot_blob cpuid;
+    struct start_area *start; /* start_pages_open(); NULL in members */
     unsigned vcpu_count;
     struct vcpu vcpus[VCPU_MAX];
     struct vcpu_shared *shared;

@@ -13,6 +13,7 @@
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/random.h"
+#include "kernel/mm/expected.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
 #include "kernel/net/net.h"
@@ -104,6 +105,7 @@ static void boot(struct vcpu *vcpu, uint64_t boot_params_addr)
     random_init(p->random_seed);
     remote_init();
     mm_init();
+    expected_init(&p->start);
     vdso_init();
     printk(LOG_DEBUG, "kernel up: %u vCPUs, XFRM %lx, XSAVE %u bytes\n", vcpu_count(), xfrm, xsave_size);
     if (!kernel_thread_start("init", init_thread, NULL))

@@ -3,6 +3,7 @@
 
 #include "abi/hostcall.h"
 #include "abi/hostfs.h"
+#include "abi/start.h"
 #include "abi/stats.h"
 #include "abi/volume.h"
 #include "kernel/arch/untrusted.h"
@@ -65,6 +66,9 @@ const char *boot_params_check(const struct boot_params *p, const struct policy *
         return "the folders";
     if (!blob_ok(&p->marble, 1, 0, MARBLE_IDENTITY_MAX))
         return "the marble's certificate";
+    if (!blob_ok(&p->start, 8, 0, sizeof(struct start_area)) ||
+        (p->start.size && p->start.size != sizeof(struct start_area)))
+        return "the area of the start";
     if (p->stats.size && !blob_ok(&p->stats, 8, sizeof(struct run_stats), 1UL << 20))
         return "the statistics area";
     return NULL;

@@ -128,6 +128,13 @@ static ssize_t erofs_read_pages(struct inode *inode, uint64_t index, size_t coun
     return error ? error : 1;
 }
 
+static int64_t erofs_root_block(struct inode *inode, uint64_t index)
+{
+    uint64_t offset;
+
+    return blocks_in_order(inode, index, 1, &offset) == 1 ? (int64_t)(offset / ROOT_BLOCK_SIZE) : -1;
+}
+
 static ssize_t read_block(struct inode *inode, struct iov_iter *to, file_off_t pos)
 {
     struct erofs *fs = erofs_of(inode);
@@ -197,7 +204,7 @@ void erofs_getattr(struct inode *inode, struct statx *stat)
     .getattr = erofs_getattr, .getxattr = erofs_getxattr, .listxattr = erofs_listxattr, .evict = erofs_evict
 
 static const struct inode_ops erofs_regular_ops = {EROFS_COMMON_OPS, .read_page = erofs_read_page,
-                                                   .read_pages = erofs_read_pages};
+                                                   .read_pages = erofs_read_pages, .root_block = erofs_root_block};
 static const struct inode_ops erofs_link_ops = {EROFS_COMMON_OPS, .readlink = erofs_readlink};
 static const struct inode_ops erofs_special_ops = {EROFS_COMMON_OPS};
 static const struct file_ops erofs_regular_file_ops = {.read = erofs_read, .llseek = file_llseek_size};

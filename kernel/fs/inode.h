@@ -94,6 +94,8 @@ struct inode_ops {
     /* The same for count pages in order, all within the file: how many were, at least one, or -EIO. NULL: one by one.
      */
     ssize_t (*read_pages)(struct inode *inode, uint64_t page_index, size_t count, void *pages);
+    /* Which block of the root image the page is, whole and by itself; -1: none. NULL: not of the root image. */
+    int64_t (*root_block)(struct inode *inode, uint64_t page_index);
     /* The page that shared mappings share: the file's own storage; made if absent. NULL op: MAP_SHARED writes
      * impossible. */
     int (*write_page)(struct inode *inode, uint64_t page_index, const void *page);

@@ -77,6 +77,34 @@ int mem_read_page(struct inode *inode, uint64_t index, void *page)
     return 0;
 }
 
+/* Pages below that lie whole before the end, one after the other; else one. */
+static ssize_t mem_read_pages(struct inode *inode, uint64_t index, size_t count, void *pages)
+{
+    struct mem_inode *m = mem_inode(inode);
+    uint64_t end = index + count, whole, own;
+
+    if (count > 1 && m->lower && m->lower->ops->read_pages && !shared_any(inode)) {
+        whole = (uint64_t)m->file.lower_size / PAGE_SIZE;
+        end = MIN(end, whole);
+        if (page_map_next(&m->file.pages, index, &own))
+            end = MIN(end, own);
+        if (end > index + 1)
+            return m->lower->ops->read_pages(m->lower, index, end - index, pages);
+    }
+    int error = mem_read_page(inode, index, pages);
+    return error ? error : 1;
+}
+
+static int64_t mem_root_block(struct inode *inode, uint64_t index)
+{
+    struct mem_inode *m = mem_inode(inode);
+
+    if (!m->lower || !m->lower->ops->root_block || page_map_get(&m->file.pages, index) ||
+        (file_off_t)((index + 1) * PAGE_SIZE) > m->file.lower_size)
+        return -1;
+    return m->lower->ops->root_block(m->lower, index);
+}
+
 static void free_page(struct mem_inode *m, void *page)
 {
     page_free(page);
@@ -549,6 +577,8 @@ int inode_add_seals(struct inode *inode, unsigned seals)
 
 const struct inode_ops mem_regular_ops = {
     .read_page = mem_read_page,
+    .read_pages = mem_read_pages,
+    .root_block = mem_root_block,
     .write_page = mem_write_page,
     .truncate = mem_truncate,
     .setattr = mem_setattr,

@@ -319,8 +319,11 @@ void verity_put(const struct verity_block *block)
     e->pins--;
 }
 
-/* As many blocks as there are lanes, at most, straight to their place. How many are good, or -errno. */
-static ssize_t read_straight(struct verity *v, uint64_t first, size_t count, uint8_t *dst)
+/*
+ * These blocks, as many as there are lanes at most, straight to their place. How many are good before the first wrong
+ * one: the rest is cleared. -errno: the first cannot even be hashed.
+ */
+static ssize_t read_lanes(struct verity *v, const uint64_t *blocks, size_t count, uint8_t *dst)
 {
     void *pages[SHA256_LANES];
     const uint8_t *expected[SHA256_LANES];
@@ -328,23 +331,50 @@ static ssize_t read_straight(struct verity *v, uint64_t first, size_t count, uin
     size_t planned = 0, good = 0;
     int error = -EIO;
     count = MIN(count, (size_t)SHA256_LANES);
-    count = first < v->block_count ? MIN((uint64_t)count, v->block_count - first) : 0;
-    while (planned < count && (error = expected_hash(v, first + planned, &expected[planned])) == 0)
+    while (planned < count && blocks[planned] < v->block_count &&
+           (error = expected_hash(v, blocks[planned], &expected[planned])) == 0)
         planned++;
     if (planned == 0)
         return error;
     for (size_t i = 0; i < planned; i++) {
         pages[i] = dst + i * ROOT_BLOCK_SIZE;
-        untrusted_copy_in(pages[i], host_ptr_add(v->params.image, (first + i) * ROOT_BLOCK_SIZE), ROOT_BLOCK_SIZE);
+        untrusted_copy_in(pages[i], host_ptr_add(v->params.image, blocks[i] * ROOT_BLOCK_SIZE), ROOT_BLOCK_SIZE);
     }
     sha256_salted_many(v->params.salt, (const void *const *)pages, planned, ROOT_BLOCK_SIZE, digests);
     v->verified += planned;
     while (good < planned && likely(memcmp(digests[good], expected[good], HASH_SIZE) == 0))
         good++;
-    decrypt(v, first, pages, good);
+    for (size_t i = 0, run; i < good; i += run) {
+        for (run = 1; i + run < good && blocks[i + run] == blocks[i] + run;)
+            run++;
+        decrypt(v, blocks[i], pages + i, run);
+    }
     /* Of what lies behind the first wrong one somebody is told when he wants it. */
     memset(dst + good * ROOT_BLOCK_SIZE, 0, (planned - good) * ROOT_BLOCK_SIZE);
-    return good > 0 ? (ssize_t)good : mismatch(v, first, dst);
+    return (ssize_t)good;
+}
+
+/* As many blocks as there are lanes, at most, straight to their place. How many are good, or -errno. */
+static ssize_t read_straight(struct verity *v, uint64_t first, size_t count, uint8_t *dst)
+{
+    uint64_t blocks[SHA256_LANES];
+    count = MIN(count, (size_t)SHA256_LANES);
+    for (size_t i = 0; i < count; i++)
+        blocks[i] = first + i;
+    ssize_t good = read_lanes(v, blocks, count, dst);
+    return good != 0 ? good : mismatch(v, first, dst);
+}
+
+size_t verity_read_these(struct verity *v, const uint64_t *blocks, size_t count, void *dst)
+{
+    size_t done = 0;
+    ssize_t n = 1;
+    while (done < count && n > 0) {
+        n = read_lanes(v, blocks + done, count - done, (uint8_t *)dst + done * ROOT_BLOCK_SIZE);
+        if (n > 0)
+            done += (size_t)n;
+    }
+    return done;
 }
 
 /* One block by way of the cache, or from there. */

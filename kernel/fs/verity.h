@@ -35,6 +35,8 @@ uint64_t verity_block_count(const struct verity *verity);
 must_check int verity_read(struct verity *verity, uint64_t block, void *dst);
 /* The same for count blocks in order: how many of them were good, at least one, or -errno. */
 must_check ssize_t verity_read_many(struct verity *verity, uint64_t block, size_t count, void *dst);
+/* The same for count blocks anywhere: how many were good before the first that was not, which nobody is told of. */
+size_t verity_read_these(struct verity *verity, const uint64_t *blocks, size_t count, void *dst);
 /*
  * The verified block in the cache, where it stays until verity_put(): copying to user memory may fault and read other
  * blocks meanwhile. NULL on an error, then *ret_error is -EIO or -ENOMEM.

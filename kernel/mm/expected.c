@@ -3,26 +3,54 @@
 
 #include <linux/mman.h>
 
+#include "abi/start.h"
+#include "kernel/arch/untrusted.h"
 #include "kernel/fs/file.h"
 #include "kernel/lib/string.h"
+#include "kernel/mm/kmalloc.h"
 #include "kernel/mm/pages.h"
+#include "kernel/mm/shared.h"
 #include "kernel/mm/vma.h"
+#include "kernel/sched/time.h"
+
+#define START_NS 2000000000ULL /* what is touched later is not part of the start */
 
 static bool noting;
-static struct expected noted, next;
+static struct expected noted;
 
-/* Files whose pages come many at a time; others have nothing to gain. */
-static bool place_of(const struct vma *vma, uaddr_t page, struct file_place *ret)
+static struct expected given;
+static const uint64_t *next = given.places; /* in order */
+static size_t next_count;
+
+static host_ptr told; /* struct start_area */
+static uint32_t told_count = START_PLACES_MAX;
+static uint64_t told_until_ns;
+
+/* Only of the root image: other files' pages come one by one, or are changed by others. */
+static bool place_of(const struct vma *vma, uaddr_t page, uint64_t *ret)
 {
-    const struct inode_ops *ops = vma->file && !vma->ops ? vma->file->inode->ops : NULL;
+    struct inode *inode = vma->file && !vma->ops ? vma->file->inode : NULL;
+    int64_t first, block;
 
-    if (!ops || !ops->read_pages || (vma->flags & MAP_SHARED))
+    if (!inode || !inode->ops || !inode->ops->root_block || (vma->flags & MAP_SHARED) || shared_any(inode) ||
+        inode->shared)
         return false;
-    *ret = (struct file_place){.file = (uint32_t)vma->file->inode->ino,
-                               .page = (uint32_t)vma_page_index(vma, page),
-                               .first = (uint32_t)vma_page_index(vma, vma->start),
-                               .rights = vma_rights(vma->prot)};
+    first = inode->ops->root_block(inode, vma_page_index(vma, vma->start));
+    block = inode->ops->root_block(inode, vma_page_index(vma, page));
+    if (first < 0 || block < 0 || first >= (int64_t)PLACE_FIRST_MAX || block >= (int64_t)PLACE_BLOCK_MAX)
+        return false;
+    *ret = place_make((uint64_t)first, vma_rights(vma->prot), (uint64_t)block);
     return true;
+}
+
+/* ---- noting ---- */
+
+static void tell(uint64_t place)
+{
+    if (told_count == START_PLACES_MAX || time_monotonic_ns() > told_until_ns)
+        return;
+    untrusted_store64(host_ptr_add(told, offsetof(struct start_area, noted) + told_count * sizeof place), place);
+    untrusted_store32(host_ptr_add(told, offsetof(struct start_area, noted_count)), ++told_count);
 }
 
 void expected_start(void)
@@ -33,68 +61,141 @@ void expected_start(void)
 
 void expected_note(const struct vma *vma, uaddr_t page)
 {
-    struct file_place place;
+    uint64_t place;
 
-    if (noting && noted.count < EXPECTED_MAX && place_of(vma, page, &place))
+    if (!place_of(vma, page, &place))
+        return;
+    if (noting && noted.count < EXPECTED_MAX)
         noted.places[noted.count++] = place;
+    tell(place);
 }
 
-static void copy(struct expected *to, const struct expected *from)
+static void copy(struct expected *to, const uint64_t *places, size_t count)
 {
-    to->count = MIN(from->count, (uint32_t)EXPECTED_MAX);
-    memcpy(to->places, from->places, to->count * sizeof from->places[0]);
+    to->count = (uint32_t)MIN(count, (size_t)EXPECTED_MAX);
+    memcpy(to->places, places, to->count * sizeof *places);
 }
 
 void expected_take(struct expected *ret)
 {
-    copy(ret, &noted);
+    copy(ret, noted.places, noted.count);
     noted.count = 0;
+}
+
+/* ---- what is known ---- */
+
+static bool in_order(const uint64_t *places, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (places[i - 1] >= places[i])
+            return false;
+    return true;
+}
+
+/* What the host remembers, copied in; NULL if there is nothing, or no sense in it. */
+static uint64_t *copy_known(host_ptr area, uint32_t *ret_count)
+{
+    uint32_t count = untrusted_load32(host_ptr_add(area, offsetof(struct start_area, known_count)));
+    uint64_t *places = count > 0 && count <= START_PLACES_MAX ? kmalloc(count * sizeof *places) : NULL;
+
+    *ret_count = count;
+    if (!places)
+        return NULL;
+    untrusted_copy_in(places, host_ptr_add(area, offsetof(struct start_area, known)), count * sizeof *places);
+    if (in_order(places, count))
+        return places;
+    kfree(places);
+    return NULL;
+}
+
+void expected_init(const struct boot_blob *area)
+{
+    static uint64_t *known;
+    uint32_t count = 0;
+
+    kfree(known);
+    known = NULL;
+    told_count = START_PLACES_MAX;
+    if (area->size == sizeof(struct start_area)) {
+        told = (host_ptr){area->addr};
+        told_count = 0;
+        told_until_ns = time_monotonic_ns() + START_NS;
+        known = copy_known(told, &count);
+    }
+    next = known;
+    next_count = known ? count : 0;
 }
 
 void expected_set(const struct expected *expected)
 {
-    copy(&next, expected);
+    copy(&given, expected->places, expected->count);
+    next = given.places;
+    next_count = given.count;
 }
 
 void expected_forget(void)
 {
     noting = false;
-    noted.count = next.count = 0;
+    noted.count = 0;
+    next_count = 0;
 }
 
 void expected_get(struct expected *ret)
 {
-    copy(ret, &next);
+    copy(ret, next, next_count);
 }
 
-/* Runs that a page or two part come in one piece. */
-#define GAP_MAX 2
+/* ---- bringing in ---- */
 
-/* The first expected page of vma from `page` on, or its end. Places are in order of file, mapping and page. */
-static uaddr_t next_expected(const struct vma *vma, const struct file_place *whole, uaddr_t page)
+#define BATCH 16 /* pages that are read and hashed at a time */
+
+/* The number of the first place that is not below `place`. */
+static size_t lower_bound(uint64_t place)
 {
-    uint32_t index = (uint32_t)vma_page_index(vma, page);
+    size_t low = 0, high = next_count;
 
-    for (uint32_t i = 0; i < next.count; i++) {
-        const struct file_place *p = &next.places[i];
+    while (low < high) {
+        size_t middle = (low + high) / 2;
 
-        if (p->file == whole->file && p->first == whole->first && p->rights == whole->rights && p->page >= index)
-            return MIN(vma->end, page + (uint64_t)(p->page - index) * PAGE_SIZE);
+        if (next[middle] < place)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return vma->end;
+    return low;
+}
+
+/* The page of vma that is at `place`, if its mapping is like `whole`; else 0. */
+static uaddr_t page_at(const struct vma *vma, uint64_t whole, uint64_t place)
+{
+    uint64_t index = place_block(place) - place_block(whole), found;
+    uaddr_t page = vma->start + index * PAGE_SIZE;
+
+    return index < (vma->end - vma->start) / PAGE_SIZE && place_of(vma, page, &found) && found == place ? page : 0;
 }
 
 void expected_bring_in(struct vma *vma)
 {
-    struct file_place whole;
-    uaddr_t start, end, following;
+    uaddr_t pages[BATCH];
+    uint64_t whole, blocks[BATCH];
+    size_t count = 0;
 
-    if (next.count == 0 || !pages_edmm() || !place_of(vma, vma->start, &whole))
+    if (next_count == 0 || !pages_edmm() || !place_of(vma, vma->start, &whole))
         return;
-    for (start = next_expected(vma, &whole, vma->start); start < vma->end; start = following) {
-        end = start + PAGE_SIZE;
-        while ((following = next_expected(vma, &whole, end)) < vma->end && following <= end + GAP_MAX * PAGE_SIZE)
-            end = following + PAGE_SIZE;
-        (void)!vma_populate(vma, start, end, 0);
+    for (size_t i = lower_bound(whole); i < next_count && (next[i] ^ whole) < PLACE_BLOCK_MAX; i++) {
+        uaddr_t page = page_at(vma, whole, next[i]);
+
+        if (!page || (page_state(page) & PAGE_COMMITTED))
+            continue;
+        if (pages_available() / 4 < BATCH)
+            return;
+        pages[count] = page;
+        blocks[count++] = place_block(next[i]);
+        if (count == BATCH) {
+            vma_bring_in(vma, pages, blocks, count);
+            count = 0;
+        }
     }
+    if (count > 0)
+        vma_bring_in(vma, pages, blocks, count);
 }

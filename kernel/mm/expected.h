@@ -1,31 +1,30 @@
 /*
- * Which pages of its files a program touches, from its start to its end: the next one that runs it brings those in
- * when it maps the files, many at a time, rather than by a fault each with whatever lies around. Members note, the init
- * enclave remembers by program (kernel/remote/programs.h). Only a guess: a program's memory is the same without.
+ * Which pages of the root image a program touches: the next one that runs it brings those in when it maps the files,
+ * many at a time, rather than by a fault each with whatever lies around. Only a guess: a program's memory is the same
+ * without.
+ *
+ * Members note from a program's start to its end, and the init enclave remembers by program (kernel/remote/programs.h).
+ * In the init enclave it is the host that remembers (abi/start.h), and what is noted is its own first seconds.
  */
 #ifndef COFRE_KERNEL_MM_EXPECTED_H
 #define COFRE_KERNEL_MM_EXPECTED_H
 
+#include "abi/boot.h"
 #include "kernel/lib/types.h"
 
 struct vma;
 
 #define EXPECTED_MAX 256
 
-/* A page of a file, and the kind of mapping it was touched in: a loader maps all of a file first, and then over it. */
-struct file_place {
-    uint32_t file;   /* inode number */
-    uint32_t page;   /* index in the file */
-    uint32_t first;  /* that of the mapping's first page */
-    uint32_t rights; /* PAGE_* */
-};
-
-/* What is recalled is in order of file, first, rights and page. */
+/* What is recalled is in order, each place once. */
 struct expected {
     uint32_t count;
-    struct file_place places[EXPECTED_MAX];
+    uint64_t places[EXPECTED_MAX]; /* abi/start.h */
 };
 
+/* In the init enclave, at boot: what the host remembers is expected, as far as it makes sense, and it is told the rest.
+ */
+void expected_init(const struct boot_blob *area);
 /* A program begins: its faults are noted. */
 void expected_start(void);
 /* A fault at `page` of vma. */

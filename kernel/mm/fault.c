@@ -13,6 +13,7 @@
 
 #include "kernel/arch/rewrite.h"
 #include "kernel/arch/trap.h"
+#include "kernel/fs/verity.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
@@ -56,7 +57,7 @@ static ssize_t read_some(struct inode *inode, uint64_t index, size_t count, uint
 {
     int r;
 
-    if (inode->ops->read_pages)
+    if (inode->ops->read_pages && !shared_any(inode) && !inode->shared)
         return inode->ops->read_pages(inode, index, count, buf);
     if (!shared_readable(inode, index))
         return -EIO;
@@ -87,24 +88,27 @@ static ssize_t read_pages(const struct vma *vma, uaddr_t start, size_t count, ui
     return (ssize_t)done;
 }
 
-static int commit_file_chunk(struct vma *vma, uaddr_t start, size_t count, uint8_t *buf)
+/* buf: what the file has there; it may be changed. */
+static int commit_contents(const struct vma *vma, uaddr_t start, size_t count, uint8_t *buf)
 {
     unsigned rights = vma_rights(vma->prot);
-    ssize_t got = read_pages(vma, start, count, buf);
-    uint8_t flags;
+    uint8_t flags = (rights & PAGE_X ? PAGE_REWRITTEN : 0) | (rights & PAGE_W ? 0 : PAGE_CLEAN);
     int r;
 
-    if (got < 0)
-        return (int)got;
     if (rights & PAGE_X)
-        rewrite_text_copy(start, buf, (size_t)got * PAGE_SIZE);
-    r = pages_commit_copy(start, (size_t)got, buf, rights);
-    if (r < 0)
-        return r;
-    flags = (rights & PAGE_X ? PAGE_REWRITTEN : 0) | (rights & PAGE_W ? 0 : PAGE_CLEAN);
-    for (ssize_t i = 0; flags && i < got; i++)
-        page_state_set(start + (uaddr_t)i * PAGE_SIZE, flags);
-    return (size_t)got < count ? -EIO : 0;
+        rewrite_text_copy(start, buf, count * PAGE_SIZE);
+    r = pages_commit_copy(start, count, buf, rights);
+    for (size_t i = 0; flags && r == 0 && i < count; i++)
+        page_state_set(start + i * PAGE_SIZE, flags);
+    return r;
+}
+
+static int commit_file_chunk(struct vma *vma, uaddr_t start, size_t count, uint8_t *buf)
+{
+    ssize_t got = read_pages(vma, start, count, buf);
+    int r = got < 0 ? (int)got : commit_contents(vma, start, (size_t)got, buf);
+
+    return r == 0 && (size_t)got < count ? -EIO : r;
 }
 
 static int commit_file(struct vma *vma, uaddr_t start, size_t count)
@@ -202,6 +206,23 @@ static int populate(struct vma *vma, uaddr_t start, uaddr_t end, uaddr_t must)
             return commit_run(vma, must, 1, must);
     }
     return must ? 0 : result;
+}
+
+void vma_bring_in(struct vma *vma, const uaddr_t *pages, const uint64_t *blocks, size_t count)
+{
+    uint8_t *buf = page_alloc_many(count);
+    size_t good, run;
+
+    if (!buf)
+        return;
+    good = verity_read_these(root_device, blocks, count, buf);
+    for (size_t i = 0; i < good; i += run) {
+        for (run = 1; i + run < good && pages[i + run] == pages[i] + run * PAGE_SIZE;)
+            run++;
+        if (commit_contents(vma, pages[i], run, buf + i * PAGE_SIZE) < 0)
+            break;
+    }
+    page_free_many(buf, count);
 }
 
 void mm_read_ahead(uaddr_t start, uaddr_t end)

@@ -47,6 +47,9 @@ uint64_t vma_page_index(const struct vma *vma, uaddr_t page);
 /* Bring in what is missing of [start, end), inside vma. Only a failure to bring in `must` (a page, or 0) counts:
  * -EFAULT, -EIO, -ENOMEM. */
 int vma_populate(struct vma *vma, uaddr_t start, uaddr_t end, uaddr_t must);
+/* Bring in these pages of vma, in order, none committed: they are these blocks of the root image. What cannot be
+ * brought in is not. */
+void vma_bring_in(struct vma *vma, const uaddr_t *pages, const uint64_t *blocks, size_t count);
 /* The pages of [start, end) are about to become executable: rewrite system call sites of those from files. */
 void vma_rewrite(struct vma *vma, uaddr_t start, uaddr_t end);
 /* Zero the pages of vma in [start, end) or make them be read again from the file, as MADV_DONTNEED. */

@@ -5,7 +5,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 
-#define PROGRAMS 16 /* 4 KiB each */
+#define PROGRAMS 16 /* 2 KiB each */
 #define RUNS_MAX 64 /* after so many runs all is learnt anew, so that what is no longer touched is forgotten */
 
 struct program {
@@ -40,26 +40,15 @@ static struct program *oldest(void)
     return p;
 }
 
-static int order(const struct file_place *a, const struct file_place *b)
-{
-    if (a->file != b->file)
-        return a->file < b->file ? -1 : 1;
-    if (a->first != b->first)
-        return a->first < b->first ? -1 : 1;
-    if (a->rights != b->rights)
-        return a->rights < b->rights ? -1 : 1;
-    return a->page < b->page ? -1 : a->page > b->page;
-}
-
 /* Adds what is not there yet, as far as there is room. */
 static void merge(struct expected *to, const struct expected *from)
 {
     uint32_t count = MIN(from->count, (uint32_t)EXPECTED_MAX);
     for (uint32_t i = 0; i < count && to->count < EXPECTED_MAX; i++) {
         uint32_t at = 0;
-        while (at < to->count && order(&to->places[at], &from->places[i]) < 0)
+        while (at < to->count && to->places[at] < from->places[i])
             at++;
-        if (at < to->count && order(&to->places[at], &from->places[i]) == 0)
+        if (at < to->count && to->places[at] == from->places[i])
             continue;
         memmove(&to->places[at + 1], &to->places[at], (to->count - at) * sizeof(to->places[0]));
         to->places[at] = from->places[i];

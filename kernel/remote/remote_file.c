@@ -92,6 +92,12 @@ static ssize_t remote_read_pages(struct inode *inode, uint64_t index, size_t cou
     return r < 0 ? r : 1;
 }
 
+static int64_t remote_root_block(struct inode *inode, uint64_t index)
+{
+    struct remote_inode *i = remote_inode(inode);
+    return i->root && i->root->ops->root_block ? i->root->ops->root_block(i->root, index) : -1;
+}
+
 /* Pages of shared files go back by kernel/mm/shared.c. */
 static int no_write_page(struct inode *inode, uint64_t index, const void *page)
 {
@@ -139,8 +145,10 @@ static int sync_handle(struct file *file, bool data_only)
     return r;
 }
 
-static const struct inode_ops plain_ops = {
-    .read_page = remote_read_page, .read_pages = remote_read_pages, .evict = remote_evict};
+static const struct inode_ops plain_ops = {.read_page = remote_read_page,
+                                           .read_pages = remote_read_pages,
+                                           .root_block = remote_root_block,
+                                           .evict = remote_evict};
 static const struct inode_ops shared_inode_ops = {
     .read_page = remote_read_page, .write_page = no_write_page, .evict = remote_evict};
 static const struct file_ops file_ops = {.fsync = sync_handle, .release = release};

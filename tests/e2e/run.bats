@@ -54,6 +54,36 @@ chroot_hello() { gcc -O2 -o "$BATS_TEST_TMPDIR/hello" "$TOP/tools/images/hello.c
     [ "$status" -eq 9 ]
 }
 
+@test "the second start brings in what the first touched; what is wrong with that does no harm" {
+    export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache
+    start() {
+        "$COFRE" run --softsgx --stats "$BUSYBOX" -- sh -c 'sort /etc/passwd | sha256sum' 2>"$BATS_TEST_TMPDIR/err" >"$BATS_TEST_TMPDIR/out"
+        sed -nE 's/.* ([0-9]+) page faults,.*/\1/p' "$BATS_TEST_TMPDIR/err"
+    }
+    first=$(start)
+    sum=$(cat "$BATS_TEST_TMPDIR/out")
+    file=$(echo "$XDG_CACHE_HOME"/cofre/start/*)
+    [ -s "$file" ] && [ -n "$sum" ]
+    for try in 1 2 3; do # one in 64 learns anew
+        second=$(start)
+        [ "$second" -ge "$first" ] || break
+    done
+    echo "faults: $first, $second"
+    [ "$second" -lt "$first" ]
+    [ "$sum" = "$(cat "$BATS_TEST_TMPDIR/out")" ]
+    python3 - "$file" <<'END'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    data = f.read()
+    f.seek(8)
+    f.write(bytes(reversed(data[8:])))
+END
+    start
+    [ "$sum" = "$(cat "$BATS_TEST_TMPDIR/out")" ]
+    XDG_CACHE_HOME=/proc/none start
+    [ "$sum" = "$(cat "$BATS_TEST_TMPDIR/out")" ]
+}
+
 @test "arguments, environment, directory and user, where the policy allows" {
     run -0 --separate-stderr timeout 30 "$COFRE" run --softsgx -e GREETING=hello -w /tmp -u 1000:1001 "$BUSYBOX" -- \
         sh -c 'echo "$GREETING $PWD"; exec id -u'

@@ -7,6 +7,7 @@
 
 #include "hosted_libc.h"
 #include "kernel/arch/hostcall.h"
+#include "kernel/arch/untrusted.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/image_key.h"
 #include "kernel/fs/proc_text.h"
@@ -18,6 +19,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/pages.h"
+#include "kernel/mm/shared.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/mm/vma.h"
 #include "kernel/process/exec.h"
@@ -62,14 +64,51 @@ uint64_t vma_page_index(const struct vma *vma, uaddr_t page)
     return (page - vma->start) / PAGE_SIZE;
 }
 
-int vma_populate(struct vma *vma, uaddr_t start, uaddr_t end, uaddr_t must)
+void vma_bring_in(struct vma *vma, const uaddr_t *pages, const uint64_t *blocks, size_t count)
 {
     (void)vma;
-    (void)start;
-    (void)end;
-    (void)must;
+    (void)pages;
+    (void)blocks;
+    (void)count;
     FAIL("a mapping");
-    return -1;
+}
+
+uint8_t page_state(uaddr_t page)
+{
+    (void)page;
+    return 0;
+}
+
+uint64_t pages_available(void)
+{
+    return 0;
+}
+
+bool shared_any(const struct inode *inode)
+{
+    (void)inode;
+    return false;
+}
+
+void untrusted_copy_in(void *dst, host_ptr src, size_t size)
+{
+    FAIL("untrusted memory");
+}
+
+uint32_t untrusted_load32(host_ptr p)
+{
+    FAIL("untrusted memory");
+    return 0;
+}
+
+void untrusted_store32(host_ptr p, uint32_t value)
+{
+    FAIL("untrusted memory");
+}
+
+void untrusted_store64(host_ptr p, uint64_t value)
+{
+    FAIL("untrusted memory");
 }
 
 /* ---- the input ---- */

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "abi/start.h"
 #include "kernel/fs/file.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/stream.h"
@@ -94,7 +95,12 @@ static ssize_t read_pages(struct inode *inode, uint64_t index, size_t count, voi
     return (ssize_t)count;
 }
 
-static const struct inode_ops many_ops = {.read_page = read_page, .read_pages = read_pages};
+static int64_t root_block(struct inode *inode, uint64_t index)
+{
+    return (int64_t)index;
+}
+
+static const struct inode_ops many_ops = {.read_page = read_page, .read_pages = read_pages, .root_block = root_block};
 static struct inode inodes[3];
 static struct file disk_files[3];
 
@@ -452,6 +458,65 @@ static void test_expected_pages_come_first(void **state)
     expected_take(&noted);
 }
 
+static struct start_area area;
+
+static void start_again(void)
+{
+    static const struct expected none;
+
+    expected_set(&none);
+    expected_init(&(struct boot_blob){(uint64_t)&area, sizeof area});
+    drop_all();
+    map_file(0, 24, PROT_READ, MAP_PRIVATE, 0, 4);
+}
+
+/* The host remembers: what it says is checked, and what is missing is told to it. */
+static void test_the_host_remembers_a_start(void **state)
+{
+    const uint64_t good[] = {place_make(3, PAGE_R, 5),
+                             place_make(4, PAGE_R, 2),
+                             place_make(4, PAGE_R, 6),
+                             place_make(4, PAGE_R, 7),
+                             place_make(4, PAGE_R, 27),
+                             place_make(4, PAGE_R, 28),
+                             place_make(4, PAGE_R, PLACE_BLOCK_MAX - 1),
+                             place_make(4, PAGE_R | PAGE_X, 8),
+                             ~0ULL};
+    uint8_t value = 0;
+
+    memset(&area, 0, sizeof area);
+    start_again();
+    check_committed(0, 24, "........................");
+    assert_int_equal(machine_touch(page_at(3), false, &value), 0);
+    assert_int_equal(machine_touch(page_at(23), false, &value), 0);
+    assert_int_equal(area.noted_count, edmm ? 2 : 0);
+    assert_true(!edmm || (area.noted[0] == place_make(4, PAGE_R, 7) && area.noted[1] == place_make(4, PAGE_R, 27)));
+
+    memcpy(area.known, good, sizeof good);
+    area.known_count = ARRAY_COUNT(good);
+    start_again();
+    check_committed(0, 24, "..xx...................x");
+    for (unsigned i = 0; i < 24; i++) {
+        assert_int_equal(machine_touch(page_at(i), false, &value), 0);
+        assert_int_equal(value, (i + 4) % 16);
+    }
+
+    for (uint64_t i = 0; i < START_PLACES_MAX; i++)
+        area.known[i] = place_make(4, PAGE_R, 4 + i);
+    area.known_count = START_PLACES_MAX;
+    start_again();
+    check_committed(0, 24, "xxxxxxxxxxxxxxxxxxxxxxxx");
+    area.known_count++;
+    start_again();
+    check_committed(0, 24, "........................");
+    area.known_count = 8;
+    area.known[3] = area.known[2];
+    start_again();
+    check_committed(0, 24, "........................");
+    expected_init(&(struct boot_blob){0, 0});
+    drop_all();
+}
+
 /* What was learnt of a program is in order, bounded, and one day forgotten, as are those that have not run for long. */
 static void test_programs_are_remembered(void **state)
 {
@@ -461,16 +526,13 @@ static void test_programs_are_remembered(void **state)
     for (uint32_t round = 0; round < 40; round++) {
         some.count = 100;
         for (uint32_t i = 0; i < some.count; i++)
-            some.places[i] = (struct file_place){.file = round % 3, .page = (i * 7919 + round) % 1000, .rights = 1};
+            some.places[i] = place_make(round % 3, PAGE_R, (i * 7919 + round) % 1000);
         programs_learn(&program, &some);
     }
     programs_recall(&program, &got);
     assert_int_equal(got.count, EXPECTED_MAX);
-    for (uint32_t i = 1; i < got.count; i++) {
-        const struct file_place *a = &got.places[i - 1], *b = a + 1;
-
-        assert_true(a->file < b->file || (a->file == b->file && a->page < b->page));
-    }
+    for (uint32_t i = 1; i < got.count; i++)
+        assert_true(got.places[i - 1] < got.places[i]);
     for (unsigned i = 0; i < 100 && got.count > 0; i++)
         programs_recall(&program, &got);
     assert_int_equal(got.count, 0);
@@ -555,6 +617,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_touched_text_comes_along),
         cmocka_unit_test(test_wanted_is_bounded),
         cmocka_unit_test(test_expected_pages_come_first),
+        cmocka_unit_test(test_the_host_remembers_a_start),
         cmocka_unit_test(test_programs_are_remembered),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_changed),

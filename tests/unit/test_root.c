@@ -276,6 +276,7 @@ static void many_blocks_are_read_as_one_by_one(void **state)
     struct verity_params params = params_of(im, 8);
     uint64_t blocks = im->data_size / ROOT_BLOCK_SIZE;
     static uint8_t one[1 << 20], many[1 << 20];
+    const uint64_t scattered[] = {3, 4, 5, 0, 23, 22, 17, 18, 9, 5, 19, 1};
     const struct verity_block *cached;
     struct verity *v;
     int error;
@@ -298,6 +299,14 @@ static void many_blocks_are_read_as_one_by_one(void **state)
     assert_int_equal(verity_read_many(v, 19, 2, many), -EIO);
     assert_int_equal(verity_read_many(v, blocks - 1, 2, many), 1);
     assert_int_equal(verity_read_many(v, blocks, 2, many), -EIO);
+    assert_int_equal(verity_read_these(v, scattered, ARRAY_COUNT(scattered), many), 10);
+    for (size_t i = 0; i < 10; i++)
+        assert_memory_equal(one + scattered[i] * ROOT_BLOCK_SIZE, many + i * ROOT_BLOCK_SIZE, ROOT_BLOCK_SIZE);
+    for (size_t i = 0; i < ROOT_BLOCK_SIZE; i++)
+        assert_int_equal(many[10 * ROOT_BLOCK_SIZE + i], 0);
+    assert_int_equal(verity_read_these(v, scattered + 10, 2, many), 0);
+    assert_int_equal(verity_read_these(v, (const uint64_t[]){2, blocks, 3}, 3, many), 1);
+    assert_int_equal(verity_read_these(v, (const uint64_t[]){UINT64_MAX}, 1, many), 0);
     verity_close(v);
     hosted_image_free(im);
 }

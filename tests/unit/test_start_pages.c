@@ -1,0 +1,169 @@
+/* Places of earlier starts: how lists become one, and files that are new, good, damaged, too many. */
+#include "host/start_pages.h"
+#include "image/sgx_arch.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[64];
+static struct sgx_sigstruct sig;
+static struct artifacts artifacts = {.sigstruct = {&sig, sizeof(sig)}};
+static char program[] = "node";
+static struct run_options options = {.args = {.bytes = program, .size = sizeof(program)}};
+
+static int setup(void **state)
+{
+    strcpy(folder, "/tmp/cofre-start-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    setenv("XDG_CACHE_HOME", folder, 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    return system(command);
+}
+
+static unsigned files(char *ret_last)
+{
+    char path[128];
+    struct dirent *entry;
+    unsigned count = 0;
+
+    snprintf(path, sizeof(path), "%s/cofre/start", folder);
+    DIR *dir = opendir(path);
+    while (dir && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.') {
+            snprintf(ret_last, 384, "%s/%s", path, entry->d_name);
+            count++;
+        }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+static void test_merge(void **state)
+{
+    static uint64_t to[START_PLACES_MAX], many[START_PLACES_MAX];
+    const uint64_t from[] = {9, 2, 9, 1, 5};
+
+    to[0] = 2, to[1] = 7;
+    assert_int_equal(start_pages_merge(to, 2, from, 5), 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(to[i], ((uint64_t[]){1, 2, 5, 7, 9})[i]);
+    for (uint64_t i = 0; i < START_PLACES_MAX; i++)
+        many[i] = 1000000 - i;
+    assert_int_equal(start_pages_merge(to, 5, many, START_PLACES_MAX), START_PLACES_MAX);
+    for (size_t i = 1; i < START_PLACES_MAX; i++)
+        assert_true(to[i - 1] < to[i]);
+    assert_int_equal(start_pages_merge(to, START_PLACES_MAX, from, 5), START_PLACES_MAX);
+}
+
+/* One start in 64 learns anew: then nothing is known. */
+static struct start_area *open_known(uint32_t count)
+{
+    struct start_area *area = NULL;
+
+    for (unsigned i = 0; i < 100; i++) {
+        area = start_pages_open(&artifacts, &options);
+        assert_non_null(area);
+        assert_int_equal(area->noted_count, 0);
+        if (area->known_count == count)
+            break;
+        assert_int_equal(area->known_count, 0);
+        start_pages_save(area); /* nothing was noted */
+    }
+    assert_int_equal(area->known_count, count);
+    return area;
+}
+
+static void note(struct start_area *area, uint64_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        area->noted[i] = first + count - i;
+    area->noted_count = count;
+    start_pages_save(area);
+}
+
+static void test_a_start_is_remembered(void **state)
+{
+    char path[384];
+
+    note(open_known(0), 100, 40);
+    assert_int_equal(files(path), 1);
+    struct start_area *area = open_known(40);
+    assert_int_equal(area->known[0], 101);
+    note(area, 50, 3);
+    area = open_known(43);
+    assert_int_equal(area->known[0], 51);
+    note(area, 10, 1); /* is worth it only for fewer than 32 */
+    area = open_known(44);
+    note(area, 1000, START_PLACES_MAX);
+    area = open_known(START_PLACES_MAX);
+    note(area, 9000, 100);                                          /* not worth it */
+    note(open_known(START_PLACES_MAX), 9000, START_PLACES_MAX + 1); /* no number of places */
+    options.args.size = 0;
+    open_known(0);
+    options.args.size = sizeof(program);
+    sig.enclavehash[0] ^= 1;
+    open_known(0);
+    sig.enclavehash[0] ^= 1;
+    assert_int_equal(files(path), 1);
+}
+
+static void test_files_of_nobody(void **state)
+{
+    char path[384];
+    FILE *f;
+
+    note(open_known(0), 100, 40);
+    assert_int_equal(files(path), 1);
+    assert_int_equal(truncate(path, 8 + 5 * 8 + 3), 0);
+    open_known(5);
+    assert_int_equal(truncate(path, 3), 0);
+    open_known(0);
+    assert_non_null(f = fopen(path, "w"));
+    fputs("something else, long enough to be one", f);
+    fclose(f);
+    note(open_known(0), 7, 7);
+    open_known(7);
+    options.as_entrypoint = true;
+    assert_null(start_pages_open(&artifacts, &options));
+    options.as_entrypoint = false;
+    setenv("XDG_CACHE_HOME", "/proc/no-such", 1);
+    note(open_known(0), 1, 1);
+}
+
+static void test_old_ones_go(void **state)
+{
+    char path[384];
+
+    for (unsigned i = 0; i < 200; i++) {
+        sig.enclavehash[1] = (uint8_t)i;
+        note(open_known(0), i, 1);
+    }
+    assert_in_range(files(path), 100, 128);
+    open_known(1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_merge),
+        cmocka_unit_test_setup_teardown(test_a_start_is_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_files_of_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_old_ones_go, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
