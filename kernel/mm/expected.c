@@ -13,6 +13,12 @@
 #include "kernel/mm/vma.h"
 #include "kernel/sched/time.h"
 
+/*
+ * Where programs follow one another in an enclave, pages of the last one are kept, and each piece of them that is not
+ * used again takes a call of the host (pages_close_idle()): what lies between, a page or two, comes along.
+ */
+#define GAP_MEMBER 2
+
 #define START_NS 2000000000ULL /* what is touched later is not part of the start */
 
 static bool noting;
@@ -21,6 +27,7 @@ static struct expected noted;
 static struct expected given;
 static const uint64_t *next = given.places; /* in order */
 static size_t next_count;
+static unsigned gap; /* pages between two that come along */
 
 static host_ptr told; /* struct start_area */
 static uint32_t told_count = START_PLACES_MAX;
@@ -124,6 +131,7 @@ void expected_init(const struct boot_blob *area)
     }
     next = known;
     next_count = known ? count : 0;
+    gap = 0;
 }
 
 void expected_set(const struct expected *expected)
@@ -131,6 +139,7 @@ void expected_set(const struct expected *expected)
     copy(&given, expected->places, expected->count);
     next = given.places;
     next_count = given.count;
+    gap = GAP_MEMBER;
 }
 
 void expected_forget(void)
@@ -174,28 +183,47 @@ static uaddr_t page_at(const struct vma *vma, uint64_t whole, uint64_t place)
     return index < (vma->end - vma->start) / PAGE_SIZE && place_of(vma, page, &found) && found == place ? page : 0;
 }
 
+struct batch {
+    uaddr_t pages[BATCH];
+    uint64_t blocks[BATCH];
+    size_t count;
+};
+
+static void add(struct batch *batch, struct vma *vma, uaddr_t page)
+{
+    uint64_t place;
+
+    if ((page_state(page) & PAGE_COMMITTED) || !place_of(vma, page, &place))
+        return;
+    batch->pages[batch->count] = page;
+    batch->blocks[batch->count++] = place_block(place);
+    if (batch->count == BATCH) {
+        vma_bring_in(vma, batch->pages, batch->blocks, batch->count);
+        batch->count = 0;
+    }
+}
+
 void expected_bring_in(struct vma *vma)
 {
-    uaddr_t pages[BATCH];
-    uint64_t whole, blocks[BATCH];
-    size_t count = 0;
+    struct batch batch = {.count = 0};
+    uaddr_t last = 0;
+    uint64_t whole;
 
     if (next_count == 0 || !pages_edmm() || !place_of(vma, vma->start, &whole))
         return;
     for (size_t i = lower_bound(whole); i < next_count && (next[i] ^ whole) < PLACE_BLOCK_MAX; i++) {
-        uaddr_t page = page_at(vma, whole, next[i]);
+        uaddr_t page = page_at(vma, whole, next[i]), from = page;
 
-        if (!page || (page_state(page) & PAGE_COMMITTED))
+        if (!page)
             continue;
         if (pages_available() / 4 < BATCH)
-            return;
-        pages[count] = page;
-        blocks[count++] = place_block(next[i]);
-        if (count == BATCH) {
-            vma_bring_in(vma, pages, blocks, count);
-            count = 0;
-        }
+            break;
+        if (last && page > last && page - last <= (gap + 1) * PAGE_SIZE)
+            from = last + PAGE_SIZE;
+        for (; from <= page; from += PAGE_SIZE)
+            add(&batch, vma, from);
+        last = page;
     }
-    if (count > 0)
-        vma_bring_in(vma, pages, blocks, count);
+    if (batch.count > 0)
+        vma_bring_in(vma, batch.pages, batch.blocks, batch.count);
 }
