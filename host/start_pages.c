@@ -164,13 +164,14 @@ static bool write_file(const char *name, const uint64_t *places, size_t count)
 
 void start_pages_save(struct start_area *area)
 {
-    uint32_t noted = area ? area->noted_count : 0;
+    uint32_t noted = area ? area->noted_count : 0, known = area ? area->known_count : 0;
     size_t count;
     char *temporary = NULL;
 
-    if (noted == 0 || noted > START_PLACES_MAX || noted < area->known_count / NEW_SHARE)
+    /* the enclave can write to all of it */
+    if (noted == 0 || noted > START_PLACES_MAX || known > START_PLACES_MAX || noted < known / NEW_SHARE)
         return;
-    count = start_pages_merge(area->known, area->known_count, area->noted, noted);
+    count = start_pages_merge(area->known, known, area->noted, noted);
     if (asprintf(&temporary, "%s.%d", path, getpid()) < 0)
         return;
     if (access(path, F_OK) < 0) {

@@ -113,6 +113,10 @@ static void test_a_start_is_remembered(void **state)
     area = open_known(START_PLACES_MAX);
     note(area, 9000, 100);                                          /* not worth it */
     note(open_known(START_PLACES_MAX), 9000, START_PLACES_MAX + 1); /* no number of places */
+    area = open_known(START_PLACES_MAX);
+    area->known_count = START_PLACES_MAX + 1; /* nor is that */
+    note(area, 9000, START_PLACES_MAX);
+    assert_int_equal(open_known(START_PLACES_MAX)->known[0], 11);
     options.args.size = 0;
     open_known(0);
     options.args.size = sizeof(program);
