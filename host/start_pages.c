@@ -1,6 +1,7 @@
 /* Places of earlier starts, kept in files (contract in start_pages.h). */
 #include "host/start_pages.h"
 
+#include "host/folders.h"
 #include "image/sgx_arch.h"
 
 #include <dirent.h>
@@ -111,15 +112,6 @@ struct start_area *start_pages_open(const struct artifacts *artifacts, const str
     return area;
 }
 
-static void make_folders(char *file)
-{
-    for (char *slash = strchr(file + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(file, 0700);
-        *slash = '/';
-    }
-}
-
 /* One file more than there may be: the one that was written first goes. */
 static void make_room(char *file)
 {
@@ -175,7 +167,7 @@ void start_pages_save(struct start_area *area)
     if (asprintf(&temporary, "%s.%d", path, getpid()) < 0)
         return;
     if (access(path, F_OK) < 0) {
-        make_folders(path);
+        (void)!make_folders_above(path); /* else the file cannot be made */
         make_room(path);
     }
     if (!write_file(temporary, area->known, count) || rename(temporary, path) < 0)

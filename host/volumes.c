@@ -4,6 +4,7 @@
 #include "host/anchor_line.h"
 #include "host/clock.h"
 #include "host/error.h"
+#include "host/folders.h"
 #include "host/runtime.h"
 #include "host/volume_fill.h"
 #include "host/volume_path.h"
@@ -89,20 +90,6 @@ static const struct policy_volume *policy_volume_at(const struct runtime *runtim
     return NULL;
 }
 
-static int make_folders(char *path)
-{
-    for (char *p = path + 1; *p; p++) {
-        if (*p != '/')
-            continue;
-        *p = '\0';
-        int ret = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-        *p = '/';
-        if (ret < 0)
-            return ret;
-    }
-    return 0;
-}
-
 #define FILL_FIRST (8ULL << 20)
 
 /* A file of no name in the folder of path or, where there is no such thing, of one that is nobody else's: *ret_name
@@ -144,7 +131,7 @@ static int name_file(int fd, const char *name, const char *path)
 static int make_file(char *path, uint64_t size, char **ret_error)
 {
     char *name = NULL;
-    int ret = make_folders(path), fd = ret < 0 ? ret : nameless_file(path, &name);
+    int ret = make_folders_above(path), fd = ret < 0 ? ret : nameless_file(path, &name);
     bool written;
 
     ret = fd < 0 ? fd : -posix_fallocate(fd, 0, (off_t)size);
