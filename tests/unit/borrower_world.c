@@ -131,6 +131,15 @@ static struct connection *connection_of_channel(uint32_t channel)
     return NULL;
 }
 
+/* And no set watches it any more. */
+static void closes(struct connection *c)
+{
+    c->closed = true;
+    for (size_t s = 0; s < SETS; s++)
+        changes[s] += c->watches[s].set;
+    memset(c->watches, 0, sizeof(c->watches));
+}
+
 static uint8_t pattern(const struct connection *c, uint32_t at, bool sent)
 {
     return (uint8_t)((at * 7 + (at >> 8) * 3 + (uint32_t)(c - connections) * 31) ^ (sent ? 0x5a : 0));
@@ -416,8 +425,7 @@ static void hear_return(const struct loan_return_message *m, size_t size)
     if (m->close_fd >= 0) {
         if (who == HONEST && m->close_fd != fd_of(c))
             FAIL("the descriptor that is closed");
-        c->closed = true;
-        memset(c->watches, 0, sizeof(c->watches));
+        closes(c);
         count(closed);
     }
 }
@@ -912,8 +920,7 @@ static void program_closes(struct connection *c)
     if (c->closed || call(__NR_close, (uint64_t)fd_of(c), 0, 0, 0, 0, &n))
         return;
     delegated(c);
-    c->closed = true;
-    memset(c->watches, 0, sizeof(c->watches));
+    closes(c);
 }
 
 /* While a call of the first one sleeps. */
