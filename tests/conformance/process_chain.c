@@ -1,7 +1,7 @@
 /* Generations: what processes have to do with each other of which neither is PID 1, nor the other's parent always. */
 #define NEEDS_EDMM
 #define CHILDREN_FORK
-#include "child.h"
+#include "family.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -13,33 +13,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-
-static struct {
-    volatile int go, ready, result, ids[8], heard[8];
-    volatile siginfo_t info;
-    volatile int word;
-} SHARED shared;
-
-static int pause_for_ever(void *arg)
-{
-    __atomic_fetch_add(&shared.ready, 1, __ATOMIC_SEQ_CST);
-    for (;;)
-        raw(SYS_pause, 0, 0, 0, 0);
-}
-
-static int start(int (*fn)(void *), long arg)
-{
-    shared.go = shared.ready = 0;
-    int pid = beside(fn, (void *)arg);
-    wait_word(&shared.ready, 1);
-    return pid;
-}
-
-static void end(int pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-}
 
 /* ---- what a parent is to its grandchildren ---- */
 
@@ -155,15 +128,14 @@ static int other_signal(void *arg)
 
 /* ---- signals from one to another ---- */
 
-static void on_info(int signal, siginfo_t *info, void *context)
+static void on_any(int signal, siginfo_t *info, void *context)
 {
-    memcpy((void *)&shared.info, info, sizeof *info);
-    __atomic_fetch_add(&shared.heard[1], 1, __ATOMIC_SEQ_CST);
+    on_info(1, info, context);
 }
 
 static int listen_to(void *arg)
 {
-    struct sigaction action = {.sa_sigaction = on_info, .sa_flags = SA_SIGINFO};
+    struct sigaction action = {.sa_sigaction = on_any, .sa_flags = SA_SIGINFO};
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGUSR2, &action, NULL);
     sigaction(SIGRTMIN, &action, NULL);
@@ -241,7 +213,7 @@ static void heard(const char *what, int expected)
 static void groups(void)
 {
     int a = start(listen_to, 1), b = start(listen_to, a), c = start(listen_to, 0), user = start(listen_as_user, 1000);
-    struct sigaction action = {.sa_sigaction = on_info, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigaction action = {.sa_sigaction = on_any, .sa_flags = SA_SIGINFO | SA_RESTART};
     sigaction(SIGUSR1, &action, NULL);
     shared.ids[0] = a;
     shared.heard[1] = 0;

@@ -1,5 +1,5 @@
 /* Groups, sessions, who may signal whom, orphans and subreapers, controlling terminals. */
-#include "child.h"
+#include "family.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -7,41 +7,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <termios.h>
-
-static struct {
-    volatile int go, ready, result, news, results[8];
-    int grandchild;
-} SHARED shared;
-
-static int linger(void *arg)
-{
-    shared.ready++;
-    while (!shared.go)
-        raw_sleep_ms(1);
-    raw_exit((int)(long)arg);
-}
-
-static int pause_for_ever(void *arg)
-{
-    shared.ready++;
-    for (;;)
-        raw(SYS_pause, 0, 0, 0, 0);
-}
-
-static int start(int (*fn)(void *), long arg)
-{
-    shared.go = shared.ready = 0;
-    int pid = beside(fn, (void *)arg);
-    wait_word(&shared.ready, 1);
-    return pid;
-}
-
-static void end(int pid)
-{
-    kill(pid, SIGKILL);
-    kill(pid, SIGCONT);
-    waitpid(pid, NULL, 0);
-}
 
 static int try_setsid(void *arg)
 {
@@ -396,7 +361,6 @@ static int leave_stopped_job(void *arg)
         raw(SYS_setpgid, 0, 0, 0, 0);
         shared.ready = 1;
         raw(SYS_kill, raw(SYS_getpid, 0, 0, 0, 0), SIGSTOP, 0, 0);
-        shared.news = 1;
         for (;;)
             raw(SYS_pause, 0, 0, 0, 0);
     }

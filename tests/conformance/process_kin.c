@@ -2,7 +2,7 @@
  * /proc. */
 #define NEEDS_EDMM
 #define CHILDREN_FORK
-#include "child.h"
+#include "family.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,49 +14,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-
-static struct {
-    volatile int go, ready, result, ids[8], heard[65];
-    volatile siginfo_t info;
-} SHARED shared;
-
-static void on_info(int signal, siginfo_t *info, void *context)
-{
-    memcpy((void *)&shared.info, info, sizeof *info);
-    __atomic_fetch_add(&shared.heard[signal], 1, __ATOMIC_SEQ_CST);
-}
-
-static void hear(int signal, int flags)
-{
-    struct sigaction action = {.sa_sigaction = on_info, .sa_flags = SA_SIGINFO | flags};
-    sigaction(signal, &action, NULL);
-}
-
-static int pause_for_ever(void *arg)
-{
-    __atomic_fetch_add(&shared.ready, 1, __ATOMIC_SEQ_CST);
-    for (;;)
-        raw(SYS_pause, 0, 0, 0, 0);
-}
-
-static int exit_with(void *arg)
-{
-    raw_exit((int)(long)arg);
-}
-
-static int start(int (*fn)(void *), long arg)
-{
-    shared.go = shared.ready = 0;
-    int pid = beside(fn, (void *)arg);
-    wait_word(&shared.ready, 1);
-    return pid;
-}
-
-static void end(int pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, __WALL);
-}
 
 static int again(const char *how)
 {

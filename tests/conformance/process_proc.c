@@ -1,31 +1,14 @@
 /* /proc about other processes: the list, and what each file says of a child, a stopped one, a zombie, one of a user. */
-#include "child.h"
+#include "family.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
 
-static struct {
-    volatile int go, ready;
-} SHARED shared;
-
-static int linger(void *arg)
+static int lingerer(void *arg)
 {
-    if (arg)
-        raw(SYS_setresuid, (long)arg, (long)arg, (long)arg, 0);
     raw(SYS_prctl, PR_SET_NAME, (long)"lingerer", 0, 0);
-    shared.ready++;
-    while (!shared.go)
-        raw_sleep_ms(1);
-    raw_exit(3);
-}
-
-static int start(long uid)
-{
-    shared.go = shared.ready = 0;
-    int pid = beside(linger, (void *)uid);
-    wait_word(&shared.ready, 1);
-    return pid;
+    return linger(arg);
 }
 
 static int listed(int pid)
@@ -126,7 +109,7 @@ static int session(void *arg)
 {
     setsid();
     dup2(open("/dev/null", O_RDONLY), 9);
-    int pid = start(0);
+    int pid = start(lingerer, 3);
     close(9);
     SHOW(listed(pid));
     SHOW(listed(1));

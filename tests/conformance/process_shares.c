@@ -2,7 +2,7 @@
  */
 #define NEEDS_EDMM
 #define CHILDREN_FORK
-#include "child.h"
+#include "family.h"
 
 #include <fcntl.h>
 #include <linux/ioprio.h>
@@ -14,46 +14,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
-static struct {
-    volatile int go, ready, ids[8], heard[65];
-    volatile siginfo_t info;
-} SHARED shared;
-
 extern char **environ;
-
-static void on_info(int signal, siginfo_t *info, void *context)
-{
-    memcpy((void *)&shared.info, info, sizeof *info);
-    __atomic_fetch_add(&shared.heard[signal], 1, __ATOMIC_SEQ_CST);
-}
-
-static void hear(int signal, int flags)
-{
-    struct sigaction action = {.sa_sigaction = on_info, .sa_flags = SA_SIGINFO | flags};
-    sigaction(signal, &action, NULL);
-    shared.heard[signal] = 0;
-}
-
-static int pause_for_ever(void *arg)
-{
-    __atomic_fetch_add(&shared.ready, 1, __ATOMIC_SEQ_CST);
-    for (;;)
-        raw(SYS_pause, 0, 0, 0, 0);
-}
-
-static int start(int (*fn)(void *), long arg)
-{
-    shared.go = shared.ready = 0;
-    int pid = beside(fn, (void *)arg);
-    wait_word(&shared.ready, 1);
-    return pid;
-}
-
-static void end(int pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, __WALL);
-}
 
 /* ---- clone's flags ---- */
 

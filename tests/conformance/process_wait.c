@@ -1,13 +1,10 @@
 /* wait4 and waitid: which children, which news, what they leave behind; SIGCHLD and its siginfo. */
-#include "child.h"
+#include "family.h"
 
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/times.h>
 
-static struct {
-    volatile int go, ready;
-} SHARED shared;
 static volatile int taken_count;
 static siginfo_t taken[16];
 
@@ -31,35 +28,6 @@ static void show_taken(const char *what, int pid, int expected)
     printf("\n");
     fflush(stdout);
     taken_count = 0;
-}
-
-static int exit_with(void *arg)
-{
-    raw_exit((int)(long)arg);
-}
-
-/* Runs until told. */
-static int linger(void *arg)
-{
-    shared.ready++;
-    while (!shared.go)
-        raw_sleep_ms(1);
-    raw_exit((int)(long)arg);
-}
-
-static int pause_for_ever(void *arg)
-{
-    shared.ready++;
-    for (;;)
-        raw(SYS_pause, 0, 0, 0, 0);
-}
-
-static int start(int (*fn)(void *), long arg)
-{
-    shared.go = shared.ready = 0;
-    int pid = beside(fn, (void *)arg);
-    wait_word(&shared.ready, 1);
-    return pid;
 }
 
 static void show_waitid(const char *what, int which, int id, int options, int pid)
