@@ -168,6 +168,14 @@ bool machine_dies(void (*fn)(void))
     return died;
 }
 
+unsigned machine_seed = 1;
+
+unsigned machine_pick(unsigned below)
+{
+    machine_seed = machine_seed * 1103515245U + 12345U;
+    return (machine_seed >> 12) % below;
+}
+
 void printk(enum log_level level, const char *format, ...)
 {
 }

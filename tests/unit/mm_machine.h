@@ -34,6 +34,10 @@ int machine_touch(uaddr_t addr, bool write, uint8_t *value);
 /* Time goes on; timers that come due meanwhile fire. */
 void machine_pass_time(uint64_t ns);
 
+/* A number below `below`, by a series that the seed (at first 1) begins. */
+extern unsigned machine_seed;
+unsigned machine_pick(unsigned below);
+
 /* Runs fn; true if it ended in host_lied() or panic(). */
 bool machine_dies(void (*fn)(void));
 

@@ -34,13 +34,6 @@ SYSCALL_PROLOGUE_(brk)
 SYSCALL_PROLOGUE_(madvise)
 
 static bool edmm = true;
-static unsigned seed = 1;
-
-static unsigned pick(unsigned below)
-{
-    seed = seed * 1103515245u + 12345u;
-    return (seed >> 12) % below;
-}
 
 /* ---- a stream in memory ---- */
 
@@ -159,7 +152,7 @@ static int pick_prot(void)
                                 PROT_READ | PROT_WRITE | PROT_EXEC,
                                 PROT_READ | PROT_EXEC};
 
-    return prots[pick(ARRAY_COUNT(prots))];
+    return prots[machine_pick(ARRAY_COUNT(prots))];
 }
 
 static void advise(unsigned first, unsigned count, int advice)
@@ -172,9 +165,9 @@ static void advise(unsigned first, unsigned count, int advice)
 static void fill(unsigned first, unsigned count)
 {
     for (unsigned i = first; i < first + count; i++) {
-        uint8_t value = (uint8_t)pick(256);
+        uint8_t value = (uint8_t)machine_pick(256);
 
-        if (pick(3) == 0)
+        if (machine_pick(3) == 0)
             continue;
         if (!(model[i].prot & PROT_WRITE)) {
             if (model[i].prot & PROT_READ)
@@ -189,13 +182,13 @@ static void fill(unsigned first, unsigned count)
 static void build_piece(unsigned first, unsigned count)
 {
     static const int advices[] = {MADV_DONTFORK, MADV_WIPEONFORK};
-    unsigned kind = pick(6), file = pick(3);
+    unsigned kind = machine_pick(6), file = machine_pick(3);
     bool shared = kind == 0, from_file = kind == 1 || kind == 2;
     int prot = PROT_READ | PROT_WRITE, flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE);
 
     if (!from_file)
         flags |= MAP_ANONYMOUS;
-    else if (pick(2))
+    else if (machine_pick(2))
         prot = PROT_READ;
     assert_int_equal(mm_map(page_at(first), count * PAGE_SIZE, prot, flags, from_file ? &disk_files[file] : NULL, 0),
                      page_at(first));
@@ -212,7 +205,7 @@ static void build_piece(unsigned first, unsigned count)
     if (!shared)
         fill(first, count);
     if (kind == 5) {
-        unsigned which = pick(2);
+        unsigned which = machine_pick(2);
 
         advise(first, count, advices[which]);
         for (unsigned i = first; i < first + count; i++)
@@ -225,17 +218,17 @@ static void build(void)
     memset(model, 0, sizeof model);
     drop_all();
     for (unsigned at = 0; at < PAGES;) {
-        unsigned count = MIN(1 + pick(pick(4) ? 8 : 300), PAGES - at);
+        unsigned count = MIN(1 + machine_pick(machine_pick(4) ? 8 : 300), PAGES - at);
 
-        if (pick(4))
+        if (machine_pick(4))
             build_piece(at, count);
         at += count;
     }
-    mm_self()->brk_start = 0x1000000 + pick(100) * PAGE_SIZE;
-    mm_self()->brk = mm_self()->brk_start + pick(5000);
-    mm_self()->vdso = pick(1000) * PAGE_SIZE;
+    mm_self()->brk_start = 0x1000000 + machine_pick(100) * PAGE_SIZE;
+    mm_self()->brk = mm_self()->brk_start + machine_pick(5000);
+    mm_self()->vdso = machine_pick(1000) * PAGE_SIZE;
     mm_self()->auxv_count = 4;
-    mm_self()->auxv[3] = pick(1000);
+    mm_self()->auxv[3] = machine_pick(1000);
 }
 
 static void save(void)
@@ -554,7 +547,7 @@ static void test_cut(void **state)
     for (unsigned i = 0; i < 200; i++) {
         drop_all();
         memory.at = 0;
-        memory.size = i < 100 ? whole - 1 - i : pick((unsigned)whole);
+        memory.size = i < 100 ? whole - 1 - i : machine_pick((unsigned)whole);
         assert_int_equal(image_load(&memory.stream, &files), -EPIPE);
     }
     drop_all();
@@ -594,8 +587,10 @@ static void test_changed(void **state)
         memcpy(changed.bytes, memory.bytes, memory.size);
         for (unsigned k = 0; k < 4; k++) {
             size_t end = memory.size - MM_AUXV_MAX * sizeof(uint64_t); /* of the last record */
-            size_t at = i % 3 == 0 ? pick(400) : i % 3 == 1 ? pick((unsigned)memory.size) : end - 1 - pick(100);
-            changed.bytes[at] = (uint8_t)pick(256);
+            size_t at = i % 3 == 0   ? machine_pick(400)
+                        : i % 3 == 1 ? machine_pick((unsigned)memory.size)
+                                     : end - 1 - machine_pick(100);
+            changed.bytes[at] = (uint8_t)machine_pick(256);
         }
         drop_all();
         assert_false(machine_dies(load_changed));
@@ -622,8 +617,8 @@ int main(int argc, char **argv)
 
     edmm = argc < 2 || strcmp(argv[1], "sgx1") != 0;
     if (argc > 2)
-        sscanf(argv[2], "%u", &seed);
-    printf("seed %u\n", seed);
+        sscanf(argv[2], "%u", &machine_seed);
+    printf("seed %u\n", machine_seed);
     for (unsigned i = 0; i < ARRAY_COUNT(disk_files); i++) {
         inodes[i] = (struct inode){.ops = i == 0 ? &many_ops : &inode_ops, .ino = i, .size = 1 << 22, .mode = 0100644};
         disk_files[i] = (struct file){.inode = &inodes[i], .flags = 2, .refcount = 1000000};

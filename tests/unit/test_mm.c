@@ -25,7 +25,6 @@ SYSCALL_PROLOGUE_(madvise)
 SYSCALL_PROLOGUE_(brk)
 
 static bool edmm = true;
-static unsigned seed = 1;
 
 /* The model: what a page is to the application. */
 static struct {
@@ -33,12 +32,6 @@ static struct {
     int prot;
     uint8_t value; /* of its first byte */
 } model[PAGES];
-
-static unsigned pick(unsigned below)
-{
-    seed = seed * 1103515245u + 12345u;
-    return (seed >> 12) % below;
-}
 
 static uaddr_t page_at(unsigned i)
 {
@@ -72,12 +65,12 @@ static int pick_prot(void)
                                 PROT_READ | PROT_WRITE | PROT_EXEC,
                                 PROT_READ | PROT_EXEC};
 
-    return prots[pick(6)];
+    return prots[machine_pick(6)];
 }
 
 static void step_map(unsigned first, unsigned count)
 {
-    int prot = pick_prot(), flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (pick(8) ? 0 : MAP_POPULATE);
+    int prot = pick_prot(), flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (machine_pick(8) ? 0 : MAP_POPULATE);
 
     assert_int_equal(mm_map(page_at(first), count * PAGE_SIZE, prot, flags, NULL, 0), page_at(first));
     for (unsigned i = first; i < first + count; i++) {
@@ -110,7 +103,7 @@ static void step_protect(unsigned first, unsigned count)
 static void step_write(unsigned first, unsigned count)
 {
     for (unsigned i = first; i < first + count; i++) {
-        uint8_t value = (uint8_t)(pick(255) + 1);
+        uint8_t value = (uint8_t)(machine_pick(255) + 1);
         bool may = model[i].mapped && (model[i].prot & PROT_WRITE);
 
         assert_int_equal(machine_touch(page_at(i), true, &value), may ? 0 : TOUCH_SEGV);
@@ -142,7 +135,7 @@ static void step_discard(unsigned first, unsigned count)
 /* Move a range over another; only where it is one mapping. */
 static void step_move(unsigned first, unsigned count)
 {
-    unsigned to = pick(PAGES - count + 1);
+    unsigned to = machine_pick(PAGES - count + 1);
 
     if (to < first + count && first < to + count)
         return;
@@ -166,12 +159,12 @@ static void test_random(void **state)
                                                         step_move,  step_protect, step_discard};
 
     for (unsigned n = 0; n < STEPS; n++) {
-        unsigned first = pick(PAGES), count = 1 + pick(pick(4) ? 8 : 100);
+        unsigned first = machine_pick(PAGES), count = 1 + machine_pick(machine_pick(4) ? 8 : 100);
 
         count = MIN(count, PAGES - first);
-        steps[pick(ARRAY_COUNT(steps))](first, count);
+        steps[machine_pick(ARRAY_COUNT(steps))](first, count);
         for (unsigned i = 0; i < 4; i++)
-            check_page(pick(PAGES));
+            check_page(machine_pick(PAGES));
         if (n % 500 == 0)
             for (unsigned i = 0; i < PAGES; i++)
                 check_page(i);
@@ -416,7 +409,7 @@ int main(int argc, char **argv)
 
     edmm = argc < 2 || argv[1][0] == 'e';
     if (argc > 2)
-        sscanf(argv[2], "%u", &seed);
+        sscanf(argv[2], "%u", &machine_seed);
     machine_init(edmm, LIMIT);
     return cmocka_run_group_tests_name(edmm ? "mm edmm" : "mm sgx1", tests, NULL, NULL);
 }

@@ -22,7 +22,6 @@
 #define RWX (PAGE_R | PAGE_W | PAGE_X)
 #define IDLE_PIECES 256 /* as in kernel/mm/commit.c */
 
-static unsigned seed = 1;
 static bool open_phase;
 
 static struct {
@@ -30,12 +29,6 @@ static struct {
     unsigned rights;
     uint8_t value; /* of all its bytes */
 } model[PAGES];
-
-static unsigned pick(unsigned below)
-{
-    seed = seed * 1103515245u + 12345u;
-    return (seed >> 12) % below;
-}
 
 static uaddr_t at(size_t i)
 {
@@ -128,22 +121,22 @@ static void step_copy(size_t first, size_t count)
 {
     static const unsigned rights[] = {PAGE_R, RX, RX, RW, RWX};
     static uint8_t src[PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
-    unsigned r = rights[pick(5)];
+    unsigned r = rights[machine_pick(5)];
 
     count = free_run(first, count);
     for (size_t i = 0; i < count; i++)
-        memset(src + i * PAGE_SIZE, pick(4) ? (int)(first + i) % 7 + 1 : (int)pick(200), PAGE_SIZE);
+        memset(src + i * PAGE_SIZE, machine_pick(4) ? (int)(first + i) % 7 + 1 : (int)machine_pick(200), PAGE_SIZE);
     if (count == 0)
         return;
     now(first, count, pages_commit_copy(at(first), count, src, r), r, src);
-    if (model[first].committed && !(r & PAGE_W) && pick(2))
+    if (model[first].committed && !(r & PAGE_W) && machine_pick(2))
         mark_clean(at(first), count);
 }
 
 static void step_rights(size_t first, size_t count)
 {
     static const unsigned rights[] = {0, PAGE_R, PAGE_R, RX, RX, RW, RWX};
-    unsigned r = rights[pick(7)];
+    unsigned r = rights[machine_pick(7)];
 
     pages_set_rights(at(first), at(first + count), r);
     for (size_t i = first; i < first + count; i++)
@@ -176,7 +169,7 @@ static void step_decommit(size_t first, size_t count)
 
 static void step_open(size_t first, size_t count)
 {
-    if (machine_alone && pick(4) == 0) {
+    if (machine_alone && machine_pick(4) == 0) {
         open_phase = true;
         pages_leave_open();
     }
@@ -191,12 +184,12 @@ static void step_close(size_t first, size_t count)
 static void step_tasks(size_t first, size_t count)
 {
     if (!open_phase)
-        machine_alone = pick(2);
+        machine_alone = machine_pick(2);
 }
 
 static void step_memory(size_t first, size_t count)
 {
-    machine_pages_left = pick(6) == 0 ? pick(5) : UINT64_MAX;
+    machine_pages_left = machine_pick(6) == 0 ? machine_pick(5) : UINT64_MAX;
 }
 
 static void begin_anew(void)
@@ -220,9 +213,9 @@ static void test_random(void **state)
         step_decommit, step_open,   step_close,      step_tasks,   step_memory};
 
     for (unsigned n = 0; n < STEPS; n++) {
-        size_t first = pick(PAGES), count = 1 + pick(pick(4) ? 6 : PAGES);
+        size_t first = machine_pick(PAGES), count = 1 + machine_pick(machine_pick(4) ? 6 : PAGES);
 
-        steps[pick(ARRAY_COUNT(steps))](first, MIN(count, PAGES - first));
+        steps[machine_pick(ARRAY_COUNT(steps))](first, MIN(count, PAGES - first));
         check_all();
     }
     begin_anew();
@@ -451,7 +444,7 @@ int main(int argc, char **argv)
     };
 
     if (argc > 1)
-        sscanf(argv[1], "%u", &seed);
+        sscanf(argv[1], "%u", &machine_seed);
     machine_init(true, LIMIT);
     pages_keep_text();
     return cmocka_run_group_tests_name("pages", tests, NULL, NULL);
