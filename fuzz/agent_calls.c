@@ -16,6 +16,7 @@
 #include "kernel/remote/sealed.h"
 #include "kernel/sched/task.h"
 #include "tests/unit/hosted_libc.h"
+#include "tests/unit/input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -174,21 +175,6 @@ int link_send(struct link *link, const void *message, size_t size)
     return 0;
 }
 
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
-
-static uint64_t number(struct input *in, size_t bytes)
-{
-    uint64_t value = 0;
-    bytes = MIN(bytes, in->left);
-    memcpy(&value, in->at, bytes);
-    in->at += bytes;
-    in->left -= bytes;
-    return value;
-}
-
 static struct record *record_of(struct input *in, size_t size)
 {
     size = MIN(size, in->left);
@@ -207,9 +193,9 @@ static struct record *record_of(struct input *in, size_t size)
 static void access_memory(struct input *in)
 {
     static uint8_t buffer[100000];
-    unsigned op = (unsigned)number(in, 1), which = (unsigned)number(in, 1);
-    uint64_t addr = number(in, 2);
-    size_t size = number(in, 2) % sizeof(buffer), n;
+    unsigned op = (unsigned)input_number(in, 1), which = (unsigned)input_number(in, 1);
+    uint64_t addr = input_number(in, 2);
+    size_t size = input_number(in, 2) % sizeof(buffer), n;
     void *room;
     if (agent.head->window_count > 0)
         addr += agent.windows[which % agent.head->window_count].addr - 16;
@@ -248,12 +234,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     agent.link = &link_there;
     memset(frames, 0, sizeof(frames));
     agent_fetch_count = written = stored = replies = 0;
-    for (unsigned i = (unsigned)number(&in, 1) % 3; i > 0; i--) {
-        struct record *record = record_of(&in, number(&in, 1));
+    for (unsigned i = (unsigned)input_number(&in, 1) % 3; i > 0; i--) {
+        struct record *record = record_of(&in, input_number(&in, 1));
         TAILQ_INSERT_TAIL(&agent.data, record, entry);
         agent.data_count++;
     }
-    agent.call = record_of(&in, number(&in, 2));
+    agent.call = record_of(&in, input_number(&in, 2));
     int r = agent_decode(&agent);
     while (r == 0 && in.left > 0)
         access_memory(&in);

@@ -19,20 +19,27 @@ extern uint8_t __start_kernel_bss[], __stop_kernel_bss[], __start_kernel_data[],
 /* The kernel's memory: forgotten as a whole after each run. */
 struct block {
     struct block *next;
-    uint64_t pad;
+    void *start; /* what to free */
 };
 static struct block *blocks;
-static void *pages[8];
-static size_t page_count;
+static void *large[8]; /* the arena, the shared area and buffers: big, and used again */
+static size_t large_count, large_sizes[8], large_next;
+
+static void *block_new(size_t size, size_t align)
+{
+    size_t head = align > sizeof(struct block) ? align : sizeof(struct block);
+    uint8_t *p = align > 16 ? aligned_alloc(align, (head + size + align - 1) / align * align) : malloc(head + size);
+    if (!p)
+        abort();
+    struct block *b = (struct block *)(p + head) - 1;
+    *b = (struct block){blocks, p};
+    blocks = b;
+    return b + 1;
+}
 
 void *hosted_malloc(size_t size)
 {
-    struct block *b = malloc(sizeof(*b) + size);
-    if (!b)
-        abort();
-    b->next = blocks;
-    blocks = b;
-    return b + 1;
+    return block_new(size, 16);
 }
 
 void hosted_free(void *p)
@@ -43,19 +50,39 @@ void hosted_free(void *p)
     if (p && *at) {
         struct block *b = *at;
         *at = b->next;
-        free(b);
+        free(b->start);
     }
+}
+
+void *hosted_realloc(void *p, size_t size)
+{
+    (void)p;
+    (void)size;
+    abort(); /* nothing here needs it */
 }
 
 void *hosted_page_alloc(size_t size)
 {
-    return pages[page_count++] = aligned_alloc(4096, size);
+    if (size <= 100000)
+        return block_new(size, 4096);
+    if (large_next == large_count) {
+        large[large_count] = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
+        large_sizes[large_count++] = size;
+    }
+    if (large_sizes[large_next] != size)
+        abort();
+    return large[large_next++];
 }
 
 void hosted_abort(const char *message)
 {
     fprintf(stderr, "%s\n", message);
     abort();
+}
+
+uint64_t hosted_realtime_ns(void)
+{
+    return 1000000000000000000ULL;
 }
 
 /* Over the sanitizer's red zones between variables, too. */
@@ -83,10 +110,9 @@ static void fresh_kernel_end(void)
     while (blocks) {
         struct block *b = blocks;
         blocks = b->next;
-        free(b);
+        free(b->start);
     }
-    while (page_count > 0)
-        free(pages[--page_count]);
+    large_next = 0;
 }
 
 #endif

@@ -20,6 +20,7 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/link.h"
 #include "kernel/sched/task.h"
+#include "tests/unit/input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 void hostcall_kick_member(unsigned number, uint64_t vcpu_mask);
@@ -130,21 +131,6 @@ int aes_gcm_open(const struct aes_gcm_key *key, const uint8_t nonce[AES_GCM_NONC
 
 /* ---- */
 
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
-
-static uint64_t number(struct input *in, size_t bytes)
-{
-    uint64_t value = 0;
-    bytes = MIN(bytes, in->left);
-    memcpy(&value, in->at, bytes);
-    in->at += bytes;
-    in->left -= bytes;
-    return value;
-}
-
 static void send_numbered(struct link *link, uint64_t *sent, size_t size)
 {
     static uint8_t message[LINK_MESSAGE_MAX];
@@ -172,7 +158,7 @@ static void receive_numbered(struct link *link, uint64_t *received)
 static void lie(struct input *in, unsigned side)
 {
     struct link_shared *shared = &area.links[1];
-    uint64_t what = number(in, 1), value = number(in, 4);
+    uint64_t what = input_number(in, 1), value = input_number(in, 4);
     switch (what % 4) {
     case 0:
         shared->ring[side].head += (uint32_t)value;
@@ -202,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                      .members_offset = offsetof(struct area, members),
                                      .links_offset = offsetof(struct area, links),
                                      .rings_offset = offsetof(struct area, rings)};
-    if (number(&in, 1) == 255) { /* the header is the input */
+    if (input_number(&in, 1) == 255) { /* the header is the input */
         memcpy(&area.header, in.at, MIN(in.left, sizeof(area.header)));
         (void)!link_area_init((host_ptr){(uint64_t)&area}, sizeof(area), 1);
         return 0;
@@ -212,9 +198,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     link_open(&links[0], 1, 0, 1, key);
     link_open(&links[1], 1, 1, 0, key);
     while (in.left > 0) {
-        unsigned op = (unsigned)number(&in, 1), side = op & 1;
+        unsigned op = (unsigned)input_number(&in, 1), side = op & 1;
         if (op >> 1 & 1)
-            send_numbered(&links[side], &sent[side], number(&in, 2));
+            send_numbered(&links[side], &sent[side], input_number(&in, 2));
         else if (op >> 2 & 1)
             receive_numbered(&links[side], &received[!side]);
         else

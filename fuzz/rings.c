@@ -13,38 +13,28 @@
  */
 #include "fresh_kernel.h"
 
+#include "input.h"
 #include "net_hostile.h"
 #include "net_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const uint8_t *input;
-static size_t left;
+static struct input in;
 
-/* Past its end the input is all zeros, which chooses honest things. */
 static uint32_t choose(uint32_t limit)
 {
-    uint32_t value = 0;
-    for (uint32_t span = limit - 1; span > 0; span >>= 8) {
-        value = value << 8 | (left ? *input : 0);
-        if (left) {
-            input++;
-            left--;
-        }
-    }
-    return value % limit;
+    return input_choose(&in, limit);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fresh_kernel_begin();
-    input = data;
-    left = size;
+    in = (struct input){data, size};
     world_init();
     if (!setjmp(world.lie)) {
         world.lie_armed = true;
         hostile_init(choose);
-        for (int i = 0; i < 2000 && left > 0; i++)
+        for (int i = 0; i < 2000 && in.left > 0; i++)
             hostile_step(200);
     }
     fresh_kernel_end();

@@ -13,6 +13,7 @@
 #include <linux/tcp.h>
 
 #include "hosted_libc.h"
+#include "input.h"
 #include "kernel/fs/file.h"
 #include "kernel/fs/poll.h"
 #include "kernel/fs/vfs.h"
@@ -74,20 +75,11 @@ static uint64_t last_loan;
 
 /* ---- the input ---- */
 
-static struct {
-    const uint8_t *at;
-    size_t left;
-} in;
+static struct input in;
 
 static uint32_t choose(uint32_t limit)
 {
-    uint32_t value = 0;
-    for (uint32_t span = limit - 1; span > 0; span >>= 8) {
-        value = value << 8 | (in.left ? *in.at : 0);
-        in.at += in.left > 0;
-        in.left -= in.left > 0;
-    }
-    return value % limit;
+    return input_choose(&in, limit);
 }
 
 static uint32_t word(void)
@@ -1060,8 +1052,7 @@ static void finish(long allocations)
 
 void borrower_world_run(const uint8_t *data, size_t size)
 {
-    in.at = data;
-    in.left = size;
+    in = (struct input){data, size};
     who = choose(3);
     if (setjmp(world.lie)) {
         borrower_world_counts->lied += world.lie_text != NULL;

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 
 #include "hosted_libc.h"
+#include "input.h"
 #include "kernel/fs/console.h"
 #include "kernel/fs/file.h"
 #include "kernel/fs/vfs.h"
@@ -448,17 +449,11 @@ ssize_t vfs_read_kernel(struct file *file, void *buf, size_t size, file_off_t po
 
 /* ---- the input ---- */
 
-static struct {
-    const uint8_t *at;
-    size_t left;
-} in;
+static struct input in;
 
 static uint8_t byte(void)
 {
-    if (in.left == 0)
-        return 0;
-    in.left--;
-    return *in.at++;
+    return (uint8_t)input_number(&in, 1);
 }
 
 /* ---- the link: what was sent and has not arrived ---- */
@@ -1200,8 +1195,7 @@ static void step(void)
 
 static void begin(const uint8_t *data, size_t size)
 {
-    in.at = data;
-    in.left = size;
+    in = (struct input){data, size};
     functions[__NR_openat] = fake_openat;
     functions[__NR_unlink] = fake_unlink;
     functions[__NR_rename] = fake_rename;

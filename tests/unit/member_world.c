@@ -6,6 +6,7 @@
 #include <setjmp.h>
 
 #include "hosted_libc.h"
+#include "input.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/untrusted.h"
 #include "kernel/boot/boot.h"
@@ -113,10 +114,7 @@ void untrusted_store64(host_ptr p, uint64_t value)
 
 /* ---- the input ---- */
 
-static struct {
-    const uint8_t *at;
-    size_t left;
-} in;
+static struct input in;
 
 /* Of what is large only the beginning comes from the input; the rest is one byte. */
 static size_t take(void *buf, size_t size)
@@ -131,12 +129,7 @@ static size_t take(void *buf, size_t size)
 
 static uint64_t number(size_t bytes)
 {
-    uint64_t value;
-    uint8_t raw[8];
-    take(raw, bytes);
-    memset(raw + bytes, 0, sizeof(raw) - bytes);
-    memcpy(&value, raw, sizeof(value));
-    return value;
+    return input_number(&in, bytes);
 }
 
 /* ---- memory, ends ---- */
@@ -1029,8 +1022,7 @@ static void step(void)
 void member_world_run(const uint8_t *data, size_t size)
 {
     static const struct process_usage none;
-    in.at = data;
-    in.left = size;
+    in = (struct input){data, size};
     if (!member_ops)
         member_init();
     processes = processes_made = forgotten = 0;

@@ -7,6 +7,7 @@
 #include <linux/wait.h>
 
 #include "abi/link.h"
+#include "input.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/fs/pseudofs.h"
 #include "kernel/lib/printk.h"
@@ -180,21 +181,6 @@ static void poll_all(void)
 
 /* ---- what happens ---- */
 
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
-
-static uint64_t number(struct input *in, size_t bytes)
-{
-    uint64_t value = 0;
-    bytes = MIN(bytes, in->left);
-    memcpy(&value, in->at, bytes);
-    in->at += bytes;
-    in->left -= bytes;
-    return value;
-}
-
 static struct process *first(void)
 {
     return process_first();
@@ -261,7 +247,7 @@ static void member_reads_stream(struct fake_member *fake)
 /* Any process there is, or one that this member was told of, or none. */
 static int some_pid(struct input *in, const struct fake_member *fake)
 {
-    uint64_t n = number(in, 1);
+    uint64_t n = input_number(in, 1);
     if (n < 160)
         return fake->pids[n % ARRAY_COUNT(fake->pids)] ? fake->pids[n % ARRAY_COUNT(fake->pids)] : fake->pids[0];
     if (n < 240) {
@@ -270,7 +256,7 @@ static int some_pid(struct input *in, const struct fake_member *fake)
             process = process_next(process->pid);
         return process ? process->pid : 0;
     }
-    return (int)number(in, 4);
+    return (int)input_number(in, 4);
 }
 
 /* Sizes are right now and then; what is in it is partly sense. */
@@ -298,30 +284,30 @@ static void say_anything(struct input *in, struct fake_member *fake)
         [MESSAGE_EXEC_OPEN] = sizeof(m.open),     [MESSAGE_EXECED] = sizeof(m.execed) + 8,
         [MESSAGE_SIGNAL_TAKEN] = sizeof(m.taken), [MESSAGE_HANDLE_SYNC] = sizeof(m.handle),
     };
-    uint32_t type = (uint32_t)number(in, 1) % 35;
-    memset(&m, (int)number(in, 1), sizeof(m));
+    uint32_t type = (uint32_t)input_number(in, 1) % 35;
+    memset(&m, (int)input_number(in, 1), sizeof(m));
     m.message = (struct message){.type = type <= MESSAGE_CANCEL ? type : MESSAGE_HELLO + type - MESSAGE_CANCEL - 1};
     if (type == 31)
         m.message.type = MESSAGE_IMAGE_KEY;
     if (type > 31)
         m.message.type = type == 34 ? MESSAGE_HANDLE_SYNC : MESSAGE_RENEW;
-    m.message.request = (uint32_t)number(in, 1) % 4;
+    m.message.request = (uint32_t)input_number(in, 1) % 4;
     m.message.pid = some_pid(in, fake);
     m.message.tid = some_pid(in, fake);
-    for (uint64_t n = number(in, 1) % 8; n > 0; n--) {
-        size_t at = sizeof(m.message) + number(in, 1) * 4;
-        uint32_t value = (uint32_t)number(in, 1);
+    for (uint64_t n = input_number(in, 1) % 8; n > 0; n--) {
+        size_t at = sizeof(m.message) + input_number(in, 1) * 4;
+        uint32_t value = (uint32_t)input_number(in, 1);
         memcpy(m.bytes + at, &value, sizeof(value));
     }
     size_t size = sizes[m.message.type] ? sizes[m.message.type] : sizeof(m.number);
     switch (m.message.type) {
     case MESSAGE_FORK:
     case MESSAGE_NEW_CHILD:
-        m.fork.exit_signal = (int)number(in, 1) % 70;
-        m.fork.flags = number(in, 1) % 4 ? 0 : number(in, 4);
+        m.fork.exit_signal = (int)input_number(in, 1) % 70;
+        m.fork.flags = input_number(in, 1) % 4 ? 0 : input_number(in, 4);
         break;
     case MESSAGE_STOPPED:
-        m.number.number = number(in, 1) % 4 ? SIGSTOP : (int64_t)number(in, 1);
+        m.number.number = input_number(in, 1) % 4 ? SIGSTOP : (int64_t)input_number(in, 1);
         break;
     case MESSAGE_DROP_CHILD:
     case MESSAGE_ABANDON:
@@ -330,45 +316,45 @@ static void say_anything(struct input *in, struct fake_member *fake)
         m.number.number = some_pid(in, fake);
         break;
     case MESSAGE_EXITED:
-        m.exited.wait_status = (int64_t)number(in, 2);
+        m.exited.wait_status = (int64_t)input_number(in, 2);
         break;
     case MESSAGE_EXEC_OPEN:
-        m.open.dfd = (int)number(in, 1);
-        m.open.lookup_flags = (uint32_t)number(in, 1) & 7;
+        m.open.dfd = (int)input_number(in, 1);
+        m.open.lookup_flags = (uint32_t)input_number(in, 1) & 7;
         m.open.path[0] = '/';
-        m.open.path[1] = number(in, 1) % 2 ? '#' : 'a';
-        if (number(in, 1) % 4)
-            m.open.path[number(in, 1)] = '\0';
-        if (number(in, 1) % 4)
-            m.open.name[number(in, 1)] = '\0';
+        m.open.path[1] = input_number(in, 1) % 2 ? '#' : 'a';
+        if (input_number(in, 1) % 4)
+            m.open.path[input_number(in, 1)] = '\0';
+        if (input_number(in, 1) % 4)
+            m.open.name[input_number(in, 1)] = '\0';
         break;
     case MESSAGE_HANDLE_GET:
-        m.number.number = (int64_t)number(in, 1) % 5;
+        m.number.number = (int64_t)input_number(in, 1) % 5;
         break;
     case MESSAGE_TID_PUT:
-        m.number.number = good_pid + (int64_t)number(in, 1) % 64;
+        m.number.number = good_pid + (int64_t)input_number(in, 1) % 64;
         break;
     case MESSAGE_EXECED:
-        if (number(in, 1) % 2)
+        if (input_number(in, 1) % 2)
             m.execed.comm[3] = '\0';
-        m.execed.program = number(in, 1) % 4;
-        m.execed.size = (uint32_t)number(in, 1);
+        m.execed.program = input_number(in, 1) % 4;
+        m.execed.size = (uint32_t)input_number(in, 1);
         break;
     case MESSAGE_CALL:
-        m.call.head = (struct call_head){.nr = number(in, 1), .args = {number(in, 1), number(in, 2)}};
+        m.call.head = (struct call_head){.nr = input_number(in, 1), .args = {input_number(in, 1), input_number(in, 2)}};
         break;
     case MESSAGE_HANDLE_READ:
     case MESSAGE_HANDLE_SYNC:
     case MESSAGE_HANDLE_PUT:
-        m.handle.handle = number(in, 1) % 4;
-        m.handle.count = (uint32_t)number(in, 1);
-        m.handle.index = number(in, 1) << (number(in, 1) % 64);
+        m.handle.handle = input_number(in, 1) % 4;
+        m.handle.count = (uint32_t)input_number(in, 1);
+        m.handle.index = input_number(in, 1) << (input_number(in, 1) % 64);
         break;
     default:
         break;
     }
-    if (number(in, 1) % 8 == 7)
-        size = 1 + number(in, 2) % (number(in, 1) % 2 ? sizeof(m) : 64);
+    if (input_number(in, 1) % 8 == 7)
+        size = 1 + input_number(in, 2) % (input_number(in, 1) % 2 ? sizeof(m) : 64);
     member_send(fake, &m, size);
 }
 
@@ -377,7 +363,7 @@ static void says_it_ended(struct input *in, uint32_t number_of_it)
 {
     struct fake_member *fake = &fakes[number_of_it];
     struct message renew = {.type = MESSAGE_RENEW, .request = 5}, hello = {.type = MESSAGE_HELLO};
-    uint64_t how = number(in, 1);
+    uint64_t how = input_number(in, 1);
     for (size_t i = 0; i < ARRAY_COUNT(fake->pids); i++) {
         struct exited_message exited = {.message = {MESSAGE_EXITED, 0, fake->pids[i], fake->pids[i]}};
         if (fake->pids[i] && how % 8)
@@ -401,8 +387,8 @@ static void says_it_ended(struct input *in, uint32_t number_of_it)
 static void lie_in_area(struct input *in, uint32_t member)
 {
     struct member_shared *shared = &area.members[member];
-    uint64_t what = number(in, 1), where = number(in, 2);
-    uint8_t value = (uint8_t)number(in, 1);
+    uint64_t what = input_number(in, 1), where = input_number(in, 2);
+    uint8_t value = (uint8_t)input_number(in, 1);
     switch (what % 6) {
     case 0:
         shared->state = value % 5;
@@ -464,7 +450,7 @@ static void show_some(void *arg)
 
 static void step(struct input *in)
 {
-    uint32_t op = (uint32_t)number(in, 1), member = 1 + op / 16 % MEMBERS;
+    uint32_t op = (uint32_t)input_number(in, 1), member = 1 + op / 16 % MEMBERS;
     struct fake_member *fake = &fakes[member];
     bool good = member == good_member || member == child_member;
     struct signal_source source = {.signal = 1 + (int)(op / 16), .code = SI_USER};
@@ -489,11 +475,11 @@ static void step(struct input *in)
         member_receive(member);
         break;
     case 5:
-        if (!good && number(in, 1) % 8 == 0)
+        if (!good && input_number(in, 1) % 8 == 0)
             lie_in_area(in, member);
         break;
     case 6:
-        if (!good && number(in, 1) % 8 == 0)
+        if (!good && input_number(in, 1) % 8 == 0)
             member_ends(member);
         break;
     case 7: {

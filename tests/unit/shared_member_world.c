@@ -6,6 +6,7 @@
 #include <linux/mman.h>
 
 #include "hosted_libc.h"
+#include "input.h"
 #include "kernel/fs/file.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
@@ -32,19 +33,11 @@ struct shared_member_world_counts shared_member_world_counts;
 
 /* ---- the input ---- */
 
-static struct {
-    const uint8_t *at;
-    size_t left;
-} in;
+static struct input in;
 
 static uint64_t number(size_t bytes)
 {
-    uint64_t value = 0;
-    bytes = MIN(bytes, in.left);
-    memcpy(&value, in.at, bytes);
-    in.at += bytes;
-    in.left -= bytes;
-    return value;
+    return input_number(&in, bytes);
 }
 
 /* ---- files ---- */
@@ -410,8 +403,7 @@ void shared_member_world_run(const uint8_t *data, size_t size)
         shared_member_init();
     }
     done = true;
-    in.at = data;
-    in.left = size;
+    in = (struct input){data, size};
     memset(pages, 0, sizeof(pages));
     map_files();
     while (in.left > 0) {

@@ -5,6 +5,7 @@
 #include <linux/fcntl.h>
 
 #include "hosted_libc.h"
+#include "input.h"
 #include "kernel/fs/file.h"
 #include "kernel/fs/tmpfs.h"
 #include "kernel/fs/vfs.h"
@@ -37,19 +38,11 @@ struct shared_world_counts shared_world_counts;
 
 /* ---- the input ---- */
 
-static struct {
-    const uint8_t *at;
-    size_t left;
-} in;
+static struct input in;
 
 static uint64_t number(size_t bytes)
 {
-    uint64_t value = 0;
-    bytes = MIN(bytes, in.left);
-    memcpy(&value, in.at, bytes);
-    in.at += bytes;
-    in.left -= bytes;
-    return value;
+    return input_number(&in, bytes);
 }
 
 /* ---- memory, ends, time ---- */
@@ -879,8 +872,7 @@ static void end(void)
 
 void shared_world_run(const uint8_t *data, size_t size)
 {
-    in.at = data;
-    in.left = size;
+    in = (struct input){data, size};
     begin();
     while (in.left > 0)
         step(true);

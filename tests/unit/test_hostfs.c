@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "hostfs_hostile.h"
+#include "input.h"
 
 #define RUN_STEPS 400
 #define LIED 3
@@ -23,8 +24,7 @@ static uint64_t state;
 
 static uint32_t choose(uint32_t limit)
 {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (uint32_t)(((state >> 33) * limit) >> 31);
+    return random_choose(&state, limit);
 }
 
 static void on_lie(const char *what)

@@ -18,6 +18,7 @@
 
 #include "hosted_libc.h"
 #include "hostile.h"
+#include "input.h"
 #include "kernel/fs/file.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -55,20 +56,11 @@ static struct remote_process the_remote;
 
 /* ---- the input ---- */
 
-static struct {
-    const uint8_t *at;
-    size_t left;
-} in;
+static struct input in;
 
 static uint32_t choose(uint32_t limit)
 {
-    uint32_t value = 0;
-    for (uint32_t span = limit - 1; span > 0; span >>= 8) {
-        value = value << 8 | (in.left ? *in.at : 0);
-        in.at += in.left > 0;
-        in.left -= in.left > 0;
-    }
-    return value % limit;
+    return input_choose(&in, limit);
 }
 
 static uint32_t word(void)
@@ -398,8 +390,7 @@ static void begin(void)
 
 static void run(const uint8_t *data, size_t size)
 {
-    in.at = data;
-    in.left = size;
+    in = (struct input){data, size};
     if (setjmp(world.lie)) { /* what was given back contradicts the host: the container ends */
         counts->lied++;
         return;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "input.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/remote/area.h"
 #include "remote_threads.h"
@@ -28,8 +29,7 @@ static uint64_t state;
 
 static uint32_t choose(uint32_t limit)
 {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (uint32_t)(((state >> 33) * limit) >> 31);
+    return random_choose(&state, limit);
 }
 
 static int setup(void **unused)

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "input.h"
 #include "net_hostile.h"
 #include "net_world.h"
 
@@ -30,8 +31,7 @@ static uint64_t state;
 
 static uint32_t choose(uint32_t limit)
 {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (uint32_t)(((state >> 33) * limit) >> 31);
+    return random_choose(&state, limit);
 }
 
 static int run(uint64_t seed, struct tally *tally)
