@@ -1276,6 +1276,49 @@ void lease_world_run(const uint8_t *data, size_t size)
     end();
 }
 
+/* A piece of the contents of a file: the first one, with its path, or one of those that follow. */
+static void send_piece(uint64_t id, const struct world_file *f, size_t offset)
+{
+    static uint8_t bytes[sizeof(struct lease_message) + LEASE_PATH_MAX + LEASE_PIECE_MAX];
+    struct lease_message *m = (struct lease_message *)bytes;
+    struct lease_more_message *more = (struct lease_more_message *)bytes;
+    size_t size = (size_t)f->inode.size, n = MIN(size - offset, LEASE_PIECE_MAX);
+    memset(bytes, 0, sizeof(bytes));
+    if (offset == 0) {
+        m->message = (struct message){.type = MESSAGE_LEASE, .pid = member_side.pid};
+        m->id = id;
+        m->era = leased_era();
+        m->size = (uint32_t)size;
+        m->path_size = 3;
+        inode_stat((struct inode *)&f->inode, &m->stat);
+        path_text(0, (char *)m->bytes);
+        memcpy(m->bytes + m->path_size, f->contents, n);
+        n += sizeof(*m) + m->path_size;
+    } else {
+        *more = (struct lease_more_message){{.type = MESSAGE_LEASE_MORE, .pid = member_side.pid}, id, offset};
+        memcpy(more->bytes, f->contents + offset, n);
+        n += sizeof(*more);
+    }
+    member_handlers[m->message.type](record_new(bytes, n));
+}
+
+void lease_world_run_mixed(void)
+{
+    begin(NULL, 0);
+    do_open(1, 0); /* which descriptors there are is known after that */
+    do_close(some_fd());
+    unsigned long opened_here = lease_world_counts.opened_here;
+    send_piece(1, names[0], 0);
+    send_piece(2, names[1], LEASE_PIECE_MAX);
+    send_piece(1, names[0], LEASE_PIECE_MAX);
+    do_open(0, 0);
+    if (lease_world_counts.opened_here != opened_here + 1)
+        FAIL("a lease that is whole is not there");
+    do_read(some_fd());
+    do_close(some_fd());
+    end();
+}
+
 static size_t more_offset, more_left; /* of what was said last */
 
 /* Messages that only a kernel that is not the measured one would send: what is wrong with them ends the member. */

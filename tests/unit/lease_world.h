@@ -22,5 +22,7 @@ extern struct lease_world_counts lease_world_counts;
 void lease_world_run(const uint8_t *data, size_t size);
 /* The same where the init enclave tells the member anything. */
 void lease_world_run_hostile(const uint8_t *data, size_t size);
+/* A lease whose contents come in pieces, and between them one of another's, which is none of it. Aborts as above. */
+void lease_world_run_mixed(void);
 
 #endif

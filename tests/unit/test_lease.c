@@ -33,5 +33,6 @@ static void run(const uint8_t *bytes, size_t size)
 
 int main(int argc, char **argv)
 {
+    lease_world_run_mixed();
     return hostile_main(argc, argv, &(struct hostile_test){.seeds = 3000, .size = 3000, .run = run, .check = check});
 }
