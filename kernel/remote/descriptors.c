@@ -6,6 +6,7 @@
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 
+#include "abi/stats.h"
 #include "kernel/lib/string.h"
 
 #define KNOWN_MAX 1024
@@ -16,126 +17,147 @@ static unsigned running;                    /* calls between begin and end */
 static unsigned changing;                   /* of these, those that do not only add one */
 static bool overlapped;                     /* two at once: who came first is not known */
 
+#define IGNORED(name) [__NR_##name] = DESCRIPTORS_IGNORED
+#define SEEN(name) [__NR_##name] = DESCRIPTORS_SEEN
+#define ADDED(name) [__NR_##name] = DESCRIPTORS_ADDED
+
+/* What does not depend on the arguments. */
+static const uint8_t uses[STATS_SYSCALL_MAX] = {
+    IGNORED(read),
+    IGNORED(write),
+    IGNORED(readv),
+    IGNORED(writev),
+    IGNORED(pread64),
+    IGNORED(pwrite64),
+    IGNORED(preadv),
+    IGNORED(pwritev),
+    IGNORED(sendto),
+    IGNORED(recvfrom),
+    IGNORED(getsockname),
+    IGNORED(getpeername),
+    IGNORED(getsockopt),
+    IGNORED(setsockopt),
+    IGNORED(shutdown),
+    IGNORED(epoll_wait),
+    IGNORED(epoll_pwait),
+    IGNORED(epoll_pwait2),
+    IGNORED(fsync),
+    IGNORED(fdatasync),
+    IGNORED(fchmod),
+    IGNORED(ftruncate),
+    IGNORED(getppid),
+    IGNORED(getpgid),
+    IGNORED(getpgrp),
+    IGNORED(getsid),
+    IGNORED(uname),
+    IGNORED(sysinfo),
+    IGNORED(times),
+    IGNORED(clock_gettime),
+    IGNORED(clock_getres),
+    IGNORED(getrusage),
+    IGNORED(kill),
+    IGNORED(tkill),
+    IGNORED(tgkill),
+    IGNORED(getpriority),
+    IGNORED(sched_getaffinity),
+    IGNORED(wait4),
+    IGNORED(waitid),
+    IGNORED(flock),
+    IGNORED(semop),
+    IGNORED(semtimedop),
+    IGNORED(msgsnd),
+    IGNORED(msgrcv),
+    IGNORED(mq_timedsend),
+    IGNORED(mq_timedreceive),
+
+    /* their other one is client.c's affair */
+    IGNORED(sendfile),
+    IGNORED(epoll_ctl),
+
+    SEEN(sendmsg),
+    SEEN(sendmmsg),
+    SEEN(splice),
+    SEEN(poll),
+    SEEN(ppoll),
+    SEEN(select),
+    SEEN(pselect6),
+    SEEN(connect),
+    SEEN(bind),
+    SEEN(listen),
+    SEEN(lseek),
+    SEEN(fstat),
+    SEEN(stat),
+    SEEN(lstat),
+    SEEN(newfstatat),
+    SEEN(statx),
+    SEEN(access),
+    SEEN(faccessat),
+    SEEN(faccessat2),
+    SEEN(readlink),
+    SEEN(readlinkat),
+    SEEN(getdents64),
+    SEEN(getcwd),
+    SEEN(mkdir),
+    SEEN(mkdirat),
+    SEEN(rmdir),
+    SEEN(unlink),
+    SEEN(unlinkat),
+    SEEN(rename),
+    SEEN(renameat),
+    SEEN(renameat2),
+    SEEN(utimensat),
+
+    /* what they do at their end is tracked by leased_request() */
+    SEEN(execve),
+    SEEN(execveat),
+
+    ADDED(open),
+    ADDED(openat),
+    ADDED(accept),
+    ADDED(accept4),
+    ADDED(socket),
+
+    [__NR_close] = DESCRIPTORS_CLOSED,
+};
+
+static enum descriptor_use fcntl_use(unsigned command)
+{
+    switch (command) {
+    case F_GETFD:
+    case F_SETFD:
+    case F_GETFL:
+    case F_SETFL:
+        return DESCRIPTORS_SEEN;
+    default:
+        return DESCRIPTORS_CHANGED;
+    }
+}
+
+static enum descriptor_use ioctl_use(unsigned request)
+{
+    switch (request) {
+    case FIONBIO:
+    case FIONREAD:
+    case FIOCLEX:
+    case FIONCLEX:
+    case TCGETS:
+        return DESCRIPTORS_SEEN;
+    default:
+        return DESCRIPTORS_CHANGED;
+    }
+}
+
 enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6])
 {
     switch (nr) {
-    case __NR_read:
-    case __NR_write:
-    case __NR_readv:
-    case __NR_writev:
-    case __NR_pread64:
-    case __NR_pwrite64:
-    case __NR_preadv:
-    case __NR_pwritev:
-    case __NR_sendto:
-    case __NR_recvfrom:
-    case __NR_getsockname:
-    case __NR_getpeername:
-    case __NR_getsockopt:
-    case __NR_setsockopt:
-    case __NR_shutdown:
-    case __NR_epoll_wait:
-    case __NR_epoll_pwait:
-    case __NR_epoll_pwait2:
-    case __NR_fsync:
-    case __NR_fdatasync:
-    case __NR_fchmod:
-    case __NR_ftruncate:
-    case __NR_getppid:
-    case __NR_getpgid:
-    case __NR_getpgrp:
-    case __NR_getsid:
-    case __NR_uname:
-    case __NR_sysinfo:
-    case __NR_times:
-    case __NR_clock_gettime:
-    case __NR_clock_getres:
-    case __NR_getrusage:
-    case __NR_kill:
-    case __NR_tkill:
-    case __NR_tgkill:
-    case __NR_getpriority:
-    case __NR_sched_getaffinity:
-    case __NR_wait4:
-    case __NR_waitid:
-    case __NR_flock:
-    case __NR_semop:
-    case __NR_semtimedop:
-    case __NR_msgsnd:
-    case __NR_msgrcv:
-    case __NR_mq_timedsend:
-    case __NR_mq_timedreceive:
-    case __NR_sendfile: /* their other one is client.c's affair */
-    case __NR_epoll_ctl:
-        return DESCRIPTORS_IGNORED;
     case __NR_mmap:
         return args[3] & MAP_ANONYMOUS ? DESCRIPTORS_IGNORED : DESCRIPTORS_SEEN;
-    case __NR_sendmsg:
-    case __NR_sendmmsg:
-    case __NR_execve: /* what it does at its end is tracked by leased_request() */
-    case __NR_execveat:
-    case __NR_splice:
-    case __NR_poll:
-    case __NR_ppoll:
-    case __NR_select:
-    case __NR_pselect6:
-    case __NR_connect:
-    case __NR_bind:
-    case __NR_listen:
-    case __NR_lseek:
-    case __NR_fstat:
-    case __NR_stat:
-    case __NR_lstat:
-    case __NR_newfstatat:
-    case __NR_statx:
-    case __NR_access:
-    case __NR_faccessat:
-    case __NR_faccessat2:
-    case __NR_readlink:
-    case __NR_readlinkat:
-    case __NR_getdents64:
-    case __NR_getcwd:
-    case __NR_mkdir:
-    case __NR_mkdirat:
-    case __NR_rmdir:
-    case __NR_unlink:
-    case __NR_unlinkat:
-    case __NR_rename:
-    case __NR_renameat:
-    case __NR_renameat2:
-    case __NR_utimensat:
-        return DESCRIPTORS_SEEN;
     case __NR_fcntl:
-        switch ((unsigned)args[1]) {
-        case F_GETFD:
-        case F_SETFD:
-        case F_GETFL:
-        case F_SETFL:
-            return DESCRIPTORS_SEEN;
-        default:
-            return DESCRIPTORS_CHANGED;
-        }
+        return fcntl_use((unsigned)args[1]);
     case __NR_ioctl:
-        switch ((unsigned)args[1]) {
-        case FIONBIO:
-        case FIONREAD:
-        case FIOCLEX:
-        case FIONCLEX:
-        case TCGETS:
-            return DESCRIPTORS_SEEN;
-        default:
-            return DESCRIPTORS_CHANGED;
-        }
-    case __NR_open:
-    case __NR_openat:
-    case __NR_accept:
-    case __NR_accept4:
-    case __NR_socket:
-        return DESCRIPTORS_ADDED;
-    case __NR_close:
-        return DESCRIPTORS_CLOSED;
+        return ioctl_use((unsigned)args[1]);
     default:
-        return DESCRIPTORS_CHANGED;
+        return nr < ARRAY_COUNT(uses) ? uses[nr] : DESCRIPTORS_CHANGED;
     }
 }
 

@@ -8,11 +8,11 @@
 #include "kernel/lib/types.h"
 
 enum descriptor_use {
+    DESCRIPTORS_CHANGED, /* anything; also what is not known */
     DESCRIPTORS_IGNORED, /* looks at no descriptor but its first argument, and changes none */
     DESCRIPTORS_SEEN,    /* may look at any, also by a path of /proc */
     DESCRIPTORS_ADDED,   /* returns a new one, the lowest free */
     DESCRIPTORS_CLOSED,  /* close: looks at no other */
-    DESCRIPTORS_CHANGED, /* anything */
 };
 
 /* What a system call does to the process's descriptors. */
