@@ -40,6 +40,19 @@ typedef int64_t file_off_t; /* byte offset or size in a file */
         __typeof__(b) max_b_ = (b);                                                                                    \
         max_a_ > max_b_ ? max_a_ : max_b_;                                                                             \
     })
+/* The index of the first of `count` elements, which are in order, that is not below `value`. */
+#define LOWER_BOUND(array, count, value)                                                                               \
+    ({                                                                                                                 \
+        size_t low_ = 0, high_ = (count);                                                                              \
+        while (low_ < high_) {                                                                                         \
+            size_t middle_ = (low_ + high_) / 2;                                                                       \
+            if ((array)[middle_] < (value))                                                                            \
+                low_ = middle_ + 1;                                                                                    \
+            else                                                                                                       \
+                high_ = middle_;                                                                                       \
+        }                                                                                                              \
+        low_;                                                                                                          \
+    })
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define must_check __attribute__((warn_unused_result))

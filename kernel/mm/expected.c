@@ -158,22 +158,6 @@ void expected_get(struct expected *ret)
 
 #define BATCH 16 /* pages that are read and hashed at a time */
 
-/* The number of the first place that is not below `place`. */
-static size_t lower_bound(uint64_t place)
-{
-    size_t low = 0, high = next_count;
-
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-
-        if (next[middle] < place)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* The page of vma that is at `place`, if its mapping is like `whole`; else 0. */
 static uaddr_t page_at(const struct vma *vma, uint64_t whole, uint64_t place)
 {
@@ -211,7 +195,7 @@ void expected_bring_in(struct vma *vma)
 
     if (next_count == 0 || !pages_edmm() || !place_of(vma, vma->start, &whole))
         return;
-    for (size_t i = lower_bound(whole); i < next_count && (next[i] ^ whole) < PLACE_BLOCK_MAX; i++) {
+    for (size_t i = LOWER_BOUND(next, next_count, whole); i < next_count && (next[i] ^ whole) < PLACE_BLOCK_MAX; i++) {
         uaddr_t page = page_at(vma, whole, next[i]), from = page;
 
         if (!page)

@@ -39,25 +39,9 @@ size_t touched_take(uint32_t ret_pages[TOUCHED_MAX])
     return count;
 }
 
-/* The place of the first one that is not below `page`. */
-static size_t place_of(uint32_t page)
-{
-    size_t low = 0, high = wanted_count;
-
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-
-        if (wanted[middle] < page)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static bool is_wanted(uint32_t page)
 {
-    size_t at = place_of(page);
+    size_t at = LOWER_BOUND(wanted, wanted_count, page);
 
     return at < wanted_count && wanted[at] == page;
 }
@@ -65,7 +49,7 @@ static bool is_wanted(uint32_t page)
 void touched_want(const uint32_t *pages, size_t count)
 {
     for (size_t i = 0; i < count && wanted_count < TOUCHED_MAX; i++) {
-        size_t at = place_of(pages[i]);
+        size_t at = LOWER_BOUND(wanted, wanted_count, pages[i]);
 
         if (at < wanted_count && wanted[at] == pages[i])
             continue;
