@@ -21,19 +21,6 @@ static bool cached; /* a rate over a long base is in the file */
 static pid_t owner; /* who writes that: members, forked later, would do so one by one */
 static struct hostcall_clock first;
 
-static uint64_t clock_ns(clockid_t id)
-{
-    struct timespec t;
-
-    clock_gettime(id, &t);
-    return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
-}
-
-uint64_t clock_monotonic_ns(void)
-{
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
 /* The sample whose two TSC reads are closest together, of a few: an interrupt in between would spoil it. */
 static void sample(struct hostcall_clock *c)
 {

@@ -5,6 +5,7 @@
 #include "abi/hostcall.h"
 
 #include <stdint.h>
+#include <time.h>
 
 /*
  * Find the TSC's rate: CPUID 0x15, the hypervisor's leaf, our cache file, or a measurement of a few milliseconds that
@@ -12,6 +13,18 @@
  */
 void clock_calibrate(void);
 void clock_read(struct hostcall_clock *ret_clock);
-uint64_t clock_monotonic_ns(void);
+
+static inline uint64_t clock_ns(clockid_t id)
+{
+    struct timespec t;
+
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+static inline uint64_t clock_monotonic_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
 
 #endif

@@ -1,6 +1,8 @@
 /* Writing the blocks of a volume's file before they are needed (contract in volume_fill.h). */
 #include "host/volume_fill.h"
 
+#include "host/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <time.h>
@@ -46,11 +48,10 @@ bool volume_fill_holes(int fd, uint64_t start, uint64_t end, bool *ret_written)
 /* Under the lock. False: not yet. */
 static bool rested(struct volume_fill *f)
 {
-    struct timespec now, until = {.tv_sec = (time_t)(f->rest_until_ns / 1000000000ULL),
-                                  .tv_nsec = (long)(f->rest_until_ns % 1000000000ULL)};
+    struct timespec until = {.tv_sec = (time_t)(f->rest_until_ns / 1000000000ULL),
+                             .tv_nsec = (long)(f->rest_until_ns % 1000000000ULL)};
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec > until.tv_sec || (now.tv_sec == until.tv_sec && now.tv_nsec >= until.tv_nsec))
+    if (clock_monotonic_ns() >= f->rest_until_ns)
         return true;
     (void)pthread_cond_clockwait(&f->wanted, &f->lock, CLOCK_MONOTONIC, &until);
     return false;
@@ -120,9 +121,6 @@ void volume_fill_resume(struct volume_fill *f, uint64_t end)
 
 void volume_fill_rest(struct volume_fill *f)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    f->rest_until_ns = (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec + VOLUME_FILL_REST_NS;
+    f->rest_until_ns = clock_monotonic_ns() + VOLUME_FILL_REST_NS;
     pthread_mutex_unlock(&f->lock);
 }

@@ -1,4 +1,5 @@
 /* The threads that serve folders of the host, and how they and the kernel wake each other. */
+#include "host/clock.h"
 #include "host/error.h"
 #include "host/hostfs/internal.h"
 #include "host/runtime.h"
@@ -15,7 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define THREADS 4
@@ -32,14 +32,6 @@ static struct {
     atomic_int active;  /* threads that look for requests or work on one */
     atomic_int looking; /* threads that look for requests: one is enough */
 } host;
-
-static long now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000L + t.tv_nsec;
-}
 
 /* ---- folders ---- */
 
@@ -220,7 +212,7 @@ static void serve(int slot)
 /* One thread looks for requests; -1: it looked long enough. */
 static int look(void)
 {
-    long until = host.shared->spin ? now_ns() + SPIN_NS : 0;
+    uint64_t until = host.shared->spin ? clock_monotonic_ns() + SPIN_NS : 0;
 
     do {
         int slot = take_request();
@@ -230,7 +222,7 @@ static int look(void)
         take_forgets();
         for (int i = 0; i < 20; i++)
             __builtin_ia32_pause();
-    } while (until && now_ns() < until);
+    } while (until && clock_monotonic_ns() < until);
     return -1;
 }
 

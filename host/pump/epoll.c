@@ -1,4 +1,5 @@
 /* The pump on epoll: level-triggered readiness, then the system calls one by one. For hosts that forbid io_uring. */
+#include "host/clock.h"
 #include "host/error.h"
 #include "host/pump/internal.h"
 
@@ -18,14 +19,6 @@ struct epoll {
     bool no_pwait2;
     struct epoll_event events[EVENTS_MAX];
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
 
 static void interest_set(struct pump *p, struct chan *c, uint32_t interest)
 {
@@ -106,7 +99,7 @@ static void handle(struct pump *p, const struct epoll_event *event)
 
 static int wait_events(struct epoll *e, uint64_t deadline_ns)
 {
-    uint64_t now = deadline_ns && deadline_ns != PARK_FOREVER ? now_ns() : 0;
+    uint64_t now = deadline_ns && deadline_ns != PARK_FOREVER ? clock_monotonic_ns() : 0;
     uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
     struct timespec timeout = {.tv_sec = (time_t)(left / 1000000000ULL), .tv_nsec = (long)(left % 1000000000ULL)};
     int n, ms;
@@ -144,12 +137,12 @@ static void epoll_turn(struct pump *p, uint64_t deadline_ns)
 
     pthread_mutex_unlock(&p->lock);
     if (deadline_ns)
-        start = now_ns();
+        start = clock_monotonic_ns();
     n = spin(p, e, deadline_ns);
     if (n <= 0)
         n = wait_events(e, deadline_ns);
     if (deadline_ns && n > 0)
-        pump_waited(p, now_ns() - start);
+        pump_waited(p, clock_monotonic_ns() - start);
     pthread_mutex_lock(&p->lock);
     p->stats.syscalls++;
     p->stats.waits += deadline_ns != 0;

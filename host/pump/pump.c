@@ -1,4 +1,5 @@
 /* The pump's frame: the arena, both queues, parking, and the threads that may call in. */
+#include "host/clock.h"
 #include "host/error.h"
 #include "host/pump/internal.h"
 
@@ -9,21 +10,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CHANNEL_COUNT_DEFAULT 32768
 #define RING_SIZE_DEFAULT 0x40000
 #define DRAIN_QUIET_NS 10000000000ULL
 #define EPOCH_NS 2000000ULL
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
 
 static uint64_t align_page(uint64_t value)
 {
@@ -280,7 +272,7 @@ void pump_note_input(struct pump *p, struct chan *c)
 
 static void roll_epoch(struct pump *p)
 {
-    uint64_t now = now_ns();
+    uint64_t now = clock_monotonic_ns();
 
     if (now - p->epoch_start_ns < EPOCH_NS)
         return;
@@ -308,7 +300,7 @@ void pump_park(struct pump *p, uint64_t deadline_ns, atomic_uint *kicked)
         take_todo(p);
         if (!wait || ready_pending(p) || atomic_load(kicked))
             break;
-        if (deadline_ns != PARK_FOREVER && now_ns() >= deadline_ns)
+        if (deadline_ns != PARK_FOREVER && clock_monotonic_ns() >= deadline_ns)
             break;
         /* Something happened that the kernel need not know. */
         take_dirty(p);
@@ -347,14 +339,14 @@ static bool tx_waiting(struct pump *p, bool console_only)
 
 void pump_drain(struct pump *p)
 {
-    uint64_t quiet_since = now_ns(), sent;
+    uint64_t quiet_since = clock_monotonic_ns(), sent;
 
     pthread_mutex_lock(&p->lock);
     take_dirty(p);
     take_todo(p);
     p->backend->turn(p, 0);
     while (tx_waiting(p, false)) {
-        uint64_t now = now_ns();
+        uint64_t now = clock_monotonic_ns();
 
         if (now - quiet_since > DRAIN_QUIET_NS && !tx_waiting(p, true))
             break;
@@ -363,7 +355,7 @@ void pump_drain(struct pump *p)
         take_dirty(p);
         take_todo(p);
         if (sent != p->stats.tx_bytes)
-            quiet_since = now_ns();
+            quiet_since = clock_monotonic_ns();
     }
     pthread_mutex_unlock(&p->lock);
 }

@@ -3,22 +3,13 @@
  * than the wait, and leaves its caches cold. What pays for it is whoever else could run here, so a spin in vain, or one
  * that lost the CPU meanwhile, is followed by none for a while, longer each time.
  */
+#include "host/clock.h"
 #include "host/pump/internal.h"
-
-#include <time.h>
 
 #define SPIN_NS 100000 /* half of what Linux's haltpoll allows a guest */
 #define LOST_NS 50000  /* between two looks: another thread had the CPU */
 #define REST_MIN_NS 1000000
 #define REST_MAX_NS 64000000
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
 
 bool pump_may_spin(const struct pump *p)
 {
@@ -32,13 +23,13 @@ void pump_waited(struct pump *p, uint64_t ns)
 
 void spin_begin(struct spin *spin)
 {
-    *spin = (struct spin){.start_ns = now_ns()};
+    *spin = (struct spin){.start_ns = clock_monotonic_ns()};
     spin->last_ns = spin->start_ns;
 }
 
 bool spin_goes_on(const struct pump *p, struct spin *spin)
 {
-    uint64_t now = now_ns();
+    uint64_t now = clock_monotonic_ns();
 
     if (now - spin->last_ns > LOST_NS)
         spin->lost = true;

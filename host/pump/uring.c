@@ -8,6 +8,7 @@
  * - While much arrives, the wait lasts a minimum time (Linux 6.12), so that one exit serves many clients.
  * The ring itself is handled here, without liburing: it is small, and old versions lack the minimum wait.
  */
+#include "host/clock.h"
 #include "host/error.h"
 #include "host/pump/internal.h"
 
@@ -63,14 +64,6 @@ struct uring {
     bool urgent;            /* entries that must not wait for the next park */
     struct chan_list batch; /* inline sends not known to have succeeded */
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
 
 static unsigned load_acquire(const unsigned *p)
 {
@@ -517,7 +510,7 @@ static void wait_events(struct pump *p, uint64_t deadline_ns)
     if (count > 1)
         argument.min_wait_usec = COALESCE_USEC;
     if (deadline_ns != PARK_FOREVER) {
-        uint64_t now = now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
+        uint64_t now = clock_monotonic_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
 
         timeout = (struct __kernel_timespec){.tv_sec = (long long)(left / 1000000000ULL),
                                              .tv_nsec = (long long)(left % 1000000000ULL)};
@@ -548,7 +541,7 @@ static void uring_turn(struct pump *p, uint64_t deadline_ns)
         if (!u->wake_armed)
             arm_wake(p);
     }
-    start = now_ns();
+    start = clock_monotonic_ns();
     p->stats.waits++;
     if (!(may_spin && spin(p)))
         wait_events(p, deadline_ns);
@@ -558,7 +551,7 @@ static void uring_turn(struct pump *p, uint64_t deadline_ns)
         flush(p);
     else
         reap(p);
-    pump_waited(p, now_ns() - start);
+    pump_waited(p, clock_monotonic_ns() - start);
     if (u->urgent)
         flush(p);
 }
