@@ -17,6 +17,7 @@
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 #include "kernel/remote/frames.h"
+#include "kernel/remote/remote.h"
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
@@ -240,7 +241,7 @@ static ssize_t read_buffers(struct pipe *pipe, struct iov_iter *to)
 static ssize_t pipe_read(struct file *file, struct iov_iter *to, file_off_t *pos)
 {
     struct pipe *pipe = file->inode->pipe;
-    bool was_full;
+    bool was_full, sealed;
     ssize_t done;
     int r;
 
@@ -250,7 +251,13 @@ static ssize_t pipe_read(struct file *file, struct iov_iter *to, file_off_t *pos
     if (r <= 0)
         return r;
     was_full = pipe_full(pipe);
+    /* Opening pages takes about as long as sealing the next ones does where they come from. */
+    sealed = !pipe_buffer_at(pipe, pipe->tail)->page->data;
+    if (sealed)
+        remote_busy_begin();
     done = read_buffers(pipe, to);
+    if (sealed)
+        remote_linger_end();
     if (was_full && !pipe_full(pipe))
         pipe_wake_writers(pipe);
     return done;

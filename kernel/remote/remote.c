@@ -117,6 +117,14 @@ bool remote_linger_begin(struct linger *l)
     return true;
 }
 
+void remote_busy_begin(void)
+{
+    if (lingerer || link_area_link_count() == 0)
+        return;
+    lingerer = vcpu_self();
+    doorbell_set_polling(true);
+}
+
 void remote_linger_end(void)
 {
     if (likely(lingerer != vcpu_self()))

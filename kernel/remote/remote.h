@@ -33,6 +33,11 @@ bool remote_linger(struct linger *linger, bool awake);
  */
 bool remote_linger_begin(struct linger *linger);
 void remote_linger_end(void);
+/*
+ * The current task works on for some microseconds and then looks, by remote_linger_end(): nobody need wake this enclave
+ * for what comes meanwhile. A sleep in between ends it, too.
+ */
+void remote_busy_begin(void);
 /* The same in the idle loop, before parking. */
 bool remote_linger_idle(void);
 /*
