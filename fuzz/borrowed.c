@@ -2,7 +2,7 @@
  * Connections that a member has borrowed: the input chooses what its program does, what the init enclave says, and what
  * the host writes, and which of these two lies (tests/unit/borrower_world.h).
  *
- * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/borrower_world.c
+ * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/hosted_heap.c tests/unit/borrower_world.c
  * fuzz-sources: kernel/remote/borrower.c kernel/remote/local.c kernel/remote/local_epoll.c
  * fuzz-sources: kernel/net/channel.c kernel/net/inet.c kernel/net/inet_host.c kernel/net/inet_option.c
  * fuzz-sources: kernel/net/interface.c kernel/net/loan.c kernel/net/message.c kernel/net/net.c kernel/net/netlink.c

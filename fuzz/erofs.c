@@ -7,7 +7,7 @@
  * fuzz-sources: kernel/fs/ioctl.c kernel/fs/locks.c kernel/fs/mount.c kernel/fs/names.c kernel/fs/notify.c
  * fuzz-sources: kernel/fs/open.c kernel/fs/page_map.c kernel/fs/readdir.c kernel/fs/rw.c kernel/fs/tmpfs.c
  * fuzz-sources: kernel/fs/tmpfs_data.c kernel/fs/tmpfs_dir.c kernel/fs/tmpfs_xattr.c kernel/fs/walk.c kernel/mm/uio.c
- * fuzz-sources: tests/unit/no_agents.c tests/unit/hosted.c tests/unit/hosted_libc.c
+ * fuzz-sources: tests/unit/no_agents.c tests/unit/hosted.c tests/unit/hosted_heap.c tests/unit/hosted_libc.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include "tests/unit/hosted.h"

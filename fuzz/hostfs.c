@@ -9,7 +9,7 @@
  * fuzz-sources: kernel/fs/tmpfs_dir.c kernel/fs/tmpfs_xattr.c kernel/fs/walk.c kernel/fs/xattr.c kernel/mm/uio.c
  * fuzz-sources: kernel/fs/hostfs.c kernel/fs/hostfs_client.c kernel/fs/hostfs_data.c kernel/fs/hostfs_dir.c
  * fuzz-sources: kernel/fs/hostfs_window.c
- * fuzz-sources: tests/unit/no_agents.c tests/unit/hosted.c tests/unit/hostfs_hostile.c
+ * fuzz-sources: tests/unit/no_agents.c tests/unit/hosted.c tests/unit/hosted_heap.c tests/unit/hostfs_hostile.c
  * fuzz-flags: -DCOFRE_HOSTED -include fuzz/kernel_state.h -Itests/unit -w
  */
 #include "fresh_kernel.h"

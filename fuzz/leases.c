@@ -3,7 +3,7 @@
  * even), or a member whose init enclave says anything (odd): the rest is what happens (tests/unit/lease_world.c).
  *
  * fuzz-sources: tests/unit/lease_world.c tests/unit/lease_kernel.c tests/unit/lease_files.c tests/unit/hosted_libc.c
- * fuzz-sources: kernel/remote/leases.c kernel/remote/leased.c
+ * fuzz-sources: tests/unit/hosted_heap.c kernel/remote/leases.c kernel/remote/leased.c
  * fuzz-sources: kernel/remote/assured.c kernel/remote/posts.c kernel/remote/posted.c kernel/remote/descriptors.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter -DLEASE_SIZE_MAX=40 -DLEASE_BYTES_MAX=100 -DLEASE_PIECE_MAX=16
  */

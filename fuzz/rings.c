@@ -2,7 +2,7 @@
  * Rings, queues and records of the arena: the input chooses what the program in the container does and what the host
  * writes, true or not (tests/unit/net_hostile.h). The kernel goes on or says what the host lied about.
  *
- * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/net_hostile.c
+ * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/hosted_heap.c tests/unit/net_hostile.c
  * fuzz-sources: kernel/net/channel.c kernel/net/inet.c kernel/net/inet_host.c kernel/net/inet_option.c
  * fuzz-sources: kernel/net/interface.c kernel/net/message.c kernel/net/net.c kernel/net/netlink.c
  * fuzz-sources: kernel/net/packet.c kernel/net/scm.c kernel/net/socket.c kernel/net/sockopt.c

@@ -1043,7 +1043,7 @@ static void finish(long allocations)
 {
     local_epoll_end();
     settle();
-    if (fd_for_each(&the_table, is_left, NULL) || world_allocations() != allocations)
+    if (fd_for_each(&the_table, is_left, NULL) || hosted_alloc_live() != allocations)
         FAIL("something is left");
     for (size_t i = 0; i < CONNECTIONS; i++)
         if (who == HONEST && connections[i].id)
@@ -1061,7 +1061,7 @@ void borrower_world_run(const uint8_t *data, size_t size)
     world.lie_armed = who != HONEST;
     begin();
     settle();
-    long allocations = world_allocations();
+    long allocations = hosted_alloc_live();
     for (size_t i = 0; i < CONNECTIONS; i++)
         lend(&connections[i]);
     while (in.left > 0) {

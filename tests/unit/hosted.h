@@ -12,6 +12,7 @@
 #include "kernel/process/process.h"
 #include "kernel/syscalls/syscall.h"
 
+#include "hosted_heap.h"
 #include "hosted_libc.h"
 
 extern struct process hosted_process;
@@ -21,11 +22,6 @@ extern struct boot_params hosted_boot_params;
 /* A process with root's rights and an empty descriptor table; again at each call. */
 void hosted_init(void);
 void hosted_set_user(uint32_t uid, uint32_t gid); /* with capabilities only if uid is 0 */
-
-/* The n-th kernel allocation from now on fails, once (1 = the next); 0 = none. */
-void hosted_fail_alloc(unsigned long n);
-bool hosted_alloc_failed(void); /* since hosted_fail_alloc */
-long hosted_alloc_live(void);   /* allocations not freed yet */
 
 /* The n-th copy from untrusted memory from now on brings one wrong byte, once; 0 = none. */
 void hosted_spoil_copy(unsigned long n);

@@ -26,29 +26,11 @@
 
 #define RING_RESERVABLE 12288U
 
-/* ---- memory, time, tasks ---- */
+/* ---- ends, time, tasks ---- */
 
-long allocations;
 bool hostile;
 jmp_buf over;
 uint64_t now;
-
-void *kmalloc(size_t size)
-{
-    allocations++;
-    return hosted_malloc(size);
-}
-
-void *kzalloc(size_t size)
-{
-    return memset(kmalloc(size), 0, size);
-}
-
-void kfree(void *p)
-{
-    allocations -= p != NULL;
-    hosted_free(p);
-}
 
 noreturn_fn void panic_at(const char *file, int line, const char *format, ...)
 {

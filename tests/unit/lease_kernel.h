@@ -26,7 +26,6 @@
 extern struct input in;
 uint8_t byte(void);
 
-extern long allocations;
 extern uint64_t now;
 extern struct task the_task;
 extern bool hostile;

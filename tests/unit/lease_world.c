@@ -6,6 +6,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
+#include "hosted_heap.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
@@ -415,7 +416,7 @@ static void end(void)
     }
     if (output_reserved != 0)
         FAIL("room is never given back");
-    if (allocations != 0)
+    if (hosted_alloc_live() != 0)
         FAIL("memory is left");
 }
 

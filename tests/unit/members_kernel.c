@@ -7,6 +7,7 @@
 #include <linux/signal.h>
 
 #include "coroutines.h"
+#include "hosted_heap.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/image_key.h"
@@ -52,37 +53,7 @@ const uint8_t *image_key_released(void)
     return key;
 }
 
-/* ---- memory, ends, chance, time ---- */
-
-static long allocations;
-
-void *kmalloc(size_t size)
-{
-    allocations++;
-    return hosted_malloc(size);
-}
-
-void *kzalloc(size_t size)
-{
-    return memset(kmalloc(size), 0, size);
-}
-
-void *krealloc(void *p, size_t size)
-{
-    allocations += p == NULL;
-    return hosted_realloc(p, size);
-}
-
-void kfree(void *p)
-{
-    allocations -= p != NULL;
-    hosted_free(p);
-}
-
-char *kstrdup(const char *s)
-{
-    return memcpy(kmalloc(strlen(s) + 1), s, strlen(s) + 1);
-}
+/* ---- ends, chance, time ---- */
 
 size_t string_copy(char *dst, const char *src, size_t size)
 {
@@ -678,7 +649,7 @@ void kernel_check_clean(long known)
         if (files[i].refcount != 1)
             FAIL("a file is left open");
     signal_flush(process_first(), &process_first()->pending, ~0ULL);
-    if (allocations != idle + known)
+    if (hosted_alloc_live() != idle + known)
         FAIL("memory is left");
 }
 

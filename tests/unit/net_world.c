@@ -43,50 +43,7 @@ static struct boot_params the_params;
 static struct process the_process;
 static struct task the_task;
 static struct fs_context the_fs = {.umask = 022};
-static long live;
-static unsigned long fail_at;
-static bool failed;
 static int signals[65];
-
-/* ---- memory ---- */
-
-long world_allocations(void)
-{
-    return live;
-}
-
-void world_fail_alloc(unsigned long n)
-{
-    fail_at = n;
-    failed = false;
-}
-
-bool world_alloc_failed(void)
-{
-    return failed;
-}
-
-void *kmalloc(size_t size)
-{
-    if (fail_at && --fail_at == 0) {
-        failed = true;
-        return NULL;
-    }
-    live++;
-    return hosted_malloc(size);
-}
-
-void *kzalloc(size_t size)
-{
-    void *p = kmalloc(size);
-    return p ? memset(p, 0, size) : NULL;
-}
-
-void kfree(void *p)
-{
-    live -= p != NULL;
-    hosted_free(p);
-}
 
 /* ---- ends ---- */
 

@@ -11,6 +11,7 @@
 
 #include "abi/hostcall.h"
 #include "abi/ring.h"
+#include "hosted_heap.h"
 #include "kernel/syscalls/syscall.h"
 
 #define WORLD_CHANNELS 128
@@ -40,11 +41,8 @@ void world_init_borrower(void);
 #define WORLD_FDS 256
 struct file;
 int world_fd_set(int fd, struct file *file); /* closes what is there; -EBADF */
-long world_allocations(void);
-void world_fail_alloc(unsigned long n); /* the n-th allocation from now on fails, once; 0 = none */
-bool world_alloc_failed(void);
-int world_signals(int signal); /* how often it was sent */
-void world_timer(void);        /* the armed timer's time has come */
+int world_signals(int signal);               /* how often it was sent */
+void world_timer(void);                      /* the armed timer's time has come */
 
 /* The host's side, honest. */
 struct host_chan {

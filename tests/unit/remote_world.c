@@ -48,54 +48,11 @@ static volatile bool polling;
 static void *area_memory;
 static size_t area_size;
 static uint8_t page_kinds[WORLD_USER_PAGES];
-static long live;
-static unsigned long fail_at;
-static bool failed;
 
 uint8_t *world_user;
 syscall_fn world_syscalls[512];
 unsigned world_file_mode;
 unsigned world_kicks;
-
-/* ---- memory ---- */
-
-long world_allocations(void)
-{
-    return live;
-}
-
-void world_fail_alloc(unsigned long n)
-{
-    fail_at = n;
-    failed = false;
-}
-
-bool world_alloc_failed(void)
-{
-    return failed;
-}
-
-void *kmalloc(size_t size)
-{
-    if (fail_at && --fail_at == 0) {
-        failed = true;
-        return NULL;
-    }
-    live++;
-    return hosted_malloc(size);
-}
-
-void *kzalloc(size_t size)
-{
-    void *p = kmalloc(size);
-    return p ? memset(p, 0, size) : NULL;
-}
-
-void kfree(void *p)
-{
-    live -= p != NULL;
-    hosted_free(p);
-}
 
 /* ---- ends, chance, time, the lock ---- */
 

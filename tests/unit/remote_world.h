@@ -7,6 +7,7 @@
 #define COFRE_TESTS_REMOTE_WORLD_H
 
 #include "abi/link.h"
+#include "hosted_heap.h"
 #include "kernel/process/process.h"
 #include "kernel/remote/link.h"
 #include "kernel/sched/task.h"
@@ -46,9 +47,5 @@ struct task *world_task(int tid, void (*fn)(void *arg), void *arg);
 void world_join(struct task *task);
 void world_abandon(struct task *task); /* it waits for what never comes */
 void world_sleep_ms(unsigned ms);      /* without the lock */
-
-long world_allocations(void);
-void world_fail_alloc(unsigned long n); /* the n-th from now on fails, once; 0: none */
-bool world_alloc_failed(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 
+#include "hosted_heap.h"
 #include "hosted_libc.h"
 #include "input.h"
 #include "kernel/fs/file.h"
@@ -45,27 +46,9 @@ static uint64_t number(size_t bytes)
     return input_number(&in, bytes);
 }
 
-/* ---- memory, ends, time ---- */
+/* ---- ends, time ---- */
 
-static long allocations;
 static uint64_t now = 1;
-
-void *kmalloc(size_t size)
-{
-    allocations++;
-    return hosted_malloc(size);
-}
-
-void *kzalloc(size_t size)
-{
-    return memset(kmalloc(size), 0, size);
-}
-
-void kfree(void *p)
-{
-    allocations -= p != NULL;
-    hosted_free(p);
-}
 
 void printk(enum log_level level, const char *format, ...)
 {
@@ -866,7 +849,7 @@ static void end(void)
             FAIL("a page is left");
         shared->evict(&inodes[f]);
     }
-    if (allocations != 0)
+    if (hosted_alloc_live() != 0)
         FAIL("memory is left");
 }
 

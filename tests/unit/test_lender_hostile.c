@@ -397,7 +397,7 @@ static void run(const uint8_t *data, size_t size)
     }
     begin();
     world.lie_armed = true;
-    long allocations = world_allocations();
+    long allocations = hosted_alloc_live();
     while (in.left > 0) {
         switch (choose(3)) {
         case 0:
@@ -416,7 +416,7 @@ static void run(const uint8_t *data, size_t size)
         lose(&members[m]);
     for (int fd = 6; fd < WORLD_FDS; fd++)
         world_close(fd);
-    if (world_allocations() != allocations)
+    if (hosted_alloc_live() != allocations)
         FAIL("something is left");
 }
 

@@ -43,7 +43,7 @@ static int teardown(void **unused)
     link_close(&parent);
     link_close(&child);
     world_end();
-    assert_int_equal(world_allocations(), 0);
+    assert_int_equal(hosted_alloc_live(), 0);
     return 0;
 }
 
@@ -268,7 +268,7 @@ static void test_out_of_memory_leaves_the_record(void **unused)
     connect_both();
     fill(500, 4);
     assert_int_equal(link_send(&parent, message, 500), 0);
-    world_fail_alloc(1);
+    hosted_fail_alloc(1);
     assert_int_equal(link_receive(&child, &record), -ENOMEM);
     expect(&child, 500, 4);
 }

@@ -424,7 +424,7 @@ static void inside_once(void)
     world_close(pair[0]);
     world_close(pair[1]);
     /* the pair may live on in its own queues: closing any unix socket has such looked for */
-    world_fail_alloc(0);
+    hosted_fail_alloc(0);
     if (CALL4(socketpair, AF_UNIX, SOCK_STREAM, 0, pair) == 0) {
         world_close(pair[0]);
         world_close(pair[1]);
@@ -434,14 +434,14 @@ static void inside_once(void)
 static void inside_leaves_nothing(void **state)
 {
     inside_once();
-    long live = world_allocations();
+    long live = hosted_alloc_live();
     inside_once();
-    assert_int_equal(world_allocations(), live);
+    assert_int_equal(hosted_alloc_live(), live);
     unsigned long n = 0;
     do {
-        world_fail_alloc(++n);
+        hosted_fail_alloc(++n);
         inside_once();
-        assert_int_equal(world_allocations(), live);
+        assert_int_equal(hosted_alloc_live(), live);
     } while (n < 60);
 }
 
@@ -528,14 +528,14 @@ static void lent_ends(void **state)
 {
     uint32_t c;
     int l = listener(80), s = lend_accepted(l, &c);
-    long live = world_allocations();
+    long live = hosted_alloc_live();
     /* closed while it is away: it goes when it has come back */
     world_close(s);
     assert_int_equal(recalls, 1);
     assert_false(host_chans[c].closed);
     tcp_loan_end(lent, &loan);
     tcp_release_closed(lent);
-    assert_true(world_allocations() < live);
+    assert_true(hosted_alloc_live() < live);
     host_pump();
     assert_true(host_chans[c].closed || !host_chans[c].open);
     /* the borrower is lost: what it sent goes out, the connection ends */

@@ -42,7 +42,7 @@ static int setup(void **unused)
 
 static int teardown(void **unused)
 {
-    world_fail_alloc(0);
+    hosted_fail_alloc(0);
     world_end();
     return 0;
 }
@@ -454,7 +454,7 @@ static void test_out_of_memory(void **unused)
     for (unsigned long n = 1; n < 40; n++) {
         sink_size = 0;
         source_left = sizeof(sink);
-        world_fail_alloc(n);
+        hosted_fail_alloc(n);
         int64_t w = SYSCALL3(write, 1, user(0), 100000);
         assert_true(w == 100000 || w == -ENOMEM);
         if (w > 0)
@@ -463,7 +463,7 @@ static void test_out_of_memory(void **unused)
         int64_t r = SYSCALL3(read, 1, user(200000), 100000);
         assert_true(r == 100000 || r == -ENOMEM);
         errors += w < 0 || r < 0;
-        world_fail_alloc(0);
+        hosted_fail_alloc(0);
     }
     assert_true(errors > 2);
 }
@@ -616,21 +616,21 @@ static void test_sealed_pages_without_memory(void **unused)
 {
     pipe_begin();
     for (unsigned n = 1; n < 40; n++) {
-        world_fail_alloc(0);
+        hosted_fail_alloc(0);
         get_frames(9);
-        world_fail_alloc(n);
+        hosted_fail_alloc(n);
         int64_t r = SYSCALL3(write, 9, user(0), 16 * PAGE_SIZE);
-        world_fail_alloc(0);
+        hosted_fail_alloc(0);
         if (r < 0) {
             assert_int_equal(r, -ENOMEM);
             assert_int_equal(held_count, 0);
             sink_size = 0;
             continue;
         }
-        world_fail_alloc(n);
+        hosted_fail_alloc(n);
         size_t count = held_count;
         int64_t got = SYSCALL3(read, 3, user(MIB), 16 * PAGE_SIZE);
-        world_fail_alloc(0);
+        hosted_fail_alloc(0);
         if (got > 0)
             assert_memory_equal(user(MIB), user(0), (size_t)got);
         else
