@@ -278,7 +278,7 @@ void remote_member_on_heard(void (*fn)(uint32_t member, uint32_t type))
 struct process *remote_process_of(const struct remote_member *member, const struct message *message)
 {
     struct remote_member *m = &members[member->number];
-    return message->pid == (int)m->number ? &m->process : NULL;
+    return message->pid == (int)m->number && !m->killed ? &m->process : NULL;
 }
 
 /* Handle 1 + n is file n. */
