@@ -220,6 +220,20 @@ static void give_back(struct remote_member *member, size_t i)
     deliver(member, &m, LOAN_RETURN_SIZE(m.watch_count));
 }
 
+/* What the member said has ended loans of its own at most. */
+static void forget_returned(const struct remote_member *member)
+{
+    for (struct remote_member *m = members; m < members + MEMBERS; m++) {
+        for (size_t i = 0; i < ARRAY_COUNT(m->loans); i++) {
+            if (!m->loans[i].id || tcp_lent(m->loans[i].loan.chan.number))
+                continue;
+            if (m != member)
+                FAIL("a member spoke for another");
+            m->loans[i].id = 0;
+        }
+    }
+}
+
 static void say_anything(struct remote_member *member)
 {
     static const uint32_t types[] = {MESSAGE_LOAN_RETURN, MESSAGE_LOAN_RETURN, MESSAGE_LOAN_FLAGS, MESSAGE_LOAN_DIRTY,
@@ -272,10 +286,8 @@ static void say_anything(struct remote_member *member)
                &(uint32_t){word()}, 4);
     if (choose(40) == 0)
         size = sizeof(struct message) + choose((uint32_t)(size - sizeof(struct message)));
-    const struct tcp_socket *others = of != member ? tcp_lent(of->loans[i].loan.chan.number) : NULL;
     deliver(member, &m, size);
-    if (others && of->loans[i].id && !tcp_lent(of->loans[i].loan.chan.number))
-        FAIL("a member spoke for another");
+    forget_returned(member);
 }
 
 static void member_acts(bool must)
