@@ -6,6 +6,7 @@
 #include "host/error.h"
 #include "host/folders.h"
 #include "host/runtime.h"
+#include "host/volume_direct.h"
 #include "host/volume_fill.h"
 #include "host/volume_path.h"
 
@@ -44,6 +45,7 @@ struct volume {
     int fd, anchor_fd; /* anchor_fd -1: none */
     int stream_fd;     /* the same file: single blocks in between would confuse the host's reading ahead */
     int direct_fd;     /* the same file past the host's page cache; -1: its file system cannot */
+    struct volume_direct direct;
     bool read_only;
     char *buffer;
     struct volume_shared *shared;
@@ -174,8 +176,8 @@ static int open_file(struct volume *v, const struct policy_volume *policy, char 
     }
     if (v->fd >= 0)
         v->stream_fd = open(v->path, O_RDONLY | O_CLOEXEC);
-    if (v->fd >= 0 && !v->read_only)
-        v->direct_fd = open(v->path, O_WRONLY | O_DIRECT | O_CLOEXEC);
+    if (v->fd >= 0)
+        v->direct_fd = open(v->path, (v->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
     if (v->fd < 0 || v->stream_fd < 0)
         return fail(ret_error, errno, "opening the volume %s failed: %s", v->path, strerror(errno));
     if (lock_file(v->fd, v->read_only) < 0)
@@ -262,11 +264,12 @@ static int open_volume(struct runtime *runtime, const struct volume_option *opti
         ret = read_key(option->key_path, boot, ret_error);
     if (ret < 0)
         return ret;
-    v->buffer = mmap(NULL, VOLUME_BUFFERS_SIZE + PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    v->buffer = volume_direct_area(VOLUME_BUFFERS_SIZE, PAGE_SIZE);
     size = lseek(v->fd, 0, SEEK_END); /* of a block device, too */
-    if (v->buffer == MAP_FAILED || size < 0)
+    if (!v->buffer || size < 0)
         return fail(ret_error, errno, "opening the volume %s failed: %s", option->name, strerror(errno));
     v->shared = (struct volume_shared *)(v->buffer + VOLUME_BUFFERS_SIZE);
+    volume_direct_init(&v->direct, v->direct_fd, v->fd, (uint64_t)size, v->buffer, VOLUME_BUFFERS_SIZE);
     if (policy->freshness >= POLICY_FRESH_LAG && open_line(v, artifacts_policy(&runtime->artifacts), ret_error) < 0)
         return -EINVAL;
     boot->buffer = (uint64_t)(uintptr_t)v->buffer;
@@ -366,6 +369,15 @@ static int64_t transfer(const struct volume *v, const struct request *r)
     return 0;
 }
 
+static int64_t read_blocks(struct volume *v, const struct request *r)
+{
+    bool direct = r->count >= STREAM_BLOCKS && !r->anchor &&
+                  volume_direct_read(&v->direct, r->block * VOLUME_IO_BLOCK, v->buffer + r->buffer * VOLUME_BUFFER_SIZE,
+                                     r->count * VOLUME_IO_BLOCK);
+
+    return direct ? 0 : transfer(v, r);
+}
+
 static int64_t write_blocks(struct volume *v, const struct request *r)
 {
     int64_t ret;
@@ -427,7 +439,7 @@ static int64_t perform(struct volume *v, const struct request *r)
         ret = fdatasync(v->fd) < 0 ? -errno : 0;
     else if (r->op <= VOLUME_WRITE_DURABLE && r->count >= 1 && r->count <= VOLUME_IO_BLOCKS && r->block < 1ULL << 40 &&
              (!r->anchor || v->anchor_fd >= 0))
-        ret = r->op == VOLUME_READ || r->anchor ? transfer(v, r) : write_blocks(v, r);
+        ret = r->op == VOLUME_READ ? read_blocks(v, r) : r->anchor ? transfer(v, r) : write_blocks(v, r);
     if (ret == 0) {
         pthread_mutex_lock(&v->lock);
         count(&v->counts, r);

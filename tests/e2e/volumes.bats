@@ -229,6 +229,17 @@ fill_disk() { # fill_disk KIND ROOM-COMMAND...
     wait $pid || true
 }
 
+@test "volumes: a long file is what was written, whatever of it the host has in memory" {
+    long() { timeout -k 5 30 "$COFRE" run --softsgx -v long:/data "$E2E/volume-large" -- sh -c "$1"; }
+    run -0 --separate-stderr long 'dd if=/dev/urandom of=/data/f bs=1M count=24 2>/dev/null; sha256sum /data/f'
+    sum=$output
+    for turn in none some all; do
+        if [ $turn = none ]; then dd of=volumes/long/volume oflag=nocache conv=notrunc,fdatasync count=0 2>/dev/null; fi
+        run -0 --separate-stderr long 'sha256sum /data/f; dd if=/data/f bs=1M skip=1 2>/dev/null | tail -c 1M | sha256sum >/data/end; tail -c 1M /data/f | sha256sum | cmp - /data/end'
+        [ "$output" = "$sum" ]
+    done
+}
+
 @test "volumes: ls and rm" {
     run -0 with v:/data true
     "$COFRE" volume ls --quiet | grep -qx v
