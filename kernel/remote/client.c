@@ -466,6 +466,7 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
                             uint64_t *ret_flags)
 {
     pending_add(p, &lingers[nr % STATS_SYSCALL_MAX]);
+    p->linger->prompt = true;
     borrower_tell_dirty(); /* by the same ring of the bell */
     sealed_tell_read();
     uint64_t told = assured_told();

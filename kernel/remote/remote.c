@@ -21,6 +21,7 @@
 #define RETRY_TIMES 2
 #define RETRY_EVERY_MIN 16
 #define RETRY_EVERY_MAX 256
+#define BRIEF_NS 8000   /* what the sleep alone takes that it may spare */
 #define SPARED_NS 20000 /* by not going to sleep and being woken: processor time of both sides */
 #define ALLOWANCE 100   /* one part in so many of all time, to try it */
 #define BALANCE_MAX_NS 1000000LL
@@ -74,7 +75,7 @@ static const struct vcpu *lingerer;
 /*
  * Where more threads want to run than there are processors, whoever looks out takes the time of others, maybe of the
  * very one that is to answer. What comes spares a sleep and a wake-up; so there looking out may cost little more in all
- * than it spares.
+ * than it spares. Beyond that it is as brief as a sleep, and only while the other side is awake.
  */
 static int64_t balance_ns;
 static uint64_t balanced_ns; /* when it was added to last */
@@ -92,7 +93,7 @@ static bool affordable(void)
 
 static bool worth_it(struct linger *l)
 {
-    if (vcpu_count() < 2 || lingerer || run_queue.count != 0 || !affordable())
+    if (vcpu_count() < 2 || lingerer || run_queue.count != 0 || (!l->prompt && !affordable()))
         return false;
     if (l->misses < MISSES_MAX)
         return true;
@@ -154,11 +155,18 @@ static bool was_woken(const void *task)
     return __atomic_load_n(&((const struct task *)task)->woken, __ATOMIC_RELAXED);
 }
 
-static bool linger(struct linger *l, uint64_t ns)
+static bool linger(struct linger *l, uint64_t ns, bool awake)
 {
     struct task *task = task_current();
     if (lingerer != vcpu_self() && !remote_linger_begin(l))
         return false;
+    if (!affordable()) {
+        if (!l->prompt || !awake) {
+            remote_linger_end();
+            return run_queue.count != 0;
+        }
+        ns = BRIEF_NS;
+    }
     task->woken = false; /* another vCPU may take the bell */
     bool found = look_out(ns, was_woken, task) || doorbell_rung();
     if (found) {
@@ -173,18 +181,18 @@ static bool linger(struct linger *l, uint64_t ns)
 
 bool remote_linger(struct linger *l, bool awake)
 {
-    return linger(l, LINGER_NS + l->work_ns + (awake ? 0 : WAKE_NS));
+    return linger(l, LINGER_NS + l->work_ns + (awake ? 0 : WAKE_NS), awake);
 }
 
 bool remote_linger_idle(void)
 {
     static struct linger streams, calls;
     if (stream_busy())
-        return linger(&streams, LINGER_NS);
+        return linger(&streams, LINGER_NS, true);
     if (!put_off)
         return false;
     put_off = false;
-    return linger(&calls, CALL_NS);
+    return linger(&calls, CALL_NS, true);
 }
 
 bool remote_look_out(bool (*there)(const void *arg), const void *arg)

@@ -19,6 +19,7 @@ struct linger {
     unsigned misses; /* of late */
     unsigned skipped, retry_every;
     unsigned work_ns; /* how long the other side may work before it answers */
+    bool prompt;      /* it was asked: an answer mostly comes as soon as it has looked */
 };
 /*
  * With nothing to do but wait for another enclave: look at the doorbell for a while if that has paid of late, with the
