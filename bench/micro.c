@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,65 @@ static void bench_pthread_create_join(long n)
             die("pthread_create");
         pthread_join(thread, NULL);
     }
+}
+
+static long per_thread;
+
+static void run_threads(unsigned count, void *(*fn)(void *arg), long n)
+{
+    pthread_t threads[64];
+    per_thread = n / count + 1;
+    for (unsigned i = 0; i < count; i++)
+        if (pthread_create(&threads[i], NULL, fn, (void *)(uintptr_t)(i + 1)) != 0)
+            die("pthread_create");
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static volatile long counters[8];
+
+static void *count_together(void *arg)
+{
+    volatile long own = 0;
+    for (long i = 0; i < per_thread; i++) {
+        pthread_mutex_lock(&mutex);
+        for (int k = 0; k < 8; k++)
+            counters[k]++;
+        pthread_mutex_unlock(&mutex);
+        for (int k = 0; k < 50; k++)
+            own++;
+    }
+    return arg;
+}
+
+/* 32 threads that want one mutex half of the time. */
+static void bench_mutex_contended(long n)
+{
+    run_threads(32, count_together, n);
+}
+
+static void *allocate(void *arg)
+{
+    void *kept[64] = {0};
+    uint64_t random = (uintptr_t)arg;
+    for (long i = 0; i < per_thread; i++) {
+        random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+        size_t at = random >> 58, size = 16 + (random >> 40 & (i % 64 == 0 ? 0xffff : 0x3ff));
+        free(kept[at]);
+        kept[at] = malloc(size);
+        if (!kept[at])
+            die("malloc");
+        *(volatile char *)kept[at] = 1;
+    }
+    for (size_t i = 0; i < 64; i++)
+        free(kept[i]);
+    return arg;
+}
+
+/* 64 threads with 64 blocks each, mostly up to 1 KiB, one in 64 up to 64 KiB. */
+static void bench_malloc_threads(long n)
+{
+    run_threads(64, allocate, n);
 }
 
 static void wait_for(pid_t pid)
@@ -379,6 +439,8 @@ static const struct {
     {"pipe_pingpong", bench_pipe_pingpong, 20000},
     {"cond_pingpong", bench_cond_pingpong, 20000},
     {"pthread_create_join", bench_pthread_create_join, 5000},
+    {"mutex_contended", bench_mutex_contended, 2000000},
+    {"malloc_threads", bench_malloc_threads, 10000000},
     {"spawn", bench_spawn, 100},
     {"fork_10m", bench_fork_10m, 50},
     {"fork_500m", bench_fork_500m, 2},
