@@ -82,3 +82,17 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))'
     # What the init enclave runs for a member counts once more: without leases they are twice as many.
     jq -e '.syscalls.openat > 4000 and .syscalls.openat < 6000 and .syscalls.pread64 < 6000' stats
 }
+
+@test "connections that come at once wake as many threads that wait in accept" {
+    IMAGE=$(e2e_image python python "$OPEN_POLICY")
+    local child
+    for child in "" child; do
+        timeout -k 5 60 "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$(cat "$here/connections-accept.py")" serve "$PORT" $child </dev/null >out 2>err 3>&- &
+        SERVER=$!
+        wait_until 10 grep -q "$(printf ':%04X .* 0A' "$PORT")" /proc/net/tcp
+        [ "$(timeout -k 5 40 python3 "$here/connections-accept.py" ask "$PORT")" = 160 ]
+        pkill -KILL -P "$SERVER"
+        wait "$SERVER" || true
+        SERVER=
+    done
+}
