@@ -417,7 +417,7 @@ static int tcp_accept(struct socket *sock, bool nonblock, struct socket **ret_ac
             return r;
     }
     if (acceptable(t)) /* news may have been of several: each wakes one */
-        wake_up(&t->in.sock.wait, EVENTS_IN);
+        wake_up_next(&t->in.sock.wait, EVENTS_IN);
     *ret_accepted = &server->in.sock;
     return 0;
 }

@@ -62,6 +62,14 @@ void wake_up(struct wait_queue *queue, uint32_t events)
     wake(queue, events, false);
 }
 
+void wake_up_next(struct wait_queue *queue, uint32_t events)
+{
+    struct wait_entry *entry, *next;
+    TAILQ_FOREACH_SAFE (entry, &queue->entries, link, next)
+        if (entry->exclusive && entry->fn(entry, events))
+            return;
+}
+
 void wake_up_all(struct wait_queue *queue, uint32_t events)
 {
     wake(queue, events, true);

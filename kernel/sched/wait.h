@@ -36,6 +36,7 @@ bool wait_queue_active(const struct wait_queue *queue);
 
 void wake_up(struct wait_queue *queue, uint32_t events); /* all plain waiters and one exclusive */
 void wake_up_all(struct wait_queue *queue, uint32_t events);
+void wake_up_next(struct wait_queue *queue, uint32_t events); /* one exclusive waiter: the plain ones know already */
 
 #define NO_DEADLINE UINT64_MAX
 

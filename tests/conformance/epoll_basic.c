@@ -1,6 +1,8 @@
 /* epoll: level and edge triggering, one-shot, exclusive, modification, nesting, closing, errors. */
 #include "show.h"
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -248,8 +250,39 @@ static void many(void)
     close(ep);
 }
 
+/* Each connection is an edge; that one is accepted is none. */
+static void accepting(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int ep = epoll_create1(0), listener = socket(AF_INET, SOCK_STREAM, 0), fds[2];
+    SHOW(bind(listener, (struct sockaddr *)&address, size));
+    SHOW(listen(listener, 8));
+    getsockname(listener, (struct sockaddr *)&address, &size);
+    add(ep, listener, EPOLLIN | EPOLLET);
+    for (int i = 0; i < 2; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        SHOW(connect(fds[i], (struct sockaddr *)&address, size));
+    }
+    struct epoll_event e[4];
+    SHOW(epoll_wait(ep, e, 4, 1000));
+    int first = accept(listener, NULL, NULL);
+    SHOW(first >= 0);
+    SHOW(epoll_wait(ep, e, 4, 0));
+    int second = accept(listener, NULL, NULL);
+    SHOW(second >= 0);
+    SHOW(epoll_wait(ep, e, 4, 0));
+    close(first);
+    close(second);
+    close(fds[0]);
+    close(fds[1]);
+    close(listener);
+    close(ep);
+}
+
 int main(void)
 {
+    accepting();
     levels();
     errors();
     nesting();
