@@ -1,7 +1,8 @@
 /*
- * What programs touched when they were started before (abi/start.h): a file for each image and program, in
- * $XDG_CACHE_HOME/cofre/start, ~/.cache/cofre/start, or /var/cache/cofre/start for root. It changes how long a start
- * takes and nothing else, so whatever is wrong with it is passed over in silence.
+ * What programs touched when they were started before (abi/start.h): lists in files, in $XDG_CACHE_HOME/cofre/start,
+ * ~/.cache/cofre/start, or /var/cache/cofre/start for root. There is one for each image and command, and one for each
+ * image and program, which is the command's first word. It changes how long a start takes and nothing else, so whatever
+ * is wrong with it is passed over in silence.
  */
 #ifndef COFRE_HOST_START_PAGES_H
 #define COFRE_HOST_START_PAGES_H

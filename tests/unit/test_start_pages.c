@@ -1,4 +1,4 @@
-/* Places of earlier starts: how lists become one, and files that are new, good, damaged, too many. */
+/* Places of earlier starts: how lists become one, whose they are, and files that are new, good, damaged, too many. */
 #include "host/start_pages.h"
 #include "image/sgx_arch.h"
 
@@ -17,14 +17,25 @@
 static char folder[64];
 static struct sgx_sigstruct sig;
 static struct artifacts artifacts = {.sigstruct = {&sig, sizeof(sig)}};
-static char program[] = "node";
-static struct run_options options = {.args = {.bytes = program, .size = sizeof(program)}};
+static struct run_options options;
+
+/* words: with ends between them. */
+static void set_command(const char *words, size_t size)
+{
+    static char bytes[64];
+
+    memcpy(bytes, words, size);
+    options.args = (struct strings){bytes, size};
+}
+
+#define COMMAND(words) set_command(words, sizeof(words))
 
 static int setup(void **state)
 {
     strcpy(folder, "/tmp/cofre-start-XXXXXX");
     assert_non_null(mkdtemp(folder));
     setenv("XDG_CACHE_HOME", folder, 1);
+    options.args.size = 0;
     return 0;
 }
 
@@ -82,7 +93,6 @@ static struct start_area *open_known(uint32_t count)
         if (area->known_count == count)
             break;
         assert_int_equal(area->known_count, 0);
-        start_pages_save(area); /* nothing was noted */
     }
     assert_int_equal(area->known_count, count);
     return area;
@@ -117,13 +127,58 @@ static void test_a_start_is_remembered(void **state)
     area->known_count = START_PLACES_MAX + 1; /* nor is that */
     note(area, 9000, START_PLACES_MAX);
     assert_int_equal(open_known(START_PLACES_MAX)->known[0], 11);
-    options.args.size = 0;
+    COMMAND("node");
     open_known(0);
-    options.args.size = sizeof(program);
+    options.args.size = 0;
     sig.enclavehash[0] ^= 1;
     open_known(0);
     sig.enclavehash[0] ^= 1;
     assert_int_equal(files(path), 1);
+}
+
+static void test_each_command_has_its_own(void **state)
+{
+    char path[384];
+
+    COMMAND("node\0-e\0000"); /* learns: it is the first of its program */
+    note(open_known(0), 100, 40);
+    assert_int_equal(files(path), 2);
+    COMMAND("node\0work.js"); /* goes by the program's */
+    note(open_known(40), 1000, 400);
+    assert_int_equal(files(path), 2);
+    COMMAND("node\0-e\0000"); /* not by what others touched */
+    note(open_known(40), 200, 2);
+    open_known(42);
+    COMMAND("node\0work.js"); /* came again: learns its own */
+    note(open_known(0), 1000, 410);
+    open_known(410);
+    assert_int_equal(files(path), 3);
+    COMMAND("node\0-e\0000");
+    open_known(42);
+    COMMAND("node"); /* the program's are the last that were learned */
+    note(open_known(410), 1, 0);
+    note(open_known(0), 100, 7); /* a word alone is a command, too */
+    open_known(7);
+    COMMAND("nodework.js");
+    open_known(0);
+}
+
+static void test_what_comes_once_leaves_no_list(void **state)
+{
+    char path[384], words[] = "node\0job\0000";
+
+    COMMAND("node\0job");
+    note(open_known(0), 100, 40);
+    for (uint32_t i = 0; i < 26; i++) {
+        words[sizeof(words) - 2] = (char)('a' + i);
+        set_command(words, sizeof(words));
+        note(open_known(40 + 5 * i), 1000 + 5 * i, 5);
+    }
+    assert_int_equal(files(path), 2);
+    COMMAND("node\0job\0new");
+    open_known(40 + 26 * 5); /* what they had besides is the program's */
+    COMMAND("node\0job");
+    open_known(40);
 }
 
 static void test_files_of_nobody(void **state)
@@ -149,16 +204,21 @@ static void test_files_of_nobody(void **state)
     note(open_known(0), 1, 1);
 }
 
-static void test_old_ones_go(void **state)
+static void test_what_is_not_used_goes(void **state)
 {
     char path[384];
 
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < 400; i++) {
         sig.enclavehash[1] = (uint8_t)i;
+        sig.enclavehash[2] = (uint8_t)(i >> 8);
         note(open_known(0), i, 1);
+        sig.enclavehash[1] = sig.enclavehash[2] = 0; /* the first: used again and again */
+        open_known(1);
     }
-    assert_in_range(files(path), 100, 128);
-    open_known(1);
+    assert_in_range(files(path), 200, 256);
+    sig.enclavehash[1] = 1;
+    open_known(0);
+    sig.enclavehash[1] = 0;
 }
 
 int main(void)
@@ -166,8 +226,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_merge),
         cmocka_unit_test_setup_teardown(test_a_start_is_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_each_command_has_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_comes_once_leaves_no_list, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_of_nobody, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_old_ones_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_not_used_goes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
