@@ -12,15 +12,14 @@
 
 #define BLOCK 16UL
 #define PIECE 4096UL
-#define BITS_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL */
-#define BITS_VECTOR (1u << 9 | 1u << 10)                        /* VAES, VPCLMULQDQ */
+#define BITS_VECTOR (1u << 9 | 1u << 10) /* VAES, VPCLMULQDQ */
 
 int imb_errno;
 const int imb_errno_types[64];
 
 bool aes_gcm_have_wide(void)
 {
-    return (OPENSSL_ia32cap_P[2] & BITS_AVX512) == BITS_AVX512 && (OPENSSL_ia32cap_P[3] & BITS_VECTOR) == BITS_VECTOR;
+    return have_avx512() && (OPENSSL_ia32cap_P[3] & BITS_VECTOR) == BITS_VECTOR;
 }
 
 _Static_assert(offsetof(struct aes_gcm_key, wide_ghash) >= WIDE_GHASH_TABLE_AT, "what precedes the table is the key's");

@@ -41,6 +41,24 @@ size_t aesni_gcm_decrypt(const uint8_t *in, uint8_t *out, size_t size, const str
 void vaes_ctr_encrypt(const struct aes_schedule *schedule, uint8_t counter[16], void *out, const void *in,
                       size_t blocks, unsigned rounds) __asm__("_gcry_vaes_avx2_ctr_enc_amd64");
 
+/* F, DQ, BW and VL. What uses it holds kernel_vector_begin_wide(). */
+static inline bool have_avx512(void)
+{
+    const uint32_t bits = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+
+    return (OPENSSL_ia32cap_P[2] & bits) == bits;
+}
+
+/*
+ * libIPSec_MB's SHA-256 of sixteen messages, a 32-bit word of each in a register (avx512_t1/sha256_x16_avx512.asm):
+ * word i of lane j is h[i][j]. All lanes are hashed, and their data moved on.
+ */
+struct wide_sha256 {
+    uint32_t h[8][16];
+    const void *data[16];
+};
+void wide_sha256(struct wide_sha256 *lanes, uint64_t blocks) __asm__("call_sha256_x16_avx512_from_c");
+
 /*
  * libIPSec_MB's counter mode and GHASH with 512-bit registers (avx512_t2/aes_cntr_api_by16_vaes_avx512.asm and
  * aes128_gmac_by48_api_vaes_avx512.asm). They use and then clear all vector registers and opmasks: callers hold

@@ -1,7 +1,11 @@
-/* SHA-256 over libcrypto's assembly compression function, which picks SHA-NI, AVX2, AVX, SSSE3 or plain code itself. */
+/*
+ * SHA-256 over libcrypto's assembly compression function, which picks SHA-NI, AVX2, AVX, SSSE3 or plain code itself,
+ * and libIPSec_MB's for many messages where there is AVX-512.
+ */
 #include "kernel/crypto/sha256.h"
 
 #include "kernel/arch/trap.h"
+#include "kernel/crypto/assembly.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 
@@ -11,14 +15,15 @@
 /* crypto/sha/asm/sha512-x86_64.pl. Both pick their code by OPENSSL_ia32cap_P (kernel/crypto/assembly.h). */
 void sha256_block_data_order(void *state, const void *data, size_t blocks);
 /* crypto/sha/asm/sha256-mb-x86_64.pl: word i of lane j is h[i][j]; fours is how many groups of four lanes there are. */
-struct lanes {
-    uint32_t h[8][SHA256_LANES];
+#define NARROW_LANES 8
+struct narrow_lanes {
+    uint32_t h[8][NARROW_LANES];
 };
 struct lane_input {
     const void *data;
     int blocks; /* 0: the lane is idle */
 };
-void sha256_multi_block(struct lanes *lanes, const struct lane_input *inputs, int fours);
+void sha256_multi_block(struct narrow_lanes *lanes, const struct lane_input *inputs, int fours);
 
 static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                           0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -117,14 +122,41 @@ void sha256_salted(const uint8_t salt[SALT_SIZE], const void *data, size_t size,
     store_digest(state, ret_digest);
 }
 
+struct lanes {
+    bool wide;
+    union {
+        struct narrow_lanes narrow;
+        struct wide_sha256 wide_lanes;
+    };
+};
+
+static uint32_t *word(struct lanes *lanes, size_t i, size_t lane)
+{
+    return lanes->wide ? &lanes->wide_lanes.h[i][lane] : &lanes->narrow.h[i][lane];
+}
+
+static void lanes_init(struct lanes *lanes, size_t count)
+{
+    lanes->wide = count > NARROW_LANES;
+    for (size_t i = 0; i < 8; i++)
+        for (size_t lane = 0; lane < (lanes->wide ? SHA256_LANES : NARROW_LANES); lane++)
+            *word(lanes, i, lane) = initial_state[i];
+}
+
 static void compress_lanes(struct lanes *lanes, const uint8_t *const data[], size_t count, size_t blocks)
 {
-    struct lane_input inputs[SHA256_LANES] = {0};
+    struct lane_input inputs[NARROW_LANES] = {0};
     if (blocks == 0)
         return;
+    if (lanes->wide) {
+        for (size_t i = 0; i < SHA256_LANES; i++)
+            lanes->wide_lanes.data[i] = data[i < count ? i : 0];
+        wide_sha256(&lanes->wide_lanes, blocks);
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         inputs[i] = (struct lane_input){data[i], (int)blocks};
-    sha256_multi_block(lanes, inputs, count > 4 ? 2 : 1);
+    sha256_multi_block(&lanes->narrow, inputs, count > 4 ? 2 : 1);
 }
 
 /* size is at least a block. */
@@ -135,15 +167,16 @@ static void salted_lanes(const uint8_t salt[SALT_SIZE], const void *const data[]
     uint8_t edges[SHA256_LANES][2 * SHA256_BLOCK];
     const uint8_t *p[SHA256_LANES];
     const size_t head = SHA256_BLOCK - SALT_SIZE, tail = (size - head) % SHA256_BLOCK;
-    for (size_t lane = 0; lane < SHA256_LANES; lane++)
-        for (size_t i = 0; i < 8; i++)
-            lanes.h[i][lane] = initial_state[i];
+    lanes_init(&lanes, count);
     for (size_t i = 0; i < count; i++) {
         memcpy(edges[i], salt, SALT_SIZE);
         memcpy(edges[i] + SALT_SIZE, data[i], head);
         p[i] = edges[i];
     }
-    kernel_vector_begin();
+    if (lanes.wide)
+        kernel_vector_begin_wide();
+    else
+        kernel_vector_begin();
     compress_lanes(&lanes, p, count, 1);
     for (size_t i = 0; i < count; i++)
         p[i] = (const uint8_t *)data[i] + head;
@@ -157,20 +190,21 @@ static void salted_lanes(const uint8_t salt[SALT_SIZE], const void *const data[]
     compress_lanes(&lanes, p, count, last);
     kernel_vector_end();
     for (size_t lane = 0; lane < count; lane++)
-        for (int i = 0; i < 8; i++)
-            put_be32(ret_digests[lane] + 4 * i, lanes.h[i][lane]);
+        for (size_t i = 0; i < 8; i++)
+            put_be32(ret_digests[lane] + 4 * i, *word(&lanes, i, lane));
 }
 
 void sha256_salted_many(const uint8_t salt[SALT_SIZE], const void *const data[], size_t count, size_t size,
                         uint8_t ret_digests[][32])
 {
+    const size_t most = have_avx512() ? SHA256_LANES : NARROW_LANES;
     if (count == 1 || size < SHA256_BLOCK) {
         for (size_t i = 0; i < count; i++)
             sha256_salted(salt, data[i], size, ret_digests[i]);
         return;
     }
-    for (size_t i = 0; i < count; i += SHA256_LANES)
-        salted_lanes(salt, data + i, MIN(count - i, (size_t)SHA256_LANES), size, ret_digests + i);
+    for (size_t i = 0; i < count; i += most)
+        salted_lanes(salt, data + i, MIN(count - i, most), size, ret_digests + i);
 }
 
 /* FIPS 180-4's two-block example, and the salted form against the plain one. */
@@ -204,20 +238,19 @@ static void self_test_lanes(void)
 {
     static uint8_t data[SHA256_LANES][200];
     const void *p[SHA256_LANES];
-    uint8_t digests[SHA256_LANES][32], single[32];
+    uint8_t digests[SHA256_LANES][32], singles[SHA256_LANES][32];
     for (size_t i = 0; i < SHA256_LANES; i++) {
         for (size_t j = 0; j < sizeof(data[i]); j++)
             data[i][j] = (uint8_t)(i * 31 + j * 7);
         p[i] = data[i];
     }
     for (size_t size = 60; size <= sizeof(data[0]); size += 28) {
-        for (size_t count = 1; count <= SHA256_LANES; count++) {
+        for (size_t i = 0; i < SHA256_LANES; i++)
+            sha256_salted(data[0], data[i], size, singles[i]);
+        for (size_t count = 1; count <= SHA256_LANES; count += 3) {
             sha256_salted_many(data[0], p, count, size, digests);
-            for (size_t i = 0; i < count; i++) {
-                sha256_salted(data[0], data[i], size, single);
-                if (memcmp(single, digests[i], sizeof(single)) != 0)
-                    panic("SHA-256 self-test failed");
-            }
+            if (memcmp(singles, digests, count * sizeof(singles[0])) != 0)
+                panic("SHA-256 self-test failed");
         }
     }
 }

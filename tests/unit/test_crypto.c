@@ -24,6 +24,7 @@
 #include "kernel/crypto/hkdf.h"
 #include "kernel/crypto/hmac.h"
 #include "kernel/crypto/secret.h"
+#include "kernel/crypto/sha256.h"
 
 #define BIT_AVX (1u << 28)
 #define BIT_MOVBE (1u << 22)
@@ -408,6 +409,43 @@ static void secrets(void **state)
         assert_int_equal(a[i], 0);
 }
 
+#define MANY (SHA256_LANES + 3)
+
+/* Of the salt, then data, by OpenSSL. */
+static void salted(const uint8_t *salt, const uint8_t *data, size_t size, uint8_t ret[32])
+{
+    uint8_t message[32 + 4096];
+    memcpy(message, salt, 32);
+    memcpy(message + 32, data, size);
+    assert_int_equal(EVP_Digest(message, 32 + size, ret, NULL, EVP_sha256(), NULL), 1);
+}
+
+static void sha256_of_many(void **state)
+{
+    static const size_t sizes[] = {0, 31, 32, 63, 64, 87, 88, 95, 96, 97, 500, 4096};
+    static uint8_t data[MANY][4096], salt[32], digests[MANY + 1][32], expected[MANY][32];
+    const void *p[MANY];
+
+    fill(salt, sizeof(salt));
+    for (size_t i = 0; i < MANY; i++) {
+        fill(data[i], sizeof(data[i]));
+        p[i] = data[i];
+    }
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        for (size_t i = 0; i < MANY; i++)
+            salted(salt, data[i], sizes[s], expected[i]);
+        for (size_t f = 0; f < sizeof(absent) / sizeof(absent[0]); f++) {
+            features_without(absent[f]);
+            for (size_t count = 1; count <= MANY; count++) {
+                memset(digests, 0xee, sizeof(digests));
+                sha256_salted_many(salt, p, count, sizes[s], digests);
+                assert_memory_equal(digests, expected, count * sizeof(digests[0]));
+                assert_int_equal(digests[count][0], 0xee);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +456,7 @@ int main(void)
         cmocka_unit_test(xts_published),
         cmocka_unit_test(xts_differential),
         cmocka_unit_test(xts_equal_halves),
+        cmocka_unit_test_teardown(sha256_of_many, restore_features),
         cmocka_unit_test(cmac_published),
         cmocka_unit_test(hmac_published),
         cmocka_unit_test(hmac_differential),
