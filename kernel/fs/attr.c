@@ -54,9 +54,9 @@ static int change_mode(struct dentry *dentry, struct inode *inode, uint32_t mode
 
 bool file_mode_assured(const struct file *file)
 {
-    const struct inode *inode = file->inode;
-    return S_ISREG(inode->mode) && inode->nlink == 0 && inode->ops->setattr == mem_setattr &&
-           super_writable(inode->sb) == 0 && inode_owner_or_capable(inode);
+    const struct inode *inode = file->inode, *dir = file->dentry ? dentry_parent_inode(file->dentry) : NULL;
+    return S_ISREG(inode->mode) && inode->nlink == 0 && inode->ops->setattr == mem_setattr && !inode->watches &&
+           !(dir && dir->watches) && super_writable(inode->sb) == 0 && inode_owner_or_capable(inode);
 }
 
 void file_mode_set(struct file *file, uint32_t mode)
@@ -92,6 +92,7 @@ SYSCALL_DEFINE2(fchmod, int, fd, uint32_t, mode)
     struct file *file = fd_get(fd);
     if (!file)
         return -EBADF;
+    inode_settle(file->inode);
     int error = change_mode(file->dentry, file->inode, mode);
     file_put(file);
     return error;

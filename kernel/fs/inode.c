@@ -26,6 +26,8 @@ bool fs_capable(int capability)
     return fs_credentials()->cap_effective >> capability & 1;
 }
 
+void (*inode_settle_assured)(struct inode *inode);
+
 uint64_t inode_number_next(void)
 {
     static uint64_t last = 1ULL << 32; /* above any root image's own numbers */

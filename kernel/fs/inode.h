@@ -131,6 +131,8 @@ struct inode {
     unsigned refcount;
     unsigned write_count; /* open for writing; < 0 semantics are not used: deny_write covers ETXTBSY */
     unsigned deny_write;
+    /* So many may set its mode and are not waited for: inode_settle(). */
+    unsigned mode_assured;
     bool linkable;  /* made by O_TMPFILE without O_EXCL: may get its first name */
     void *locks;    /* POSIX and flock locks, kernel/fs/locks.c */
     void *watches;  /* inotify, kernel/fs/inotify.c */

@@ -59,6 +59,7 @@ static int64_t stat_fd(int fd, uaddr_t buf)
     struct file *file = fd_get_any(fd);
     if (!file)
         return -EBADF;
+    inode_settle(file->inode);
     int error = inode_stat_to_user(file->inode, buf);
     file_put(file);
     return error;
@@ -107,6 +108,7 @@ SYSCALL_DEFINE5(statx, int, dfd, uaddr_t, path, unsigned, flags, unsigned, mask,
         struct file *file = fd_get_any(dfd);
         if (!file)
             return -EBADF;
+        inode_settle(file->inode);
         inode_stat(file->inode, &x);
         file_put(file);
         return copy_to_user(buf, &x, sizeof(x));

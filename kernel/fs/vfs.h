@@ -123,6 +123,16 @@ void inode_touch_mtime(struct inode *inode); /* and ctime */
  */
 bool file_mode_assured(const struct file *file);
 void file_mode_set(struct file *file, uint32_t mode);
+/*
+ * Before attributes of an inode that may have no name are looked at, or set: modes that were set elsewhere before this
+ * call are known here. Sleeps, but not where nobody else may set them (kernel/remote/leases.c).
+ */
+extern void (*inode_settle_assured)(struct inode *inode);
+static inline void inode_settle(struct inode *inode)
+{
+    if (unlikely(inode->mode_assured > 0))
+        inode_settle_assured(inode);
+}
 /* Path string from user memory; kmalloc'd, NUL-terminated, 1..4095 bytes; -EFAULT, -ENAMETOOLONG, -ENOENT if empty
  * (unless allow_empty). */
 int path_from_user(uaddr_t path, bool allow_empty, char **ret_path);

@@ -196,6 +196,7 @@ static int take_link(struct walk *walk, struct dentry *link, const char *rest, b
         int error = inode->ops->magic_link(inode, &target);
         if (error)
             return error;
+        inode_settle(target->inode);
         walk_move(walk, target);
         walk->path = rest;
         return 0;
@@ -336,6 +337,7 @@ static int lookup_empty(int dfd, struct dentry **ret_dentry)
     struct file *file = fd_get_any(dfd);
     if (!file)
         return -EBADF;
+    inode_settle(file->inode);
     *ret_dentry = file_dentry_get(file);
     file_put(file);
     return *ret_dentry ? 0 : -ENOMEM;

@@ -78,6 +78,7 @@ static int target_fd(int fd, struct target *ret)
     if (!ret->file)
         return -EBADF;
     ret->inode = ret->file->inode;
+    inode_settle(ret->inode); /* user.* are for whom the mode lets read */
     return 0;
 }
 

@@ -32,7 +32,6 @@ struct place {
 static struct place places[PLACES];
 static unsigned next_place;
 static const struct task *asker;
-static uint64_t told, heard;
 
 static uint32_t kind_of(uint64_t nr)
 {
@@ -111,7 +110,6 @@ static void tell_mode(const struct place *place, uint32_t mode)
 {
     struct lease_mode_message m = {
         .message = {MESSAGE_LEASE_MODE, 0, process_self()->pid, 0}, .id = place->id, .mode = mode};
-    told++;
     tell(&m, sizeof(m));
 }
 
@@ -137,22 +135,6 @@ bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
     return true;
 }
 
-uint64_t assured_told(void)
-{
-    return told;
-}
-
-void assured_heard(uint64_t by_now)
-{
-    heard = MAX(heard, by_now);
-}
-
-void assured_settle(void)
-{
-    if (heard != told)
-        (void)!remote_call(__NR_getppid, (const uint64_t[6]){0});
-}
-
 static void receive_assurance(struct record *record)
 {
     const struct lease_assurance_message *m = (const struct lease_assurance_message *)record->data;
@@ -172,7 +154,20 @@ static void receive_assurance(struct record *record)
     kfree(record);
 }
 
+/* All that was told goes before it. */
+static void receive_sync(struct record *record)
+{
+    const struct lease_number_message *m = (const struct lease_number_message *)record->data;
+    if (record->size != sizeof(*m))
+        panic("a question of the init enclave about modes");
+    struct lease_number_message answer = {{.type = MESSAGE_LEASE_SYNCED}, .number = m->number};
+    if (client_post(&answer.message, sizeof(answer)) < 0)
+        member_end("no memory to tell the init enclave of modes");
+    kfree(record);
+}
+
 void assured_init(void)
 {
+    client_on_message(MESSAGE_LEASE_SYNC, receive_sync);
     client_on_message(MESSAGE_LEASE_ASSURANCE, receive_assurance);
 }

@@ -1,8 +1,9 @@
 /*
  * Assurances, a member's side (leases.h): what the init enclave says of a descriptor beforehand, for as long as nothing
  * changes that: the name of a listening socket, so that getsockname asks nobody; and that fchmod of a file that has no
- * name any more succeeds, so that it is told with the next message and not waited for. Only for the first process of an
- * enclave, while that is the only one there; a descriptor that may come to mean something else loses them first.
+ * name any more succeeds, so that it is told with the next message and not waited for: who looks at such a file has the
+ * init enclave ask first what was told. Only for the first process of an enclave, while that is the only one there; a
+ * descriptor that may come to mean something else loses them first.
  */
 #ifndef COFRE_KERNEL_REMOTE_ASSURED_H
 #define COFRE_KERNEL_REMOTE_ASSURED_H
@@ -19,11 +20,5 @@ void assured_closed(int fd);
 void assured_forget(void);
 /* All end, as the init enclave knows; and were there any? */
 bool assured_clear(void);
-
-/* So many have been told. Who hears the answer to a call sent after that knows that the init enclave has heard them. */
-uint64_t assured_told(void);
-void assured_heard(uint64_t told);
-/* Wait until it has heard all: something is about to be said to the outside. */
-void assured_settle(void);
 
 #endif

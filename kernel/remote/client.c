@@ -469,12 +469,9 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
     p->linger->prompt = true;
     borrower_tell_dirty(); /* by the same ring of the bell */
     sealed_tell_read();
-    uint64_t told = assured_told();
     int64_t result = send_call(p, nr, args, w);
-    if (result == 0) {
+    if (result == 0)
         result = wait_reply(p, ret_flags);
-        assured_heard(told);
-    }
     remote_linger_end();
     pending_remove(p);
     return result;

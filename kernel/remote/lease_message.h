@@ -10,6 +10,8 @@
  *   MODE    <-- member   a file's mode is to be this; it was assured that it may be
  *   DROP    <-- member   it does not need this lease any more, or none
  *   BROKEN  <-- member   the answer to BREAK: it has none, and all it had opened was told before
+ *   SYNC    --> member   somebody looks at a file whose mode it may set: nothing ends
+ *   SYNCED  <-- member   the answer: all modes it has set were told before
  */
 #ifndef COFRE_KERNEL_REMOTE_LEASE_MESSAGE_H
 #define COFRE_KERNEL_REMOTE_LEASE_MESSAGE_H
@@ -69,7 +71,7 @@ struct lease_mode_message {
     uint32_t pad;
 };
 
-/* BREAK and BROKEN: which one; DROP: of which lease, or 0. */
+/* BREAK, BROKEN, SYNC and SYNCED: which one; DROP: of which lease, or 0. */
 struct lease_number_message {
     struct message message;
     uint64_t number;

@@ -40,12 +40,13 @@ struct lessee {
     const struct remote_member *member;
     TAILQ_HEAD(, lease) leases;
     size_t count;
-    uint64_t asked; /* the BREAK that it has not answered; 0: none */
+    uint64_t asked;              /* the BREAK that it has not answered; 0: none */
+    uint64_t sync_asked, synced; /* the last SYNC it was sent, and the last it has answered */
 };
 
 static TAILQ_HEAD(, lessee) lessees = TAILQ_HEAD_INITIALIZER(lessees);
 static struct wait_queue answers = {TAILQ_HEAD_INITIALIZER(answers.entries)};
-static uint64_t last_id, last_break;
+static uint64_t last_id, last_break, last_sync;
 static uint64_t changes;    /* so many have begun */
 static unsigned running;    /* and not ended */
 static uint64_t changed_ns; /* when the last one ended leases */
@@ -76,6 +77,8 @@ static void lease_free(struct lessee *l, struct lease *lease)
 {
     TAILQ_REMOVE(&l->leases, lease, entry);
     l->count--;
+    if (lease->assurance == ASSURANCE_MODE)
+        lease->file->inode->mode_assured--;
     if (lease->file)
         file_put(lease->file);
     kfree(lease);
@@ -120,17 +123,22 @@ static bool any_left(void)
 }
 
 /* False: it was to be told and could not, and is gone. */
-static bool ask(struct lessee *l)
+static bool tell(const struct lessee *l, uint32_t type, uint64_t number)
 {
-    struct lease_number_message m = {{.type = MESSAGE_LEASE_BREAK}, .number = ++last_break};
+    struct lease_number_message m = {{.type = type}, .number = number};
     struct remote_member *member = remote_member_find(remote_member_number(l->member));
-    if (l->count == 0 || l->asked)
-        return true;
-    l->asked = m.number;
     if (link_send(remote_member_link(member), &m, sizeof(m)) != -ENOMEM)
         return true;
     spawn_kill(member);
     return false;
+}
+
+static bool ask(struct lessee *l)
+{
+    if (l->count == 0 || l->asked)
+        return true;
+    l->asked = ++last_break;
+    return tell(l, MESSAGE_LEASE_BREAK, l->asked);
 }
 
 static void ask_all(void)
@@ -179,6 +187,60 @@ void leases_settle(const struct process *process)
     change_end();
 }
 
+/* ---- hearing of modes that were set ---- */
+
+static bool may_set_mode(const struct lessee *l, const struct inode *inode)
+{
+    const struct lease *lease;
+    TAILQ_FOREACH (lease, &l->leases, entry)
+        if (lease->assurance == ASSURANCE_MODE && lease->file->inode == inode)
+            return true;
+    return false;
+}
+
+/* What the caller's own member has told came before the call. */
+static void sync_others(const struct inode *inode, uint64_t number)
+{
+    const struct process *process = process_self();
+    struct lessee *l = TAILQ_FIRST(&lessees);
+    while (l) {
+        bool own = process->remote && process->remote->member == l->member;
+        bool sends = !own && l->sync_asked < number && may_set_mode(l, inode);
+        if (sends)
+            l->sync_asked = number;
+        bool there = !sends || tell(l, MESSAGE_LEASE_SYNC, number);
+        l = there ? TAILQ_NEXT(l, entry) : TAILQ_FIRST(&lessees); /* as in ask_all() */
+    }
+}
+
+/* Who may not set it any more has said so after all it had told, or is gone. */
+static bool any_unheard(const struct inode *inode, uint64_t number)
+{
+    const struct lessee *l;
+    TAILQ_FOREACH (l, &lessees, entry)
+        if (l->sync_asked >= number && l->synced < number && may_set_mode(l, inode))
+            return true;
+    return false;
+}
+
+/* Not interruptible: what comes next has no error for it. */
+static void settle_modes(struct inode *inode)
+{
+    uint64_t number = ++last_sync;
+    struct wait_entry entry;
+    sync_others(inode, number);
+    wait_entry_init(&entry, NULL);
+    wait_queue_add(&answers, &entry);
+    for (;;) {
+        task_prepare_sleep(false);
+        if (!any_unheard(inode, number))
+            break;
+        (void)!task_sleep(NO_DEADLINE);
+    }
+    task_cancel_sleep();
+    wait_queue_remove(&entry);
+}
+
 /* ---- what changes files, or looks at descriptors of others ---- */
 
 static bool open_changes(unsigned flags)
@@ -215,7 +277,7 @@ static bool is_listening(int fd)
     return result;
 }
 
-/* One without a name is not leased. */
+/* One without a name is not leased: who looks at its mode asks for it. */
 static bool has_name(int fd)
 {
     struct file *file = fd_get(fd);
@@ -382,6 +444,8 @@ static void assure(struct remote_member *member, const struct process *process, 
     if (!lease)
         return;
     lease->assurance = m->kind;
+    if (m->kind == ASSURANCE_MODE)
+        file->inode->mode_assured++;
     m->message = (struct message){MESSAGE_LEASE_ASSURANCE, 0, process->pid, 0};
     m->id = lease->id;
     m->era = head->lease_era;
@@ -440,6 +504,17 @@ static void receive_broken(struct remote_member *member, struct record *record)
     if (l && l->asked && l->asked == m->number) {
         l->asked = 0;
         free_all(l);
+        wake_up_all(&answers, 0);
+    }
+    kfree(record);
+}
+
+static void receive_synced(struct remote_member *member, struct record *record)
+{
+    const struct lease_number_message *m = (const struct lease_number_message *)record->data;
+    struct lessee *l = record->size == sizeof(*m) ? lessee_find(member) : NULL;
+    if (l && m->number > l->synced && m->number <= l->sync_asked) {
+        l->synced = m->number;
         wake_up_all(&answers, 0);
     }
     kfree(record);
@@ -536,4 +611,6 @@ void leases_init(void)
     remote_member_on_message(MESSAGE_LEASE_DROP, receive_drop);
     remote_member_on_message(MESSAGE_LEASE_OPENED, receive_opened);
     remote_member_on_message(MESSAGE_LEASE_MODE, receive_mode);
+    remote_member_on_message(MESSAGE_LEASE_SYNCED, receive_synced);
+    inode_settle_assured = settle_modes;
 }

@@ -4,6 +4,9 @@
  * first ends all leases of all members, and waits until they have said so: no member uses one after something else can
  * be seen anywhere, whatever the host holds back.
  *
+ * A mode that a member was assured it may set is not waited for: who looks at the file has all that was told before
+ * heard first (inode_settle(), vfs.h), which ends no lease.
+ *
  * What may change it is known by system call (leases.c); writes are, since no file that is open for writing is leased,
  * by the open that allows them. After a change there are no leases for a while.
  */

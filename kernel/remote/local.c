@@ -24,7 +24,6 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/net/loan.h"
 #include "kernel/process/process.h"
-#include "kernel/remote/assured.h"
 #include "kernel/remote/borrower.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/leased.h"
@@ -310,13 +309,6 @@ static bool on_descriptor(uint64_t nr, struct trap_frame *frame, const uint64_t 
     return done;
 }
 
-/* By a borrowed connection it goes outside past the init enclave. */
-static bool says_something(uint64_t nr)
-{
-    return nr == __NR_write || nr == __NR_writev || nr == __NR_sendto || nr == __NR_sendmsg || nr == __NR_sendfile ||
-           nr == __NR_shutdown;
-}
-
 static int cloexec_in_range(int fd, struct file *file, void *arg)
 {
     const uint64_t *args = arg;
@@ -364,8 +356,6 @@ bool local_call(uint64_t nr, struct trap_frame *frame, const uint64_t args[6], i
             (void)fd_for_each(process_self()->files, cloexec_in_range, (void *)args);
         break;
     default:
-        if (says_something(nr))
-            assured_settle();
         if (on_descriptor(nr, frame, args, ret_result))
             return true;
     }

@@ -95,8 +95,12 @@ enum process_message_type {
     MESSAGE_CHILD_ACTION, /* struct number_message: what becomes of SIGCHLD, enum child_action */
     /* to a member */
     MESSAGE_LIMIT, /* struct limit_message: another process has changed it */
+    /* lease_message.h: to a member */
+    MESSAGE_LEASE_SYNC,
+    /* to init */
+    MESSAGE_LEASE_SYNCED,
 };
-_Static_assert((int)MESSAGE_LIMIT < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_LEASE_SYNCED < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {

@@ -70,8 +70,17 @@ static void modes(int fd, int first)
     SHOW(fchmod(fd, 0640) == 0 && fstat(fd, &st) == 0 ? (int)st.st_mode : -1);
 }
 
-/* Sets a mode, and says so by a connection that it may have for itself. */
-static void set_and_say(void)
+static void compute_ms(int ms)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec < ms * 1000000L);
+}
+
+/* Sets a mode, and says so by a connection that it may have for itself; then it asks for nothing for a while. */
+static void set_and_say(int busy_ms)
 {
     int fd = accept(listener, NULL, NULL);
     char byte;
@@ -80,6 +89,7 @@ static void set_and_say(void)
             break;
         if (fchmod(nameless, (mode_t)(0600 + i)) < 0 || write(fd, &byte, 1) != 1)
             printf("set and say: %s\n", strerrorname_np(errno));
+        compute_ms(busy_ms);
     }
     close(fd);
 }
@@ -148,7 +158,10 @@ static int worker(void)
             modes(nameless, 0400);
             break;
         case 's':
-            set_and_say();
+            set_and_say(0);
+            break;
+        case 'b':
+            set_and_say(10);
             break;
         case 'z':
             small_sizes();
@@ -186,24 +199,90 @@ static void ask(char order)
     wait_for_worker();
 }
 
-static void said(void)
+/* A third process, that says what the mode is each time it is asked. */
+static int to_looker[2], from_looker[2];
+
+static int looker(void)
+{
+    struct stat st;
+    char byte;
+    while (read(to_looker[0], &byte, 1) == 1)
+        if (fstat(nameless, &st) < 0 || write(from_looker[1], &st.st_mode, sizeof st.st_mode) < 0)
+            return 1;
+    return 0;
+}
+
+/* As each way to look at it has it. */
+static int mode_seen(int way)
+{
+    struct statx stx = {0};
+    struct stat st = {0};
+    char path[50];
+    int fd;
+    switch (way % 6) {
+    case 0:
+        fstat(nameless, &st);
+        break;
+    case 1:
+        fstatat(nameless, "", &st, AT_EMPTY_PATH);
+        break;
+    case 2:
+        statx(nameless, "", AT_EMPTY_PATH, STATX_MODE, &stx);
+        st.st_mode = stx.stx_mode;
+        break;
+    case 3:
+        snprintf(path, sizeof path, "/proc/self/fd/%d", nameless);
+        stat(path, &st);
+        break;
+    case 4:
+        snprintf(path, sizeof path, "/proc/self/fd/%d", nameless);
+        fd = open(path, O_PATH);
+        fstat(fd, &st);
+        close(fd);
+        break;
+    default:
+        (void)!write(to_looker[1], "", 1);
+        (void)!read(from_looker[0], &st.st_mode, sizeof st.st_mode);
+    }
+    return st.st_mode & 07777;
+}
+
+/* What is set here comes after what was said. */
+static int mode_set(int mode)
+{
+    return fchmod(nameless, (mode_t)mode) < 0 ? -1 : mode_seen(0);
+}
+
+static int elapsed_ms(const struct timespec *since)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int)((now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000);
+}
+
+static void said(char order)
 {
     struct sockaddr_in sin = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    int fd = socket(AF_INET, SOCK_STREAM, 0), wrong = 0;
-    struct stat st;
+    int fd = socket(AF_INET, SOCK_STREAM, 0), wrong = 0, undone = 0, slow = 0;
+    struct timespec begin;
     char byte = 0;
-    tell('s');
+    tell(order);
     SHOW(connect(fd, (struct sockaddr *)&sin, sizeof sin));
     for (int i = 0; i < 40; i++) {
-        if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1 || fstat(nameless, &st) < 0)
+        if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1)
             break;
-        wrong += (st.st_mode & 07777) != (mode_t)(0600 + i);
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        if (i % 7 < 6)
+            wrong += mode_seen(i) != 0600 + i;
+        else
+            undone += mode_set(0711) != 0711;
+        slow += elapsed_ms(&begin) > 2000;
         sleep_ms(8);
     }
     close(fd);
     wait_for_worker();
-    printf("modes that were not what was said: %d\n", wrong);
+    printf("modes that were not what was said: %d, undone later: %d, slow: %d\n", wrong, undone, slow);
 }
 
 static void start(void)
@@ -228,6 +307,15 @@ int main(void)
     start();
     (void)!pipe(to_worker);
     (void)!pipe(from_worker);
+    (void)!pipe(to_looker);
+    (void)!pipe(from_looker);
+    pid_t third = fork();
+    if (third == 0) {
+        close(to_looker[1]);
+        close(to_worker[1]);
+        exit(looker());
+    }
+    close(to_looker[0]);
     pid_t child = fork();
     if (child == 0) {
         close(to_worker[1]);
@@ -238,7 +326,8 @@ int main(void)
     ask('m');
     ask('z');
     ask('r');
-    said();
+    said('s');
+    said('b');
     ask('u');
     ask('m'); /* not the owner */
     SHOW(fchown(nameless, 1000, 1000));
@@ -251,5 +340,7 @@ int main(void)
     ask('n');
     close(to_worker[1]);
     SHOW(waitpid(child, &status, 0) == child ? status : -1);
+    close(to_looker[1]);
+    SHOW(waitpid(third, &status, 0) == third ? status : -1);
     return 0;
 }

@@ -467,10 +467,6 @@ void leased_set_offset(struct file *file, uint64_t fd, uint64_t pos)
     leased.offset_set = pos;
 }
 
-void assured_settle(void)
-{
-}
-
 static bool unrung;
 
 bool client_unrung(void)

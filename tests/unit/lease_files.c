@@ -20,13 +20,14 @@
 /* ---- the two processes, and the members they are in ---- */
 
 struct remote_member members[2] = {{.number = 1}, {.number = 2}};
-struct fd_table there[2], here;
+struct fd_table there[3], here;
 struct remote_process remotes[2] = {{.member = &members[0]}, {.member = &members[1]}};
-struct process init_side[2], member_side;
+struct process init_side[2], member_side, pid1 = {.pid = 1};
+struct process *runs_for = &member_side;
 
 struct process *process_self(void)
 {
-    return &member_side;
+    return runs_for;
 }
 
 struct process *process_first(void)
@@ -168,6 +169,8 @@ void file_mode_set(struct file *file, uint32_t mode)
         FAIL("a mode that may not be set");
     file->inode->mode = (file->inode->mode & S_IFMT) | mode;
 }
+
+void (*inode_settle_assured)(struct inode *inode);
 
 uint64_t stat_uid, stat_size;
 

@@ -45,9 +45,10 @@ struct fd_table {
 };
 
 extern struct remote_member members[2];
-extern struct fd_table there[2], here; /* the init enclave's tables, and the first member's own */
+extern struct fd_table there[3], here; /* the init enclave's tables (the last is PID 1's), and the first member's own */
 extern struct remote_process remotes[2];
 extern struct process init_side[2], member_side;
+extern struct process pid1, *runs_for; /* whose call it is */
 
 int lowest(const struct fd_table *table); /* that is free; or -1 */
 
@@ -87,7 +88,7 @@ extern uint8_t name_read, was_read[CONTENTS];
 extern struct record_list to_init, to_member;
 extern void (*init_handlers[MESSAGE_TYPE_MAX])(struct remote_member *member, struct record *record);
 extern void (*member_handlers[MESSAGE_TYPE_MAX])(struct record *record);
-extern bool second_has_leases; /* it does not give them back when it is asked */
+extern bool second_has_leases; /* it does not give them back, nor answers, when it is asked */
 
 struct record *record_new(const void *message, size_t size);
 void arrive_in_init(void);
@@ -105,7 +106,10 @@ extern uint8_t change_seed; /* of what the next change changes something to */
 
 void output(const uint8_t *bytes, size_t size);
 void calls_begin(void);
+extern uint32_t mode_seen; /* by the last fstat */
 int64_t call_there(size_t process, uint64_t nr, uint64_t a, uint64_t b, uint64_t c);
+/* The same by PID 1, by its descriptor of this file. */
+int64_t call_of_pid1(uint64_t nr, struct world_file *f, uint64_t b);
 /* A call that the first member delegates, its reply, and what goes before that. */
 int64_t delegate(uint64_t nr, const uint64_t args[6]);
 

@@ -160,9 +160,32 @@ static void check_modes(void)
             FAIL("a mode is not what it must be");
 }
 
+/* PID 1 looks, whatever has been heard so far; or sets the mode itself, after whatever was set before. */
+static void look(int fd)
+{
+    struct world_file *f = model[fd].file;
+    if (byte() % 4 == 0) {
+        f->mode = (f->mode & S_IFMT) | (0700 + byte() % 8);
+        (void)call_of_pid1(__NR_fchmod, f, f->mode & 07777);
+    }
+    if (call_of_pid1(__NR_fstat, f, 0) < 0 || mode_seen != f->mode)
+        FAIL("who looks sees an old mode");
+}
+
+/* Another file has it, and nothing happens for a while. */
+static void lose_name(const struct world_file *f)
+{
+    for (uint64_t path = 0; path < PATHS; path++)
+        if (names[path] == f)
+            (void)call_there(0, __NR_rename, path, 0, 0);
+    now += 1ULL << 30;
+}
+
 static void do_assured_some(int fd)
 {
     uint8_t what = byte();
+    if (what % 16 == 2)
+        lose_name(model[fd].file);
     for (int i = 0; i < 1 + what / 8 % 6; i++) {
         do_assured(what % 2 ? __NR_getsockname : __NR_fchmod, fd, what % 64 == 0 ? 04755 : 0600 + what % 8);
         if (byte() % 8)
@@ -171,10 +194,13 @@ static void do_assured_some(int fd)
         lease_world_counts.changes++;
         (void)call_there(0, what % 2 ? __NR_shutdown : __NR_fchown, (uint64_t)fd, 0, 0);
     }
-    if (byte() % 4)
+    if (byte() % 2)
         return;
-    assured_settle(); /* before something goes outside */
-    check_modes();
+    if (byte() % 2)
+        look(fd);
+    const uint64_t args[6] = {(uint64_t)fd};
+    if (delegate(__NR_fstat, args) < 0 || mode_seen != model[fd].file->mode)
+        FAIL("a process sees an old mode of its own");
 }
 
 static void do_write(size_t size)
@@ -226,8 +252,8 @@ static void check(void)
 /* The second member, or its host process, or whoever it lets speak. */
 static void say_anything(struct remote_member *as)
 {
-    static const uint32_t types[] = {MESSAGE_LEASE_OPENED, MESSAGE_LEASE_DROP, MESSAGE_LEASE_BROKEN,
-                                     MESSAGE_LEASE_MODE,   MESSAGE_POST,       MESSAGE_POST_DROP};
+    static const uint32_t types[] = {MESSAGE_LEASE_OPENED, MESSAGE_LEASE_DROP, MESSAGE_LEASE_BROKEN, MESSAGE_LEASE_MODE,
+                                     MESSAGE_LEASE_SYNCED, MESSAGE_POST,       MESSAGE_POST_DROP};
     union {
         struct message message;
         struct lease_opened_message opened;
@@ -270,6 +296,20 @@ static void second_opens(void)
         return;
     leases_offer(&members[1], &init_side[1], &head, result, changes);
     second_has_leases = true;
+}
+
+/* It says nothing of this one, but may. */
+static void second_may_set_modes(void)
+{
+    struct call_head head = {.nr = __NR_fchmod, .lease_era = 1};
+    for (int fd = 0; fd < FDS && !members[1].dead; fd++) {
+        const struct file *file = there[1].files[fd];
+        head.args[0] = (uint64_t)fd;
+        if (!file || file->inode->nlink > 0)
+            continue;
+        leases_offer(&members[1], &init_side[1], &head, 0, leases_changes());
+        second_has_leases = true;
+    }
 }
 
 static void change(void)
@@ -320,6 +360,7 @@ static void step(void)
         break;
     case 4:
         second_opens();
+        second_may_set_modes();
         break;
     case 5:
         if ((fd = some_fd()) >= 0)
@@ -479,7 +520,8 @@ static void say_to_member(void)
 {
     static uint8_t bytes[sizeof(struct lease_message) + LEASE_SIZE_MAX + LEASE_PATH_MAX];
     static const uint32_t types[] = {MESSAGE_LEASE,       MESSAGE_LEASE_MORE,      MESSAGE_LEASE_MORE,
-                                     MESSAGE_LEASE_BREAK, MESSAGE_LEASE_ASSURANCE, MESSAGE_POST_GRANT};
+                                     MESSAGE_LEASE_BREAK, MESSAGE_LEASE_ASSURANCE, MESSAGE_LEASE_SYNC,
+                                     MESSAGE_POST_GRANT};
     struct lease_message *m = (struct lease_message *)bytes;
     struct lease_more_message *more = (struct lease_more_message *)bytes;
     struct post_grant_message *g = (struct post_grant_message *)bytes;

@@ -11,13 +11,15 @@
 #include <stdint.h>
 
 struct lease_world_counts {
-    unsigned long opened_here, opened_there, told, breaks, changes, posted, killed, refused, more, dropped, assured;
+    unsigned long opened_here, opened_there, told, breaks, changes, posted, killed, refused, more, dropped, assured,
+        syncs;
 };
 extern struct lease_world_counts lease_world_counts;
 
 /*
  * Do what the bytes say. Aborts if the member reads anything but what is in a file at that moment, a descriptor is not
- * the lowest free one or is not where it has to be, output is lost or out of order, or memory is left.
+ * the lowest free one or is not where it has to be, PID 1 sees another mode than was set last, output is lost or out of
+ * order, or memory is left.
  */
 void lease_world_run(const uint8_t *data, size_t size);
 /* The same where the init enclave tells the member anything. */

@@ -164,15 +164,6 @@ void assured_forget(void)
 {
 }
 
-uint64_t assured_told(void)
-{
-    return 0;
-}
-
-void assured_heard(uint64_t told)
-{
-}
-
 uint64_t leased_era(void)
 {
     return 1;

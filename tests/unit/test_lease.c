@@ -17,12 +17,12 @@ static void check(unsigned long seeds)
 {
     const struct lease_world_counts *c = &lease_world_counts;
     print_message("%lu opened here, %lu there, %lu told, %lu ended by %lu changes, %lu more, %lu dropped, "
-                  "%lu writes posted, %lu assured, %lu killed\n",
+                  "%lu writes posted, %lu assured, %lu syncs, %lu killed\n",
                   c->opened_here, c->opened_there, c->told, c->breaks, c->changes, c->more, c->dropped, c->posted,
-                  c->assured, c->killed);
+                  c->assured, c->syncs, c->killed);
     assert_true(c->opened_here > seeds && c->opened_there > seeds && c->told > seeds / 2 && c->breaks > seeds / 2);
     assert_true(c->posted > seeds && c->killed > seeds / 10 && c->more > seeds && c->dropped > seeds &&
-                c->assured > seeds);
+                c->assured > seeds && c->syncs > seeds / 10);
 }
 
 static void run(const uint8_t *bytes, size_t size)
