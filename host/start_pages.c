@@ -132,13 +132,21 @@ static uint64_t slot_of(const struct list *command, uint64_t *ret_mark)
     return number % SEEN_MAX * sizeof(*ret_mark);
 }
 
+static void set_mark(int fd, uint64_t mark, off_t slot)
+{
+    (void)!pwrite(fd, &mark, sizeof(mark), slot);
+}
+
+/* The mark goes: if this start is killed and leaves no list, the next one goes by the program's again. */
 static bool was_seen(void)
 {
     uint64_t mark, found;
     off_t slot = (off_t)slot_of(&start.command, &mark);
-    int fd = open(start.seen, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(start.seen, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     bool seen = fd >= 0 && pread(fd, &found, sizeof(found), slot) == sizeof(found) && found == mark;
 
+    if (seen)
+        set_mark(fd, 0, slot);
     if (fd >= 0)
         close(fd);
     return seen;
@@ -152,7 +160,7 @@ static void note_seen(void)
 
     if (fd < 0)
         return;
-    (void)!pwrite(fd, &mark, sizeof(mark), slot);
+    set_mark(fd, mark, slot);
     close(fd);
 }
 

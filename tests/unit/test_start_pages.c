@@ -150,6 +150,8 @@ static void test_each_command_has_its_own(void **state)
     note(open_known(40), 200, 2);
     open_known(42);
     COMMAND("node\0work.js"); /* came again: learns its own */
+    open_known(0);            /* was killed: no harm */
+    note(open_known(42), 1000, 0);
     note(open_known(0), 1000, 410);
     open_known(410);
     assert_int_equal(files(path), 3);
