@@ -492,6 +492,8 @@ SYSCALL_DEFINE4(epoll_ctl, int, epfd, int, op, int, fd, uaddr_t, user_event)
     struct file *file = fd_get(fd);
     int result = -EBADF;
     if (file) {
+        if (op != EPOLL_CTL_DEL && S_ISFIFO(file->inode->mode) && file->ops->settle)
+            file->ops->settle(file); /* what is lent says what it is when it is here again: not to be missed */
         result = epoll_control(ep_file, op, fd, file, &event);
         file_put(file);
     }

@@ -14,6 +14,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/net/loan.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 #include "kernel/remote/frames.h"
@@ -178,13 +179,19 @@ int pipe_wait_readable(struct pipe *pipe, bool nonblock)
 {
     int r;
 
+    if (pipe->broken)
+        return -EIO;
     if (!pipe_empty(pipe))
         return 1;
     if (!pipe->writers)
         return 0;
     if (nonblock)
         return -EAGAIN;
-    r = wait_event(&pipe->read_wait, !pipe_empty(pipe) || !pipe->writers);
+    r = wait_event(&pipe->read_wait, !pipe_empty(pipe) || !pipe->writers || pipe->loan || pipe->broken);
+    if (r == 0 && pipe->loan)
+        return -ERECALLED;
+    if (r == 0 && pipe->broken)
+        return -EIO;
     return r < 0 ? r : !pipe_empty(pipe);
 }
 
@@ -247,7 +254,10 @@ static ssize_t pipe_read(struct file *file, struct iov_iter *to, file_off_t *pos
 
     if (to->count == 0)
         return 0;
+    pipe_settle(pipe);
+    pipe->reading++;
     r = pipe_wait_readable(pipe, file->flags & O_NONBLOCK);
+    pipe->reading--;
     if (r <= 0)
         return r;
     was_full = pipe_full(pipe);
@@ -309,6 +319,7 @@ static ssize_t pipe_write(struct file *file, struct iov_iter *from, file_off_t *
     bool packet = file->flags & O_DIRECT, woke = false;
     ssize_t done = 0, got = 0;
 
+    pipe_settle(pipe);
     if (!pipe->readers) {
         sigpipe_send();
         return -EPIPE;
@@ -343,16 +354,24 @@ static uint32_t pipe_poll(struct file *file, struct poll_table *table)
     struct pipe *pipe = file->inode->pipe;
     uint32_t events = 0;
 
-    if (file_readable(file)) {
+    if (!table)
+        pipe_settle(pipe);
+    if (file_readable(file))
         poll_wait(table, file, &pipe->read_wait);
-        if (!pipe_empty(pipe))
+    if (file_writable(file))
+        poll_wait(table, file, &pipe->write_wait);
+    if (pipe->loan) { /* whoever polls hears of it when it is here again */
+        pipe->loan->recall(pipe->loan);
+        return 0;
+    }
+    if (file_readable(file)) {
+        if (!pipe_empty(pipe) || pipe->broken)
             events |= EPOLLIN | EPOLLRDNORM;
         /* private: how many writers a FIFO had seen when it was opened without one. */
         if (!pipe->writers && (unsigned)(uint64_t)file->private != pipe->opened_for_writing)
             events |= EPOLLHUP;
     }
     if (file_writable(file)) {
-        poll_wait(table, file, &pipe->write_wait);
         if (!pipe_full(pipe))
             events |= EPOLLOUT | EPOLLWRNORM;
         if (!pipe->readers)
@@ -363,14 +382,33 @@ static uint32_t pipe_poll(struct file *file, struct poll_table *table)
 
 static int64_t pipe_ioctl(struct file *file, unsigned command, uint64_t arg)
 {
-    const struct pipe *pipe = file->inode->pipe;
+    struct pipe *pipe = file->inode->pipe;
     uint32_t bytes = 0;
 
     if (command != FIONREAD)
         return -ENOTTY;
+    pipe_settle(pipe);
     for (uint32_t i = pipe->tail; i != pipe->head; i++)
         bytes += pipe_buffer_at(pipe, i)->size;
     return put_user32(arg, bytes);
+}
+
+static void wake_everybody(struct pipe *pipe)
+{
+    wake_up_all(&pipe->read_wait, EPOLLIN | EPOLLRDNORM | EPOLLERR | EPOLLHUP);
+    wake_up_all(&pipe->write_wait, EPOLLOUT | EPOLLWRNORM | EPOLLERR | EPOLLHUP);
+}
+
+/* False: that was the last reference, and it is gone. */
+static bool pipe_put(struct inode *inode)
+{
+    struct pipe *pipe = inode->pipe;
+
+    if (--pipe->file_count > 0)
+        return true;
+    inode->pipe = NULL;
+    pipe_free(pipe);
+    return false;
 }
 
 static void pipe_release(struct file *file)
@@ -381,15 +419,108 @@ static void pipe_release(struct file *file)
         pipe->readers--;
     if (file_writable(file))
         pipe->writers--;
-    if (--pipe->file_count == 0) {
-        file->inode->pipe = NULL;
-        pipe_free(pipe);
+    if (pipe_put(file->inode) && (!pipe->readers || !pipe->writers))
+        wake_everybody(pipe);
+}
+
+/* ---- while it is lent ---- */
+
+void pipe_settle(struct pipe *pipe)
+{
+    struct wait_entry entry;
+
+    if (likely(!pipe->loan))
         return;
+    pipe->loan->recall(pipe->loan);
+    wait_entry_init(&entry, NULL);
+    wait_queue_add(&pipe->write_wait, &entry);
+    for (;;) {
+        task_prepare_sleep(false);
+        if (!pipe->loan)
+            break;
+        (void)!task_sleep(NO_DEADLINE);
     }
-    if (!pipe->readers || !pipe->writers) {
-        wake_up_all(&pipe->read_wait, EPOLLIN | EPOLLRDNORM | EPOLLERR | EPOLLHUP);
-        wake_up_all(&pipe->write_wait, EPOLLOUT | EPOLLWRNORM | EPOLLERR | EPOLLHUP);
+    task_cancel_sleep();
+    wait_queue_remove(&entry);
+}
+
+static void pipe_file_settle(struct file *file)
+{
+    pipe_settle(file->inode->pipe);
+}
+
+/* A descriptor goes: the enclave that has the pipe must not take the next one there for it. */
+static void pipe_flush(struct file *file)
+{
+    struct pipe *pipe = file->inode->pipe;
+
+    if (pipe->loan)
+        pipe->loan->recall(pipe->loan);
+}
+
+bool pipe_lendable(const struct file *writer, const struct file *reader)
+{
+    const struct pipe *pipe = writer->inode->pipe;
+
+    if (writer->ops != &pipe_file_ops || reader->ops != &pipe_file_ops || reader->inode != writer->inode ||
+        !file_writable(writer) || !file_readable(reader) ||
+        ((writer->flags | reader->flags) & (O_NONBLOCK | O_DIRECT)) || writer->epoll_watchers || reader->epoll_watchers)
+        return false;
+    if (pipe->loan || pipe->broken || pipe->readers != 1 || pipe->writers != 1 || pipe->file_count != 2 ||
+        pipe->ring_size != PIPE_BUFFERS || wait_queue_active(&pipe->write_wait))
+        return false;
+    for (uint32_t i = pipe->tail; i != pipe->head; i++)
+        if (pipe_buffer_at(pipe, i)->packet)
+            return false;
+    return writer->refcount == 2 && reader->refcount == 2 + pipe->reading;
+}
+
+int pipe_lend(struct pipe *pipe, struct inode *inode, struct pipe_loan *loan, uint8_t *dst, size_t *ret_size)
+{
+    size_t size = 0;
+
+    for (uint32_t i = pipe->tail; i != pipe->head; i++)
+        if (pipe_page_open(pipe_buffer_at(pipe, i)->page) < 0)
+            return -ENOMEM;
+    while (!pipe_empty(pipe)) {
+        const struct pipe_buffer *buffer = pipe_buffer_at(pipe, pipe->tail);
+
+        memcpy(dst + size, buffer->page->data + buffer->offset, buffer->size);
+        size += buffer->size;
+        pipe_drop_tail(pipe);
     }
+    *ret_size = size;
+    pipe->loan = loan;
+    pipe->file_count++;
+    inode_get(inode);
+    wake_up_all(&pipe->read_wait, 0); /* who waits there goes on waiting in the other enclave */
+    return 0;
+}
+
+int pipe_put_back(struct pipe *pipe, const uint8_t *src, size_t size)
+{
+    for (size_t n; size > 0; src += n, size -= n) {
+        struct pipe_page *page = pipe_full(pipe) ? NULL : pipe_page_new(pipe);
+
+        if (!page)
+            return -ENOMEM;
+        n = MIN(size, PAGE_SIZE);
+        memcpy(page->data, src, n);
+        pipe_push(pipe, page, 0, (uint32_t)n, true, false);
+    }
+    return 0;
+}
+
+void pipe_loan_end(struct inode *inode, bool broken)
+{
+    struct pipe *pipe = inode->pipe;
+
+    pipe->loan = NULL;
+    pipe->recalls++;
+    pipe->broken |= broken;
+    if (pipe_put(inode))
+        wake_everybody(pipe);
+    inode_put(inode);
 }
 
 /* ---- size ---- */
@@ -409,6 +540,7 @@ int64_t pipe_set_size(struct file *file, uint64_t size)
 
     if (!pipe)
         return -EBADF;
+    pipe_settle(pipe);
     if (size > 1UL << 31)
         return -EINVAL;
     while (count * PAGE_SIZE < size)
@@ -439,7 +571,9 @@ const struct file_ops pipe_file_ops = {
     .write = pipe_write,
     .poll = pipe_poll,
     .ioctl = pipe_ioctl,
+    .flush = pipe_flush,
     .release = pipe_release,
+    .settle = pipe_file_settle,
 };
 
 /* Both ends, or -errno. */
@@ -583,4 +717,5 @@ const struct file_ops fifo_file_ops = {
     .ioctl = pipe_ioctl,
     .open = fifo_open,
     .release = pipe_release,
+    .settle = pipe_file_settle,
 };

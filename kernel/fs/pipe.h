@@ -10,6 +10,8 @@
 #include "kernel/remote/sealed.h"
 #include "kernel/sched/wait.h"
 
+struct inode;
+
 struct pipe_page {
     unsigned refcount;
     uint8_t *data;             /* one page; NULL while it is sealed */
@@ -23,6 +25,11 @@ struct pipe_buffer {
     bool packet;    /* O_DIRECT: a read takes it whole */
 };
 
+/* A pipe that is lent to the enclaves at both its ends: its bytes are there (kernel/remote/pipe_lender.h). */
+struct pipe_loan {
+    void (*recall)(struct pipe_loan *loan); /* ask for it back, once; pipe_loan_end() follows. Does not sleep */
+};
+
 struct pipe {
     struct pipe_buffer *buffers;
     uint32_t ring_size;                                                /* power of two */
@@ -31,6 +38,11 @@ struct pipe {
     unsigned file_count;
     bool nameless; /* made by pipe(2): nobody waits for the other end when it is opened again through /proc */
     struct pipe_page *spare;
+    struct pipe_loan *loan;
+    unsigned recalls;          /* so often was it lent and came back */
+    unsigned reading;          /* tasks that wait in read(2), each with a reference to its file */
+    int reader_pid, reader_fd; /* who read from it last in another enclave */
+    bool broken;               /* what was on its way to an enclave that the host ended is lost */
     struct wait_queue read_wait, write_wait;
 };
 
@@ -66,7 +78,23 @@ must_check int pipe_page_open(struct pipe_page *page);
 void pipe_drop_tail(struct pipe *pipe);
 /* There is room: add a buffer, whose page reference is taken over. */
 void pipe_push(struct pipe *pipe, struct pipe_page *page, uint32_t offset, uint32_t size, bool can_merge, bool packet);
-/* Wait until there is something to read: 1; 0 at the end of file; -EAGAIN, -ERESTARTSYS. */
+/* Sleep until it is lent to nobody. As long as the caller holds a file of it, it stays so. */
+void pipe_settle(struct pipe *pipe);
+/*
+ * May the pipe of these two files be lent, each of which is in one descriptor only, and referred to by the caller? Then
+ * it has PIPE_LENT_SIZE bytes at most, and room for as many.
+ */
+bool pipe_lendable(const struct file *writer, const struct file *reader);
+/* Take all bytes out of it into dst, of PIPE_LENT_SIZE bytes: *ret_size. 0, or -ENOMEM: nothing has changed. */
+#define PIPE_LENT_SIZE 0x10000UL
+must_check int pipe_lend(struct pipe *pipe, struct inode *inode, struct pipe_loan *loan, uint8_t *dst,
+                         size_t *ret_size);
+/* Bytes come back, before the end. 0, or -ENOMEM: some are missing. */
+must_check int pipe_put_back(struct pipe *pipe, const uint8_t *src, size_t size);
+/* Here again; broken: and bytes are missing. The pipe of this inode may be gone then. */
+void pipe_loan_end(struct inode *inode, bool broken);
+/* Wait until there is something to read: 1; 0 at the end of file; -EAGAIN, -ERESTARTSYS, -EIO, or -ERECALLED for a
+ * read(2) if it is lent meanwhile. */
 int pipe_wait_readable(struct pipe *pipe, bool nonblock);
 /* Wait for room: 0; -EPIPE (SIGPIPE sent), -EAGAIN, -ERESTARTSYS. */
 int pipe_wait_writable(struct pipe *pipe, bool nonblock);

@@ -181,6 +181,16 @@ SYSCALL_DEFINE6(copy_file_range, int, in_fd, uaddr_t, in_offset, int, out_fd, ua
 
 /* ---- splice ---- */
 
+/* The pipe behind a file, here and not lent, or NULL. */
+static struct pipe *pipe_here(const struct file *file)
+{
+    struct pipe *pipe = pipe_of(file);
+
+    if (pipe)
+        pipe_settle(pipe);
+    return pipe;
+}
+
 static int64_t splice_to_pipe(struct end *in, struct pipe *pipe, size_t size, bool nonblock)
 {
     struct pipe_page *page;
@@ -281,7 +291,7 @@ static int64_t pipe_to_pipe(struct pipe *in, struct pipe *out, size_t size, bool
 
 static int64_t splice_ends(struct end *in, struct end *out, size_t size, unsigned flags)
 {
-    struct pipe *in_pipe = pipe_of(in->file), *out_pipe = pipe_of(out->file);
+    struct pipe *in_pipe = pipe_here(in->file), *out_pipe = pipe_here(out->file);
     bool nonblock = flags & SPLICE_F_NONBLOCK;
 
     if (in_pipe && out_pipe) {
@@ -334,7 +344,7 @@ SYSCALL_DEFINE4(tee, int, in_fd, int, out_fd, size_t, size, unsigned, flags)
     if (r == 0)
         r = end_open(&out, out_fd, 0, true);
     if (r == 0) {
-        struct pipe *in_pipe = pipe_of(in.file), *out_pipe = pipe_of(out.file);
+        struct pipe *in_pipe = pipe_here(in.file), *out_pipe = pipe_here(out.file);
 
         r = in_pipe && out_pipe ? pipe_to_pipe(in_pipe, out_pipe, size, flags & SPLICE_F_NONBLOCK, true) : -EINVAL;
     }

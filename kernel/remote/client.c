@@ -16,6 +16,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/mm/uio.h"
+#include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
@@ -28,6 +29,7 @@
 #include "kernel/remote/leased.h"
 #include "kernel/remote/local.h"
 #include "kernel/remote/mixed.h"
+#include "kernel/remote/pipe_ends.h"
 #include "kernel/remote/posted.h"
 #include "kernel/remote/remote.h"
 #include "kernel/remote/sealed_member.h"
@@ -75,6 +77,7 @@ void client_init(void)
     memory_wipe(key, sizeof(key));
     mixed_init();
     sealed_member_init();
+    pipe_ends_init();
 }
 
 void client_on_message(uint32_t type, void (*fn)(struct record *record))
@@ -470,8 +473,11 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
     borrower_tell_dirty(); /* by the same ring of the bell */
     sealed_tell_read();
     int64_t result = send_call(p, nr, args, w);
-    if (result == 0)
+    if (result == 0) {
+        uint64_t posts = posted_told();
         result = wait_reply(p, ret_flags);
+        posted_heard(posts);
+    }
     remote_linger_end();
     pending_remove(p);
     return result;
@@ -613,7 +619,7 @@ static void settle_watched(int fd)
     }
 }
 
-static int64_t run(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
+static int64_t run_elsewhere(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
 {
     const struct call *call = remote_call_describe(nr);
     int64_t result;
@@ -634,6 +640,20 @@ static int64_t run(uint64_t nr, struct trap_frame *frame, const uint64_t args[6]
     if (result >= 0 && call->place == CALL_BOTH)
         result = remote_local(nr, frame);
     return result;
+}
+
+/* What was lent while the call was on its way is for this enclave to do. */
+static int64_t run(uint64_t nr, struct trap_frame *frame, const uint64_t call_args[6])
+{
+    uint64_t args[6];
+    int64_t result, before = 0, done;
+    memcpy(args, call_args, sizeof(args));
+    do {
+        bool whole = pipe_ends_call(nr, args, &done);
+        result = whole ? done : run_elsewhere(nr, frame, args);
+        before += whole ? 0 : done;
+    } while (result == -ERECALLED);
+    return before > 0 ? before + MAX(result, 0) : result;
 }
 
 /* Keep track of what the call does to the process's descriptors. */

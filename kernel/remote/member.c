@@ -31,6 +31,7 @@
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/pending.h"
+#include "kernel/remote/pipe_ends.h"
 #include "kernel/remote/posted.h"
 #include "kernel/remote/remote_file.h"
 #include "kernel/remote/renew.h"
@@ -180,6 +181,7 @@ static bool orphaned(struct process *process)
 static void end_thread(void *arg)
 {
     (void)arg;
+    pipe_ends_drain();
     client_drain();
     if (process_count() == 0)
         member_renew();
@@ -226,6 +228,7 @@ static void exited(struct process *process, int wait_status, const struct proces
         local_epoll_end();
     if (process == process_first())
         leased_end();
+    pipe_ends_exited(process);
     TAILQ_FOREACH_SAFE (spare, &spare_tids, entry, next) {
         if (spare->pid != process->pid)
             continue;

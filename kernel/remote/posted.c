@@ -1,6 +1,8 @@
 /* Output that is not waited for (contract in posted.h). */
 #include "kernel/remote/posted.h"
 
+#include <asm/unistd_64.h>
+
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
@@ -27,6 +29,7 @@ static unsigned next_place;
 static const struct task *asker;
 static struct post_message waiting; /* what was written with this grant */
 static size_t waiting_size;
+static uint64_t told, heard; /* posts sent; that the init enclave has answered something after */
 
 static struct stream *stream_at(int fd)
 {
@@ -55,7 +58,24 @@ void posted_flush(void)
     if (size == 0)
         return;
     waiting_size = 0;
+    told++;
     send(MESSAGE_POST, waiting.id, size);
+}
+
+uint64_t posted_told(void)
+{
+    return told;
+}
+
+void posted_heard(uint64_t by_now)
+{
+    heard = MAX(heard, by_now);
+}
+
+void posted_settle(void)
+{
+    if (waiting_size > 0 || heard != told)
+        (void)!remote_call(__NR_getppid, (const uint64_t[6]){0});
 }
 
 static void grant_end(struct stream *stream)

@@ -16,6 +16,11 @@ bool posted_ask(void);
 /* Has something been written that was not sent? And: send it, without a ring of the bell. Does not sleep. */
 bool posted_pending(void);
 void posted_flush(void);
+/* So many were sent. Who hears the answer to a call sent after that knows that the init enclave has them. */
+uint64_t posted_told(void);
+void posted_heard(uint64_t told);
+/* Wait until it has all: another process is about to learn something that does not come by way of it. */
+void posted_settle(void);
 /* Before a descriptor is closed, or any may be. */
 void posted_closed(int fd);
 void posted_forget(void);

@@ -24,6 +24,7 @@
 #include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/pending.h"
+#include "kernel/remote/pipe_lender.h"
 #include "kernel/remote/posts.h"
 #include "kernel/remote/programs.h"
 #include "kernel/remote/server.h"
@@ -754,6 +755,7 @@ void process_link_init(void)
         remote_member_on_message(receivers[i].type, receivers[i].fn);
     shared_home_init();
     lender_init();
+    pipe_lender_init();
     leases_init();
     posts_init();
     frames_init();

@@ -99,8 +99,14 @@ enum process_message_type {
     MESSAGE_LEASE_SYNC,
     /* to init */
     MESSAGE_LEASE_SYNCED,
+    /* pipe_message.h: to a member */
+    MESSAGE_PIPE_LEND,
+    MESSAGE_PIPE_RECALL,
+    /* to init */
+    MESSAGE_PIPE_RETURN,
+    MESSAGE_PIPE_UNWANTED,
 };
-_Static_assert((int)MESSAGE_LEASE_SYNCED < (int)MESSAGE_TYPE_MAX, "all types have a place");
+_Static_assert((int)MESSAGE_PIPE_UNWANTED < (int)MESSAGE_TYPE_MAX, "all types have a place");
 
 /* Answers that carry a result alone, and messages that carry a number. */
 struct number_message {

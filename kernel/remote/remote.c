@@ -7,6 +7,7 @@
 #include "kernel/lib/printk.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/pipe_ends.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/stream.h"
@@ -58,7 +59,9 @@ void remote_poll(void)
         return;
     look_again = !(remote_is_member() ? client_poll() : server_poll());
     stream_poll();
-    if (!remote_is_member())
+    if (remote_is_member())
+        pipe_ends_poll();
+    else
         spawn_poll();
 }
 

@@ -17,6 +17,7 @@
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/net/loan.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/agent.h"
@@ -25,6 +26,7 @@
 #include "kernel/remote/frames.h"
 #include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
+#include "kernel/remote/pipe_lender.h"
 #include "kernel/remote/posts.h"
 #include "kernel/remote/remote.h"
 #include "kernel/sched/sched.h"
@@ -220,12 +222,15 @@ static void serve(struct agent *agent, struct process *process)
         agent_cancel(agent->task);
     agent->linger = &next_calls[head->nr % STATS_SYSCALL_MAX];
     uint64_t changes = leases_changes();
-    int64_t result = syscall_call(&frame, head->nr, false);
+    int64_t result = -ERECALLED;
+    if (!pipe_lender_crossed(agent->member, process, head->nr, head->args[0]))
+        result = syscall_call(&frame, head->nr, false);
     uint64_t flags = 0;
     if (result > 0 && remote_call_moves(head->nr) && goes_on(head->nr, head->args[0]))
         flags |= REPLY_CONTINUE;
     lender_offer(agent->member, process, head->nr, head->args[0], result);
-    frames_offer(agent->member, process, head->nr, head->args[0], result);
+    if (!pipe_lender_offer(agent->member, process, head->nr, head->args[0], result))
+        frames_offer(agent->member, process, head->nr, head->args[0], result);
     leases_offer(agent->member, process, head, result, changes);
     posts_offer(agent->member, process, head, result);
     (void)remote_linger_begin(agent->linger);

@@ -23,6 +23,7 @@
 #include "kernel/remote/frames.h"
 #include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
+#include "kernel/remote/pipe_lender.h"
 #include "kernel/remote/posts.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/server.h"
@@ -210,6 +211,7 @@ void spawn_give_back(struct remote_member *member)
 static void forget_life(const struct enclave *e)
 {
     lender_member_lost(e->member);
+    pipe_lender_member_lost(e->member);
     leases_member_lost(e->member);
     posts_member_lost(e->member);
     stream_numbers_release(e->number);
@@ -286,6 +288,7 @@ void spawn_lost(struct remote_member *member, const char *lie)
     host_kill(e);
     shared_home_lost(e->number);
     lender_member_lost(member);
+    pipe_lender_member_lost(member);
     leases_member_lost(member);
     posts_member_lost(member);
     while ((process = process_in(member)) != NULL)

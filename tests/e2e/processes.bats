@@ -49,6 +49,28 @@ stress() { timeout -k 1 60 "$COFRE" run --softsgx "$E2E/stress" -- "$@"; }
     jq -e '.hostcalls.SPAWN > 300 / 64 and .hostcalls.SPAWN < 30' "$BATS_TEST_TMPDIR/stats" # 64: kernel/remote/renew.c
 }
 
+@test "the host kills processes at both ends of pipes: the others see an end, and other pipes lose nothing" {
+    local out=$BATS_TEST_TMPDIR/pipes
+    mkfifo "$BATS_TEST_TMPDIR/killed"
+    timeout -k 1 60 "$COFRE" run --softsgx -i "$E2E/busybox" -- sh -c '
+        for n in 1 2 3 4 5 6 7 8; do busybox dd if=/dev/zero bs=64k count=3000 2>/dev/null | busybox wc -c; done
+        read -r killed
+        echo afterwards $(busybox dd if=/dev/zero bs=64k count=2000 2>/dev/null | busybox wc -c)' \
+        <"$BATS_TEST_TMPDIR/killed" >"$out" 2>/dev/null 3>&- &
+    PID=$!
+    exec 5>"$BATS_TEST_TMPDIR/killed"
+    sleep 0.3
+    echo "# killed: $("$TOP/tests/e2e/kill-members" kill "$PID" "${COFRE_SEED:-$RANDOM}" 1)"
+    echo killed >&5
+    exec 5>&-
+    wait "$PID"
+    PID=
+    sed 's/^/# /' "$out"
+    [ "$(tail -n 1 "$out")" = "afterwards 131072000" ]
+    [ "$(head -n -1 "$out" | grep -cvxE '[0-9]+')" -eq 0 ]
+    [ "$(head -n -1 "$out" | awk '$1 > 196608000' | wc -l)" -eq 0 ]
+}
+
 # wild SECONDS SEED HOST: the container goes wild that long; HOST 1: and the host kills members of it at random.
 wild() {
     local rounds=$((ROUNDS += 1))

@@ -8,6 +8,8 @@
 #include "kernel/remote/lender.h"
 #include "kernel/remote/local.h"
 #include "kernel/remote/local_epoll.h"
+#include "kernel/remote/pipe_ends.h"
+#include "kernel/remote/pipe_lender.h"
 #include "kernel/remote/posted.h"
 #include "kernel/remote/posts.h"
 
@@ -183,5 +185,50 @@ bool posted_ask(void)
 }
 
 void posted_flush(void)
+{
+}
+
+void pipe_lender_init(void)
+{
+}
+
+bool pipe_lender_offer(struct remote_member *member, struct process *process, uint64_t nr, uint64_t fd, int64_t result)
+{
+    return false;
+}
+
+bool pipe_lender_crossed(const struct remote_member *member, const struct process *process, uint64_t nr, uint64_t fd)
+{
+    return false;
+}
+
+void pipe_lender_member_lost(struct remote_member *member)
+{
+}
+
+void pipe_ends_init(void)
+{
+}
+
+bool pipe_ends_call(uint64_t nr, uint64_t args[6], int64_t *ret_result)
+{
+    *ret_result = 0;
+    return false;
+}
+
+void pipe_ends_exited(const struct process *process)
+{
+}
+
+void pipe_ends_drain(void)
+{
+}
+
+uint64_t posted_told(void)
+{
+    return 0;
+}
+
+void posted_heard(uint64_t told)
 {
 }
