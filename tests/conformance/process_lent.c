@@ -626,6 +626,76 @@ static void records(void)
     printf(" %d\n", end_of(to));
 }
 
+/* Who reads what another wrote after a line of output, or a signal, comes after that, too. */
+static volatile sig_atomic_t came;
+
+static void on_signal(int signal)
+{
+    came += signal == SIGUSR1;
+}
+
+static void order_writes(int fd, int signalled, int acknowledged)
+{
+    char line[32], c;
+    put(fd, 0, MIDDLE, BLOCK);
+    for (int i = 0; i < 40; i++) {
+        write(1, line, (size_t)snprintf(line, sizeof line, "writes %d\n", i));
+        if (signalled)
+            kill(signalled, SIGUSR1);
+        if (write(fd, block, 16384) != 16384 || read(acknowledged, &c, 1) != 1)
+            _exit(1);
+    }
+    _exit(0);
+}
+
+static void order_reads(int fd, bool signalled, int acknowledges)
+{
+    char line[32];
+    int early = 0;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    take(fd, 0, MIDDLE, BLOCK);
+    for (int i = 0; i < 40; i++) {
+        for (long got = 0, n; got < 16384 && (n = read(fd, block, (size_t)(16384 - got))) > 0;) {
+            early += signalled && came != i + 1;
+            got += n;
+        }
+        write(1, line, (size_t)snprintf(line, sizeof line, "reads %d\n", i));
+        write(acknowledges, "x", 1);
+    }
+    _exit(early != 0);
+}
+
+static void order(bool signals)
+{
+    int ends[2], back[2], begins[2];
+    fflush(stdout);
+    pipe(ends);
+    pipe(back);
+    pipe(begins);
+    int to = fork();
+    if (to == 0) {
+        close(ends[1]);
+        write(begins[1], "x", 1);
+        order_reads(ends[0], signals, back[1]);
+    }
+    int from = fork();
+    if (from == 0) {
+        char c;
+        close(ends[0]);
+        read(begins[0], &c, 1);
+        order_writes(ends[1], signals ? to : 0, back[0]);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    printf("order: %d", end_of(from));
+    printf(" %d\n", end_of(to));
+    close(back[0]);
+    close(back[1]);
+    close(begins[0]);
+    close(begins[1]);
+}
+
 int main(int argc, char **argv)
 {
     self = argv[0];
@@ -667,5 +737,7 @@ int main(int argc, char **argv)
     killed_writer();
     stopped();
     records();
+    order(false);
+    order(true);
     return 0;
 }
