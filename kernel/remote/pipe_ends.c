@@ -70,15 +70,26 @@ static bool can_send(const struct pipe_end *e, size_t size)
     return e->link.state == LINK_OPEN && link_has_room(&e->link, size);
 }
 
-/* The other side is rung if it has said that it waits, which is looked for only after this was sent. */
-static void sent_to_peer(struct pipe_end *e);
+static int receive_or_end(struct pipe_end *e);
 
+/*
+ * The other side is rung if it has said that it waits. That is looked for once more after this was sent; but what it
+ * says only then it may have said after it had read this, and then it still waits.
+ */
 static void send(struct pipe_end *e, const void *message, size_t size)
 {
+    bool waited = e->peer_waits;
+    e->peer_waits = false;
     if (link_send_quietly(&e->link, message, size) < 0)
         member_end("a pipe's link");
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    sent_to_peer(e);
+    if (!waited && link_has_message(&e->link))
+        (void)receive_or_end(e);
+    bool waits_now = !waited && e->peer_waits && !link_drained(&e->link);
+    if (waits_now)
+        e->peer_waits = false;
+    if (waited || waits_now)
+        link_ring(&e->link);
 }
 
 static void tell_consumed(struct pipe_end *e, bool waits)
@@ -156,18 +167,6 @@ static void receive_patiently(struct pipe_end *e, bool wanted)
     if (wanted && receive_or_end(e) < 0)
         task_yield();
     remote_poll();
-}
-
-/* What it says only now it may have said after it had read what was sent: then it still waits. */
-static void sent_to_peer(struct pipe_end *e)
-{
-    bool waited = e->peer_waits;
-    if (!waited && link_has_message(&e->link))
-        (void)receive_or_end(e);
-    if (!e->peer_waits || (!waited && link_drained(&e->link)))
-        return;
-    e->peer_waits = false;
-    link_ring(&e->link);
 }
 
 /* ---- waiting for the other end ---- */
