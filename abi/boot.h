@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define BOOT_MAGIC 0x31544f4f42464f43ULL /* "COFBOOT1" */
-#define BOOT_VERSION 1
+#define BOOT_VERSION 2
 
 enum boot_flags {
     BOOT_TTY = 1 << 0,        /* stdin/stdout/stderr are one terminal (run -t) */
@@ -43,6 +43,7 @@ struct boot_params {
     uint32_t flags;
     uint32_t vcpu_count;          /* vCPU threads that will enter; 1..policy.vcpu_max */
     struct boot_blob arena;       /* abi/ring.h; page aligned */
+    struct boot_blob queues;      /* a member's: of its own pump (abi/ring.h), page aligned */
     struct boot_blob root;        /* root image: EROFS, then the dm-verity hash tree; page aligned */
     struct boot_blob vcpu_shared; /* array of struct vcpu_shared (abi/hostcall.h), vcpu_count entries, page aligned */
     struct boot_blob args;        /* NUL-terminated strings back to back; empty = the policy's own */

@@ -178,8 +178,34 @@ enum socket_op {
     SOCKET_SETOPT = 6,
     SOCKET_GETOPT = 7,  /* same, answer in optval */
     SOCKET_GETNAME = 8, /* value: 0 local, 1 peer; answer in addr */
+    /*
+     * A listening channel; value: 1: the host accepts nothing by itself any more, only when asked to (SOCKET_ACCEPT,
+     * CHAN_K_WANT_ACCEPT); what its rx ring holds stays there. 0: as before.
+     */
+    SOCKET_DEMAND = 9,
+    /*
+     * In a member: channel = a listening channel of the init process, in which SOCKET_DEMAND was said. value := an odd
+     * channel of this process's own pump (struct boot_params, queues) over the same host socket, listening on demand.
+     * Its life is that of an accepted connection's channel. The first such call starts the pump.
+     */
+    SOCKET_SHARE = 10,
+    /*
+     * A listening channel on demand: accept one connection, without waiting. All that is queued is sent before, and
+     * what the connection brings is received after, by the same call. optval := its struct ring_accept, optlen := the
+     * size of that. -EAGAIN: there is none.
+     */
+    SOCKET_ACCEPT = 11,
+    /*
+     * In a member: a stream of its own pump becomes one of the init process's pump, as it is, with what is in its
+     * rings; the init enclave may use it as soon as this call has returned. GIVE_ALL: all of them, closed ones that
+     * have something left to send too; listening ones are closed. At the end of a process.
+     */
+    SOCKET_GIVE = 12,
+    SOCKET_READY =
+        13, /* a listening channel on demand; value := 1 if SOCKET_ACCEPT would give a connection now, or 0 */
 };
 #define CLOSE_RESET 1
+#define GIVE_ALL UINT32_MAX
 
 struct hostcall_socket {
     uint32_t op;

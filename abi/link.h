@@ -40,11 +40,17 @@ enum member_state {
 
 #define MEMBER_VCPU_MAX 64
 
+enum vcpu_parked {
+    PARKED_NOT = 0,
+    PARKED = 1,
+    PARKED_PUMP = 2, /* in the pump of its own process, a member's */
+};
+
 struct member_shared {
     uint32_t state; /* enum member_state */
     uint32_t host_pid;
     uint32_t host_tid[MEMBER_VCPU_MAX]; /* of its vCPU threads */
-    uint32_t parked[MEMBER_VCPU_MAX];   /* 1 while the vCPU waits in PARK */
+    uint32_t parked[MEMBER_VCPU_MAX];   /* enum vcpu_parked: while the vCPU waits in PARK */
     uint32_t kicked[MEMBER_VCPU_MAX];   /* futex: set by whoever wakes it, taken by the park */
     /*
      * Doorbell, written by the kernels of other processes before they KICK: 1 = something is in a ring for this

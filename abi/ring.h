@@ -63,6 +63,10 @@ struct arena_queue {
     uint32_t entries[];
 };
 
+/* A member's own two (boot_params.queues): `ready`, and `dirty` this far behind. */
+#define MEMBER_QUEUE_SIZE(channel_count)                                                                               \
+    ((sizeof(struct arena_queue) + (channel_count) * sizeof(uint32_t) + 4095) & ~4095ULL)
+
 /*
  * channel.host_events bits: set by the host (atomic or), read by the kernel; sticky, except that the kernel clears
  * (atomic and) those marked "taken" before it acts on them, and CHAN_EV_RX_FULL is the host's to clear.
@@ -80,6 +84,7 @@ enum channel_event {
      * vCPU 0 that computes needs this.)
      */
     CHAN_EV_RX_FULL = 1 << 6,
+    CHAN_EV_ACCEPTABLE = 1 << 7, /* listening on demand: there is, or was, a connection; taken */
 };
 
 /* channel.kernel_flags bits, set by the kernel. */
@@ -91,6 +96,9 @@ enum channel_kernel_flag {
     CHAN_K_SHUT_WR = 1 << 1, /* SOCKET_SHUTDOWN(SHUT_WR) */
     CHAN_K_CLOSE = 1 << 2,   /* SOCKET_CLOSE */
     CHAN_K_RESET = 1 << 3,   /* with CLOSE: CLOSE_RESET */
+    /* Listening on demand, then dirty: say CHAN_EV_ACCEPTABLE, once, as soon as SOCKET_ACCEPT would give a connection.
+     * Whoever has taken that event and waits again makes the channel dirty again. */
+    CHAN_K_WANT_ACCEPT = 1 << 4,
 };
 
 struct channel {
@@ -137,6 +145,11 @@ struct ring_datagram {
 };
 
 /*
+ * A member's enclave maps the arena too, and its host process may have a pump of its own, for channels that begin there
+ * (SOCKET_SHARE, SOCKET_ACCEPT). That one has a ready and a dirty queue of its own, in boot_params.queues. Which of the
+ * two queues a channel is in follows from whose it is; SOCKET_GIVE makes it the init process's, with a dirty_queued and
+ * ready_queued of 0.
+ *
  * Channel ownership: numbers below CHANNEL_FIRST_SOCKET are the console's. Of the rest, even numbers are handed out by
  * the kernel (SOCKET_CREATE), odd ones by the host (accepted connections).
  * Life: at SOCKET_CREATE, and before an accepted connection is announced, the host zeroes all indices, bases, events

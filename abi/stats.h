@@ -29,7 +29,7 @@ struct run_stats {
     uint64_t eenter, eexit, eresume, aex; /* counted at the enter function */
     uint64_t aex_by_vector[32];
     uint64_t ticks_delivered;
-    uint64_t host_rx_bytes, host_tx_bytes;
+    uint64_t host_rx_bytes, host_tx_bytes, host_accepted;
     uint64_t ns_start, ns_build, ns_exit; /* start of run; enclave initialised; exit: CLOCK_MONOTONIC */
     uint64_t edmm_ioctls;
 };

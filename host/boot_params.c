@@ -269,6 +269,7 @@ int boot_params_make(struct runtime *runtime, char **ret_error)
         .flags = boot_flags(runtime),
         .vcpu_count = runtime->vcpu_count,
         .arena = pump_arena(runtime->pump), /* a member borrows channels */
+        .queues = runtime->member ? pump_queues(runtime->own_pump) : blob(NULL, 0),
         .links = members_area(runtime),
         .member = runtime->member,
         .root = blob(a->root.data, a->root.size),

@@ -65,8 +65,8 @@ static void end_first(struct runtime *runtime)
     struct vcpu *first = &runtime->vcpus[0];
 
     atomic_store(first->kicked, 1);
-    if (runtime->member == 0)
-        pump_wake(runtime->pump);
+    if (runtime_pump(runtime))
+        pump_wake(runtime_pump(runtime));
     pthread_kill(first->thread, END_SIGNAL);
 }
 

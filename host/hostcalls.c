@@ -11,6 +11,7 @@
 #include "host/volumes.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -23,7 +24,7 @@ typedef int64_t (*hostcall_fn)(struct vcpu *vcpu, const uint64_t args[6]);
 static int64_t call_park(struct vcpu *vcpu, const uint64_t args[6])
 {
     struct runtime *runtime = vcpu->runtime;
-    bool pump = (args[1] & PARK_PUMP) && vcpu->index == 0 && runtime->member == 0;
+    struct pump *pump = (args[1] & PARK_PUMP) && vcpu->index == 0 ? runtime_pump(runtime) : NULL;
 
     hostfs_ring();
     if (!pump && args[0] == 0) {
@@ -33,9 +34,9 @@ static int64_t call_park(struct vcpu *vcpu, const uint64_t args[6])
     stats_keep(runtime);
     vcpu->idle_count += args[0] != 0;
     __atomic_store_n(&vcpu->shared->parked, 1, __ATOMIC_RELAXED);
-    atomic_store(vcpu->parked, 1);
+    atomic_store(vcpu->parked, pump && runtime->member != 0 ? PARKED_PUMP : PARKED);
     if (pump)
-        pump_park(runtime->pump, args[0], vcpu->kicked);
+        pump_park(pump, args[0], vcpu->kicked);
     else
         vcpu_park(vcpu, args[0]);
     atomic_store(vcpu->parked, 0);
@@ -63,10 +64,44 @@ static int64_t call_kick(struct vcpu *vcpu, const uint64_t args[6])
     return 0;
 }
 
+/* It is there to end a wait, no more. */
+static void on_pump_wake(int signum, siginfo_t *info, void *context)
+{
+}
+
+static int64_t own_pump_start(struct runtime *runtime)
+{
+    char *error = NULL;
+    int ret = sgx_signal(runtime->enclave, PUMP_WAKE_SIGNAL, on_pump_wake, 0);
+
+    if (ret == 0)
+        ret = pump_start(runtime->own_pump, &error);
+    free(error);
+    return ret;
+}
+
+static int64_t member_socket(struct vcpu *vcpu, struct hostcall_socket *op)
+{
+    struct runtime *runtime = vcpu->runtime;
+    uint32_t nr = op->op;
+    int64_t ret = 0;
+
+    if (!pump_is_started(runtime->own_pump)) {
+        if (nr != SOCKET_SHARE)
+            return nr == SOCKET_GIVE && op->channel == GIVE_ALL ? 0 : -EBADF;
+        ret = own_pump_start(runtime);
+    }
+    if (ret == 0)
+        ret = pump_socket(runtime->own_pump, op);
+    if (ret == 0 && nr == SOCKET_GIVE)
+        member_kick(runtime, 0, 1); /* to pump it */
+    return ret;
+}
+
 static int64_t call_socket(struct vcpu *vcpu, const uint64_t args[6])
 {
     if (vcpu->runtime->member != 0)
-        return -ENOSYS;
+        return member_socket(vcpu, (struct hostcall_socket *)vcpu->shared->data);
     return pump_socket(vcpu->runtime->pump, (struct hostcall_socket *)vcpu->shared->data);
 }
 

@@ -88,6 +88,8 @@ _Noreturn void member_main(struct runtime *runtime, uint32_t number)
     runtime->member = number;
     runtime->options.tty = false;
     member_self(runtime)->host_pid = (uint32_t)getpid();
+    if (pump_new_member(runtime->pump, number, &runtime->own_pump, &error) < 0)
+        die("%s", error);
     if (prepare_enclave(runtime, &error) < 0)
         die("%s", error ? error : "no memory");
     run_enclave(runtime);

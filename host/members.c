@@ -316,6 +316,7 @@ int64_t members_spawn(struct runtime *runtime, uint64_t op, uint64_t member)
     case SPAWN_RELEASE:
         if (state != MEMBER_ENDED)
             return -EBUSY;
+        pump_member_ended(runtime->pump, (uint32_t)member);
         release_rings(m, member);
         if (runtime->options.stats)
             release_stats(m, member);
@@ -363,16 +364,19 @@ void members_settle(const struct runtime *runtime, unsigned i)
 static void kick_vcpu(struct runtime *runtime, uint64_t member, unsigned i)
 {
     struct member_shared *to = &runtime->members->shared[member];
-    uint32_t *kicked = &to->kicked[i];
+    uint32_t *kicked = &to->kicked[i], parked;
 
     __atomic_store_n(kicked, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&to->parked[i], __ATOMIC_SEQ_CST)) {
+    parked = __atomic_load_n(&to->parked[i], __ATOMIC_SEQ_CST);
+    if (parked == PARKED_NOT) {
         syscall(SYS_tgkill, to->host_pid, to->host_tid[i], SGX_TICK_SIGNAL);
         return;
     }
     keep_apart(runtime, member, i);
     if (member == 0 && i == 0)
         pump_wake(runtime->pump);
+    else if (parked == PARKED_PUMP)
+        syscall(SYS_tgkill, to->host_pid, to->host_tid[i], PUMP_WAKE_SIGNAL);
     else
         syscall(SYS_futex, kicked, FUTEX_WAKE, 1, NULL, NULL, 0);
 }

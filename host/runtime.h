@@ -43,7 +43,8 @@ struct runtime {
     struct run_options options;
     struct artifacts artifacts;
     struct sgx_enclave *enclave;
-    struct pump *pump; /* of the init process; members only wake it */
+    struct pump *pump;     /* of the init process; members only wake it */
+    struct pump *own_pump; /* a member's, started by its first SOCKET_SHARE; NULL in the init process */
     struct members *members;
     uint32_t member; /* which one this process is; 0 = init */
     uint8_t image_key[IMAGE_KEY_SIZE];
@@ -72,6 +73,8 @@ void vcpus_prepare(struct runtime *runtime);
 _Noreturn void vcpus_run(struct runtime *runtime);
 /* Wake vCPU i if it is parked, else interrupt it. Any thread. */
 void vcpu_kick(struct runtime *runtime, unsigned i);
+/* The pump that this process's vCPU 0 parks in; NULL: none. */
+struct pump *runtime_pump(const struct runtime *runtime);
 /* PARK for a vCPU that does not pump. */
 void vcpu_park(struct vcpu *vcpu, uint64_t deadline_ns);
 

@@ -27,6 +27,7 @@ void signals_block(void)
 {
     sigset_t set = forwarded_set();
 
+    sigaddset(&set, PUMP_WAKE_SIGNAL);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a volume that grows beyond a limit of this machine is an error, not an end */
     signal(SIGPIPE, SIG_IGN); /* before any enclave exists, so plain signal() will do */

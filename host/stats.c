@@ -50,6 +50,7 @@ static void store_vcpus(struct runtime *runtime)
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* an older sum never follows a newer one */
     struct run_stats *s = runtime->stats;
     struct sgx_counts sgx = {0};
+    struct pump_stats pump = {0};
     uint64_t hostcalls[HOSTCALL_COUNT] = {0};
 
     pthread_mutex_lock(&lock);
@@ -69,6 +70,11 @@ static void store_vcpus(struct runtime *runtime)
     s->aex = sgx.aex;
     s->ticks_delivered = sgx.ticks;
     s->edmm_ioctls = atomic_load(&runtime->edmm_ioctls);
+    if (runtime_pump(runtime))
+        pump_stats_read(runtime_pump(runtime), &pump);
+    s->host_rx_bytes = pump.rx_bytes;
+    s->host_tx_bytes = pump.tx_bytes;
+    s->host_accepted = pump.accepted;
     pthread_mutex_unlock(&lock);
 }
 
@@ -87,8 +93,6 @@ static void summarise(struct runtime *runtime, struct summary *sum)
     store_vcpus(runtime);
     members_stats_add(runtime, s);
     pump_stats_read(runtime->pump, &sum->pump);
-    s->host_rx_bytes = sum->pump.rx_bytes;
-    s->host_tx_bytes = sum->pump.tx_bytes;
     s->ns_exit = clock_monotonic_ns();
     for (unsigned i = 0; i < STATS_SYSCALL_MAX; i++) {
         sum->calls += s->syscalls[i];
@@ -149,7 +153,7 @@ static void print_table(FILE *f, const struct summary *sum)
         if (sum->s->hostcalls[i])
             fprintf(f, "    %-24s %12lu\n", hostcall_names[i], sum->s->hostcalls[i]);
     fprintf(f, "  pump (%s)  in %lu bytes, out %lu bytes, %lu waits, %lu system calls, %lu accepted, %lu connects\n",
-            sum->pump_name, s->host_rx_bytes, s->host_tx_bytes, sum->pump.waits, sum->pump.syscalls, sum->pump.accepted,
+            sum->pump_name, s->host_rx_bytes, s->host_tx_bytes, sum->pump.waits, sum->pump.syscalls, s->host_accepted,
             sum->pump.connects);
     print_syscalls(f, sum);
     fprintf(f, "  call sites     %lu rewritten, %lu left; cpuid %lu, rdtsc %lu emulated\n", s->sites_rewritten,
@@ -209,8 +213,8 @@ static void print_json(FILE *f, const struct summary *sum)
     json_syscalls(f, "syscalls_enosys", s->syscalls_enosys);
     fprintf(f,
             "  \"pump\": {\"backend\": \"%s\", \"rx_bytes\": %lu, \"tx_bytes\": %lu, \"parks\": %lu, \"waits\": %lu, ",
-            sum->pump_name, sum->pump.rx_bytes, sum->pump.tx_bytes, sum->pump.parks, sum->pump.waits);
-    fprintf(f, "\"syscalls\": %lu, \"accepted\": %lu, \"connects\": %lu},\n", sum->pump.syscalls, sum->pump.accepted,
+            sum->pump_name, s->host_rx_bytes, s->host_tx_bytes, sum->pump.parks, sum->pump.waits);
+    fprintf(f, "\"syscalls\": %lu, \"accepted\": %lu, \"connects\": %lu},\n", sum->pump.syscalls, s->host_accepted,
             sum->pump.connects);
     fprintf(f, "  \"sites_rewritten\": %lu, \"sites_left\": %lu, \"cpuid\": %lu, \"rdtsc\": %lu,\n", s->sites_rewritten,
             s->sites_left, s->cpuid_emulated, s->rdtsc_emulated);

@@ -99,6 +99,13 @@ _Noreturn void vcpus_run(struct runtime *runtime)
     abort(); /* the way out is runtime_end() */
 }
 
+struct pump *runtime_pump(const struct runtime *runtime)
+{
+    if (runtime->member == 0)
+        return runtime->pump;
+    return pump_is_started(runtime->own_pump) ? runtime->own_pump : NULL;
+}
+
 void vcpu_kick(struct runtime *runtime, unsigned i)
 {
     struct vcpu *vcpu = &runtime->vcpus[i];
@@ -119,9 +126,9 @@ void vcpu_kick(struct runtime *runtime, unsigned i)
     if (atomic_exchange(vcpu->kicked, 1) && atomic_load(vcpu->parked))
         return; /* it is on its way out already */
     if (atomic_load(vcpu->parked)) {
-        if (i == 0 && runtime->member == 0)
-            pump_wake(runtime->pump);
-        else
+        if (i == 0 && runtime_pump(runtime))
+            pump_wake(runtime_pump(runtime));
+        if (i != 0 || runtime->member != 0)
             syscall(SYS_futex, vcpu->kicked, FUTEX_WAKE, 1, NULL, NULL, 0);
         return;
     }

@@ -16,10 +16,8 @@ static uint32_t load_acquire(const uint32_t *p)
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
-void chan_open(struct pump *p, struct chan *c, enum chan_kind kind, int fd)
+void chan_begin(struct chan *c, enum chan_kind kind, int fd)
 {
-    struct channel *s = c->shared;
-
     c->kind = (uint8_t)kind;
     c->fd = fd;
     c->rx_head = c->rx_base = c->tx_tail = c->rx_extent = c->tx_extent = 0;
@@ -27,10 +25,18 @@ void chan_open(struct pump *p, struct chan *c, enum chan_kind kind, int fd)
     c->rx_on = c->rx_armed = c->rx_full = c->rx_ended = false;
     c->tx_busy = c->tx_failed = c->tx_poll = c->connecting = false;
     c->shut_write_wanted = c->shut_write_done = c->closing = c->reset = c->always_ready = c->nonblocking = false;
+    c->demand = c->accept_wanted = c->rx_polls = false;
     c->port_mapped = c->recv_plain = c->cancelling = c->rx_cancelling = c->send_inline = false;
     c->backlog = c->listener = c->interest = c->armed = c->inflight = c->send_size = c->bulk_score = 0;
     c->stash = NULL;
     c->stash_end = &c->stash;
+}
+
+void chan_open(struct pump *p, struct chan *c, enum chan_kind kind, int fd)
+{
+    struct channel *s = c->shared;
+
+    chan_begin(c, kind, fd);
     s->rx_head = s->rx_base = s->rx_tail = 0;
     s->tx_head = s->tx_base = s->tx_tail = 0;
     s->kernel_flags = 0;
@@ -343,7 +349,7 @@ void chan_ready_out(struct pump *p, struct chan *c)
     chan_service(p, c);
 }
 
-static void stream_receive(struct pump *p, struct chan *c)
+void chan_receive_now(struct pump *p, struct chan *c)
 {
     struct iovec iov[2];
     int count;
@@ -351,8 +357,12 @@ static void stream_receive(struct pump *p, struct chan *c)
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
     ssize_t n;
 
-    if (room == 0 || c->closing)
+    if (c->closing)
         return;
+    if (room == 0) {
+        chan_service(p, c); /* marks it full */
+        return;
+    }
     do {
         n = c->kind == CHAN_INPUT ? readv(c->fd, iov, count) : recvmsg(c->fd, &message, MSG_DONTWAIT);
         p->stats.syscalls++;
@@ -381,7 +391,7 @@ void chan_ready_in(struct pump *p, struct chan *c)
     else if (c->kind == CHAN_DATAGRAM)
         datagram_ready(p, c);
     else
-        stream_receive(p, c);
+        chan_receive_now(p, c);
 }
 
 static bool rx_has_room(struct pump *p, struct chan *c)
@@ -408,6 +418,11 @@ static void rx_step(struct pump *p, struct chan *c)
         rx_full_set(p, c, false);
         return;
     }
+    if (c->kind == CHAN_LISTENER && c->demand) {
+        rx_full_set(p, c, false);
+        listener_demand_step(p, c);
+        return;
+    }
     if (!rx_has_room(p, c)) {
         rx_full_set(p, c, true);
         if (!rx_has_room(p, c)) { /* looked at again after the flag was set, since the kernel may just have read */
@@ -417,8 +432,12 @@ static void rx_step(struct pump *p, struct chan *c)
         }
     }
     rx_full_set(p, c, false);
-    if (!c->rx_armed)
+    if (c->kind == CHAN_LISTENER && c->rx_armed && c->rx_polls)
+        p->backend->rx_disarm(p, c); /* accepted ahead again */
+    if (!c->rx_armed) {
+        c->rx_polls = false;
         p->backend->rx_arm(p, c);
+    }
 }
 
 static void free_stash(struct chan *c)
@@ -431,6 +450,13 @@ static void free_stash(struct chan *c)
     }
 }
 
+void chan_forget(struct pump *p, struct chan *c)
+{
+    full_list_set(p, c, false);
+    c->kind = CHAN_FREE;
+    c->fd = -1;
+}
+
 static void chan_free(struct pump *p, struct chan *c)
 {
     struct linger now = {.l_onoff = 1};
@@ -439,11 +465,9 @@ static void chan_free(struct pump *p, struct chan *c)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     free_stash(c);
     close(c->fd);
-    full_list_set(p, c, false);
     if (c->rx_extent > KEEP_EXTENT || c->tx_extent > KEEP_EXTENT)
         madvise(c->rx, 2UL * p->ring_size, MADV_REMOVE);
-    c->kind = CHAN_FREE;
-    c->fd = -1;
+    chan_forget(p, c);
     if (c->number & 1)
         odd_put(p, c->number);
     else
@@ -495,7 +519,7 @@ static void take_wishes(struct chan *c)
 {
     uint32_t flags = load_acquire(&c->shared->kernel_flags);
 
-    if (flags == 0 || c->kind != CHAN_STREAM)
+    if (flags == 0 || (c->kind != CHAN_STREAM && !c->demand))
         return;
     if ((flags & CHAN_K_SHUT_WR) && !c->shut_write_done)
         c->shut_write_wanted = true;

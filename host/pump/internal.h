@@ -7,6 +7,10 @@
  *
  * Everything about a channel is driven by chan_service(), which looks at the state and does whatever can be done.
  *
+ * A member's own pump (pump.member) is always on epoll, so all of its operations can be done by any thread under the
+ * lock. Most of its connections are accepted, answered and closed without the process ever sleeping: they are received
+ * from directly, and epoll hears of a channel only when the process is about to look for news there (to_arm).
+ *
  *   life:   FREE -> (create | accept) -> open -> closing -> (tx drained, backend detached) -> FREE
  *   rx:     rx_on (may receive) && !rx_armed && room -> backend arms; no room -> rx_full, looked at again at every park
  *   tx:     bytes && !connecting && !tx_busy -> backend sends; empty -> pending shutdown, close
@@ -55,13 +59,16 @@ struct chan {
     struct iovec iov[2];
 
     struct stash **stash_end;
-    TAILQ_ENTRY(chan) todo_link, full_link;
+    TAILQ_ENTRY(chan) todo_link, full_link, arm_link;
     int family, rx_error;
     bool rx_ended;
     bool always_ready; /* epoll does not take it: a regular file or the like */
     bool nonblocking;  /* writing never blocks */
     bool cancelling, rx_cancelling;
     bool port_mapped;
+    bool demand, accept_wanted; /* listener: SOCKET_DEMAND; CHAN_EV_ACCEPTABLE is owed */
+    bool rx_polls;              /* listener: what is armed only says that there is a connection */
+    bool on_arm;
     uint16_t shown, real;     /* published port: what the application believes, and what it is */
     uint32_t backlog;         /* listener: records that may wait in rx */
     uint32_t listener;        /* accepted: whose record announced it */
@@ -88,8 +95,31 @@ struct pump_backend {
 };
 extern const struct pump_backend pump_epoll, pump_uring;
 
+/*
+ * Who uses which odd number, for all pumps of a container: in memory that all its host processes share, and no enclave.
+ * A number is given back only when neither of its two queues holds it: it may begin its next life in another pump.
+ */
+struct pump_numbers {
+    _Atomic uint32_t next;           /* where to look for a free one first */
+    _Atomic uint32_t given;          /* connections handed over so far; the init process may not have taken them yet */
+    _Atomic bool served;             /* the init process hears handover messages */
+    _Atomic uint8_t had[UINT16_MAX]; /* [member]: it ever had one */
+    _Atomic uint16_t owner[];        /* [channel_count]: 0: nobody; else 1 + member */
+};
+
+/* Between the init process and its members: handover.c. */
+struct handover {
+    int receiver, sender; /* the init process's; everybody's */
+    pthread_mutex_t lock; /* receiving; before the pump's */
+    pthread_t thread;
+    uint32_t given_seen; /* pump_park */
+};
+
 struct pump {
     pthread_mutex_t lock;
+    uint32_t member; /* whose it is; 0: the init process */
+    atomic_bool started;
+    bool waiting; /* a member's: vCPU 0 sleeps, or is about to */
     const struct pump_backend *backend;
     void *backend_state;
     struct pump_config config;
@@ -106,9 +136,11 @@ struct pump {
 
     struct chan *chans; /* channel_count, zero pages until used */
     uint32_t chans_end; /* none was ever used from here on */
-    uint32_t *odd_free; /* stack of odd numbers that were used and are free again */
-    uint32_t odd_free_count, odd_next;
-    struct chan_list todo, full;
+    struct pump_numbers *numbers;
+    struct handover handover;
+    uint32_t *odd_free; /* odd numbers of ours that are free: the last freed is used next, the first goes back */
+    uint32_t odd_head, odd_tail;
+    struct chan_list todo, full, to_arm;
     int wake_fd;
     atomic_uint *kicked; /* during pump_park */
 
@@ -140,11 +172,34 @@ static inline struct chan *pump_chan(struct pump *p, uint32_t number)
 
 /* pump.c */
 void ready_push(struct pump *p, struct chan *c);
-bool ready_pending(const struct pump *p); /* the kernel has not looked at all we told it */
+void ready_push_new(struct pump *p, struct chan *c); /* it is in no queue, whatever its flag says */
+bool ready_pending(const struct pump *p);            /* the kernel has not looked at all we told it */
 void chan_todo(struct pump *p, struct chan *c);
 void pump_turn_now(struct pump *p); /* what is on the todo list, without waiting */
-uint32_t odd_get(struct pump *p);   /* 0: none free */
+void pump_take(struct pump *p);     /* what the kernel has queued, and the todo list */
+
+/* numbers.c */
+int numbers_new(struct pump *p);
+bool odd_any(struct pump *p);     /* is there a free number? */
+uint32_t odd_get(struct pump *p); /* 0: none free */
 void odd_put(struct pump *p, uint32_t number);
+bool number_is_of(const struct pump *p, uint32_t number, uint32_t member);
+void number_become(struct pump *p, uint32_t number, uint32_t member);
+/* A member has ended: what it still had is free. */
+void numbers_reclaim(struct pump *p, uint32_t member);
+
+/* handover.c */
+int handover_new(struct pump *p);
+void handover_free(struct pump *p);
+int handover_serve(struct pump *p); /* start the thread that listens to members; by any thread, any number of times */
+/* Handle what members have sent. Init process, any thread without the pump's lock. */
+void handover_take(struct pump *p);
+/* The same, if a connection has been given since the last time. The pump's thread. */
+void handover_take_given(struct pump *p);
+/* In a member: *c := a listener on demand over the init process's channel `number`. */
+int handover_want(struct pump *p, uint32_t number, struct chan *c);
+/* In a member: the channel is the init process's; here it is free. */
+int handover_give(struct pump *p, struct chan *c);
 
 static inline bool pump_is_kicked(const struct pump *p)
 {
@@ -164,7 +219,9 @@ bool spin_goes_on(const struct pump *p, struct spin *spin);
 void spin_end(struct pump *p, const struct spin *spin, bool came);
 
 /* channel.c */
+void chan_begin(struct chan *c, enum chan_kind kind, int fd); /* our own half alone */
 void chan_open(struct pump *p, struct chan *c, enum chan_kind kind, int fd);
+void chan_forget(struct pump *p, struct chan *c); /* the slot is free; its descriptor and number are somebody else's */
 void chan_service(struct pump *p, struct chan *c);
 /* Room in rx as up to two runs of ring bytes (*ret_iov_count of them); total. Moves the base of an empty ring. */
 uint32_t chan_rx_room(struct pump *p, struct chan *c, struct iovec iov[2], int *ret_iov_count);
@@ -181,12 +238,17 @@ void chan_event(struct pump *p, struct chan *c, uint32_t events, int error);
 void chan_ready_in(struct pump *p, struct chan *c);
 void chan_ready_out(struct pump *p, struct chan *c);
 void chan_send_now(struct pump *p, struct chan *c);
+void chan_receive_now(struct pump *p, struct chan *c); /* a stream: what is there, into the ring */
 void pump_note_input(struct pump *p, struct chan *c);
 
 /* listener.c */
 void listener_accepted(struct pump *p, struct chan *listener, int fd);
 bool listener_has_room(struct pump *p, struct chan *c);
 void listener_ready(struct pump *p, struct chan *c);
+void listener_wishes(struct chan *c); /* the kernel has made it dirty */
+void listener_demand_step(struct pump *p, struct chan *c);
+/* One connection, now, into *ret_record. 0 or negative errno. */
+int listener_accept(struct pump *p, struct chan *listener, struct ring_accept *ret_record);
 void listener_abandon(struct pump *p, struct chan *c); /* connections nobody has taken are reset */
 void address_show(const struct chan *c, void *addr);   /* the published port as the application knows it */
 

@@ -43,11 +43,34 @@ static int arena_make(struct pump *p)
     p->dirty = (struct arena_queue *)(p->arena + header.dirty_offset);
     p->channels = (struct channel *)(p->arena + header.channels_offset);
     p->rings = p->arena + header.rings_offset;
-    p->chans = mmap(NULL, p->channel_count * sizeof(*p->chans), PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    p->odd_free = mmap(NULL, p->channel_count * sizeof(*p->odd_free), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p->chans == MAP_FAILED || p->odd_free == MAP_FAILED ? -ENOMEM : 0;
+    return 0;
+}
+
+static void *map_private(uint64_t size)
+{
+    void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return m == MAP_FAILED ? NULL : m;
+}
+
+/* What only a pump that runs needs. */
+static int tables_make(struct pump *p)
+{
+    p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (p->wake_fd < 0)
+        return -errno;
+    p->chans = map_private(p->channel_count * sizeof(*p->chans));
+    p->odd_free = map_private(p->channel_count * sizeof(*p->odd_free));
+    return p->chans && p->odd_free ? 0 : -ENOMEM;
+}
+
+static void pump_init(struct pump *p)
+{
+    pthread_mutex_init(&p->lock, NULL);
+    TAILQ_INIT(&p->todo);
+    TAILQ_INIT(&p->full);
+    TAILQ_INIT(&p->to_arm);
+    p->epoch = 1;
 }
 
 static void raise_file_limit(void)
@@ -70,12 +93,14 @@ int pump_new(const struct pump_config *config, struct pump **ret_pump, char **re
     p->config = *config;
     p->channel_count = config->channel_count ? config->channel_count : CHANNEL_COUNT_DEFAULT;
     p->ring_size = config->ring_size ? config->ring_size : RING_SIZE_DEFAULT;
-    p->odd_next = CHANNEL_FIRST_SOCKET;
-    pthread_mutex_init(&p->lock, NULL);
-    TAILQ_INIT(&p->todo);
-    TAILQ_INIT(&p->full);
-    p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    ret = p->wake_fd < 0 ? -errno : arena_make(p);
+    pump_init(p);
+    ret = arena_make(p);
+    if (ret == 0)
+        ret = tables_make(p);
+    if (ret == 0)
+        ret = numbers_new(p);
+    if (ret == 0)
+        ret = handover_new(p);
     if (ret < 0) {
         free(p);
         return fail(ret_error, -ret, "reserving the arena failed: %s", strerror(-ret));
@@ -85,11 +110,43 @@ int pump_new(const struct pump_config *config, struct pump **ret_pump, char **re
     return 0;
 }
 
+int pump_new_member(const struct pump *init, uint32_t member, struct pump **ret_pump, char **ret_error)
+{
+    struct pump *p = calloc(1, sizeof(*p));
+    uint8_t *queues = map_private(2 * MEMBER_QUEUE_SIZE(init->channel_count));
+
+    if (!p || !queues) {
+        free(p);
+        return fail(ret_error, ENOMEM, "preparing the pump failed: no memory");
+    }
+    *p = (struct pump){
+        .member = member,
+        .config = {.no_console = true, .cpu_count = 1, .single_vcpu = init->config.single_vcpu},
+        .arena = init->arena,
+        .arena_size = init->arena_size,
+        .channels = init->channels,
+        .rings = init->rings,
+        .channel_count = init->channel_count,
+        .ring_size = init->ring_size,
+        .numbers = init->numbers,
+        .handover = {.sender = init->handover.sender},
+        .ready = (struct arena_queue *)queues,
+        .dirty = (struct arena_queue *)(queues + MEMBER_QUEUE_SIZE(init->channel_count)),
+    };
+    pump_init(p);
+    *ret_pump = p;
+    return 0;
+}
+
 static int backend_start(struct pump *p, char **ret_error)
 {
     const char *wish = getenv("COFRE_PUMP");
     int ret;
 
+    if (p->member) {
+        p->backend = &pump_epoll;
+        return pump_epoll.init(p, ret_error);
+    }
     if (wish && strcmp(wish, "epoll") != 0 && strcmp(wish, "uring") != 0)
         return fail(ret_error, EINVAL, "COFRE_PUMP=%s is not known (use epoll or uring)", wish);
     if (!wish || strcmp(wish, "uring") == 0) {
@@ -104,31 +161,51 @@ static int backend_start(struct pump *p, char **ret_error)
 
 int pump_start(struct pump *p, char **ret_error)
 {
-    int ret;
+    int ret = 0;
 
-    p->owner = pthread_self();
-    ret = backend_start(p, ret_error);
-    if (ret < 0)
-        return ret;
-    p->epoch = 1;
     pthread_mutex_lock(&p->lock);
+    if (atomic_load(&p->started))
+        goto out;
+    p->owner = pthread_self();
+    if (p->member && (ret = tables_make(p)) < 0)
+        ret = fail(ret_error, -ret, "preparing the pump failed: %s", strerror(-ret));
+    if (ret == 0)
+        ret = backend_start(p, ret_error);
+    if (ret < 0)
+        goto out;
     if (!p->config.no_console)
         console_init(p);
+    atomic_store(&p->started, true);
+out:
     pthread_mutex_unlock(&p->lock);
-    return 0;
+    return ret;
+}
+
+bool pump_is_started(const struct pump *p)
+{
+    return atomic_load(&p->started);
 }
 
 void pump_free(struct pump *p)
 {
+    if (!p->member)
+        handover_free(p);
     if (p->backend_state)
         p->backend->deinit(p);
     for (uint32_t i = 0; i < p->chans_end; i++)
         if (p->chans[i].kind > CHAN_OUTPUT)
             close(p->chans[i].fd);
-    munmap(p->chans, p->channel_count * sizeof(*p->chans));
-    munmap(p->odd_free, p->channel_count * sizeof(*p->odd_free));
-    munmap(p->arena, p->arena_size);
-    close(p->wake_fd);
+    if (p->chans) {
+        munmap(p->chans, p->channel_count * sizeof(*p->chans));
+        munmap(p->odd_free, p->channel_count * sizeof(*p->odd_free));
+        close(p->wake_fd);
+    }
+    if (p->member) {
+        munmap(p->ready, 2 * MEMBER_QUEUE_SIZE(p->channel_count));
+    } else {
+        munmap(p->numbers, sizeof(*p->numbers) + p->channel_count * sizeof(p->numbers->owner[0]));
+        munmap(p->arena, p->arena_size);
+    }
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -136,6 +213,11 @@ void pump_free(struct pump *p)
 struct boot_blob pump_arena(const struct pump *p)
 {
     return (struct boot_blob){(uint64_t)(uintptr_t)p->arena, p->arena_size};
+}
+
+struct boot_blob pump_queues(const struct pump *p)
+{
+    return (struct boot_blob){(uint64_t)(uintptr_t)p->ready, 2 * MEMBER_QUEUE_SIZE(p->channel_count)};
 }
 
 const char *pump_backend_name(const struct pump *p)
@@ -160,12 +242,22 @@ static uint32_t flag_exchange(const struct pump *p, uint32_t *flag, uint32_t val
     return before;
 }
 
-void ready_push(struct pump *p, struct chan *c)
+static void ready_put(struct pump *p, const struct chan *c)
 {
-    if (flag_exchange(p, &c->shared->ready_queued, 1))
-        return;
     p->ready->entries[p->ready_head & (p->channel_count - 1)] = c->number;
     __atomic_store_n(&p->ready->head, ++p->ready_head, __ATOMIC_RELEASE);
+}
+
+void ready_push(struct pump *p, struct chan *c)
+{
+    if (!flag_exchange(p, &c->shared->ready_queued, 1))
+        ready_put(p, c);
+}
+
+void ready_push_new(struct pump *p, struct chan *c)
+{
+    __atomic_store_n(&c->shared->ready_queued, 1, __ATOMIC_SEQ_CST);
+    ready_put(p, c);
 }
 
 bool ready_pending(const struct pump *p)
@@ -179,24 +271,6 @@ void chan_todo(struct pump *p, struct chan *c)
         c->on_todo = true;
         TAILQ_INSERT_TAIL(&p->todo, c, todo_link);
     }
-}
-
-uint32_t odd_get(struct pump *p)
-{
-    uint32_t number;
-
-    if (p->odd_free_count > 0)
-        return p->odd_free[--p->odd_free_count];
-    if (p->odd_next >= p->channel_count)
-        return 0;
-    number = p->odd_next;
-    p->odd_next += 2;
-    return number;
-}
-
-void odd_put(struct pump *p, uint32_t number)
-{
-    p->odd_free[p->odd_free_count++] = number;
 }
 
 static void prefetch_dirty(const struct pump *p, uint32_t at, uint32_t head)
@@ -223,9 +297,11 @@ static void take_dirty(struct pump *p)
 
         __atomic_store_n(&p->dirty->tail, ++p->dirty_tail, __ATOMIC_RELEASE);
         prefetch_dirty(p, p->dirty_tail + 1, head);
-        if (number >= p->channel_count)
+        if (number >= p->channel_count || (p->member && !number_is_of(p, number, p->member)))
             continue;
         flag_exchange(p, &p->channels[number].dirty_queued, 0);
+        if (p->chans[number].kind == CHAN_LISTENER)
+            listener_wishes(&p->chans[number]);
         if (p->chans[number].kind != CHAN_FREE)
             chan_service(p, &p->chans[number]);
     }
@@ -253,10 +329,15 @@ static void retry_full(struct pump *p)
     }
 }
 
-void pump_turn_now(struct pump *p)
+void pump_take(struct pump *p)
 {
     take_dirty(p);
     take_todo(p);
+}
+
+void pump_turn_now(struct pump *p)
+{
+    pump_take(p);
     p->backend->turn(p, 0);
     take_todo(p);
 }
@@ -286,6 +367,8 @@ static void roll_epoch(struct pump *p)
 
 void pump_park(struct pump *p, uint64_t deadline_ns, atomic_uint *kicked)
 {
+    if (!p->member)
+        handover_take_given(p); /* before the kernel's news about it */
     pthread_mutex_lock(&p->lock);
     p->kicked = kicked;
     p->stats.parks++;
@@ -307,6 +390,14 @@ void pump_park(struct pump *p, uint64_t deadline_ns, atomic_uint *kicked)
         retry_full(p);
     }
     pthread_mutex_unlock(&p->lock);
+}
+
+void pump_member_ended(struct pump *p, uint32_t member)
+{
+    if (!atomic_load(&p->numbers->had[member]))
+        return;
+    handover_take(p); /* its last ones */
+    numbers_reclaim(p, member);
 }
 
 void pump_wake(struct pump *p)
@@ -341,9 +432,9 @@ void pump_drain(struct pump *p)
 {
     uint64_t quiet_since = clock_monotonic_ns(), sent;
 
+    handover_take(p);
     pthread_mutex_lock(&p->lock);
-    take_dirty(p);
-    take_todo(p);
+    pump_take(p);
     p->backend->turn(p, 0);
     while (tx_waiting(p, false)) {
         uint64_t now = clock_monotonic_ns();
@@ -352,8 +443,7 @@ void pump_drain(struct pump *p)
             break;
         sent = p->stats.tx_bytes;
         p->backend->turn(p, now + 100000000ULL);
-        take_dirty(p);
-        take_todo(p);
+        pump_take(p);
         if (sent != p->stats.tx_bytes)
             quiet_since = clock_monotonic_ns();
     }

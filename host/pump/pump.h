@@ -2,6 +2,8 @@
  * The pump: moves bytes between the arena's rings (abi/ring.h) and host descriptors: TCP, UDP, listening sockets and
  * the console. It runs on vCPU 0's thread, in pump_park(); other threads may call only what says so.
  *
+ * A member (host/members.h) may have one of its own, over the same arena, for the connections it accepts itself.
+ *
  * Two backends: io_uring (uring.c), where a park is one io_uring_enter, and epoll (epoll.c), for hosts that forbid
  * io_uring. COFRE_PUMP=epoll or uring in the environment decides; otherwise io_uring if it works.
  */
@@ -35,13 +37,24 @@ struct pump_stats {
     uint64_t rx_bytes, tx_bytes, parks, waits, syscalls, accepted, connects;
 };
 
-/* Allocates the arena. Returns 0 or negative errno. */
+/* Makes a member's pump return from pump_park, sent to its thread by another process. Blocked everywhere else. */
+#define PUMP_WAKE_SIGNAL SIGIO
+
+/* Allocates the arena. Returns 0 or negative errno. Before members are forked. */
 int pump_new(const struct pump_config *config, struct pump **ret_pump, char **ret_error);
+/*
+ * In a member: its own pump, over the arena of `init`, which fork has copied. Costs little until it is started, which
+ * any thread may do, any number of times.
+ */
+int pump_new_member(const struct pump *init, uint32_t member, struct pump **ret_pump, char **ret_error);
+bool pump_is_started(const struct pump *pump);
 /* Creates the backend; on the thread that will park. */
 int pump_start(struct pump *pump, char **ret_error);
 void pump_free(struct pump *pump);
 
 struct boot_blob pump_arena(const struct pump *pump);
+/* A member's: boot_params.queues. */
+struct boot_blob pump_queues(const struct pump *pump);
 const char *pump_backend_name(const struct pump *pump);
 
 /*
@@ -53,6 +66,9 @@ void pump_park(struct pump *pump, uint64_t deadline_ns, atomic_uint *kicked);
 /* A SOCKET host call: 0 or negative errno; the answer is in *op. Any thread. *op may change under us (it lies in shared
  * memory), so it is copied in and out. */
 int64_t pump_socket(struct pump *pump, struct hostcall_socket *op);
+
+/* The init process's: the member's host process is gone, what it had of this pump's is free. Any thread. */
+void pump_member_ended(struct pump *pump, uint32_t member);
 
 /* Make pump_park return (after its caller set *kicked). Any thread. */
 void pump_wake(struct pump *pump);

@@ -5,11 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 typedef int (*socket_fn)(struct pump *p, struct chan *c, struct hostcall_socket *op);
+
+struct socket_call {
+    socket_fn fn;
+    bool in_init, in_member;
+    bool any_channel; /* it need not be open here */
+};
 
 /* More accept records than this never wait in a ring, whatever the backlog. */
 #define BACKLOG_MAX 1024
@@ -255,34 +262,158 @@ static int socket_getname(struct pump *p, struct chan *c, struct hostcall_socket
     return ret;
 }
 
-static const socket_fn socket_table[] = {
-    [SOCKET_CREATE] = socket_create,   [SOCKET_BIND] = socket_bind,         [SOCKET_LISTEN] = socket_listen,
-    [SOCKET_CONNECT] = socket_connect, [SOCKET_SHUTDOWN] = socket_shutdown, [SOCKET_CLOSE] = socket_close,
-    [SOCKET_SETOPT] = socket_setopt,   [SOCKET_GETOPT] = socket_getopt,     [SOCKET_GETNAME] = socket_getname,
+static int socket_demand(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    int ret;
+
+    if (c->kind != CHAN_LISTENER || c->family == AF_UNIX)
+        return -EOPNOTSUPP;
+    ret = handover_serve(p);
+    if (ret < 0)
+        return ret;
+    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0) /* of all who share it; stays, since io_uring's accept can do with it */
+        return -errno;
+    c->demand = op->value != 0;
+    listener_wishes(c);
+    chan_todo(p, c);
+    return 0;
+}
+
+static int socket_share(struct pump *p, struct chan *unused, struct hostcall_socket *op)
+{
+    uint32_t number = odd_get(p);
+    int ret;
+
+    if (number == 0)
+        return -ENOBUFS;
+    ret = handover_want(p, op->channel, pump_chan(p, number));
+    if (ret < 0)
+        odd_put(p, number);
+    else
+        op->value = (int32_t)number;
+    return ret;
+}
+
+static int socket_accept(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    struct ring_accept record;
+    int ret;
+
+    if (c->kind != CHAN_LISTENER || !c->demand)
+        return -EINVAL;
+    if (!p->member && pump_is_mine(p))
+        pump_turn_now(p);
+    else if (p->member)
+        pump_take(p);
+    ret = c->kind == CHAN_LISTENER && !c->closing ? listener_accept(p, c, &record) : -EBADF;
+    if (ret < 0)
+        return ret;
+    memcpy(op->optval, &record, sizeof(record));
+    op->optlen = sizeof(record);
+    return 0;
+}
+
+static int socket_ready(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    struct pollfd polled = {.fd = c->fd, .events = POLLIN};
+
+    if (c->kind != CHAN_LISTENER || !c->demand)
+        return -EINVAL;
+    op->value = poll(&polled, 1, 0) > 0;
+    return 0;
+}
+
+/* Those that listen have nothing that is left to do; of a connection that cannot be given nothing is left. */
+static int give_all(struct pump *p)
+{
+    for (uint32_t i = CHANNEL_FIRST_SOCKET; i < p->chans_end; i += 2) {
+        struct chan *c = &p->chans[i];
+
+        if (c->kind == CHAN_FREE || (c->kind == CHAN_STREAM && handover_give(p, c) == 0))
+            continue;
+        c->closing = c->reset = true;
+        chan_todo(p, c);
+    }
+    return 0;
+}
+
+static int socket_give(struct pump *p, struct chan *c, struct hostcall_socket *op)
+{
+    pump_take(p);
+    if (op->channel == GIVE_ALL)
+        return give_all(p);
+    if (c->kind == CHAN_FREE || c->closing)
+        return -EBADF;
+    return c->kind == CHAN_STREAM ? handover_give(p, c) : -EOPNOTSUPP;
+}
+
+static const struct socket_call socket_calls[] = {
+    [SOCKET_CREATE] = {socket_create, .in_init = true, .any_channel = true},
+    [SOCKET_BIND] = {socket_bind, .in_init = true},
+    [SOCKET_LISTEN] = {socket_listen, .in_init = true},
+    [SOCKET_CONNECT] = {socket_connect, .in_init = true},
+    [SOCKET_SHUTDOWN] = {socket_shutdown, .in_init = true, .in_member = true},
+    [SOCKET_CLOSE] = {socket_close, .in_init = true, .in_member = true},
+    [SOCKET_SETOPT] = {socket_setopt, .in_init = true, .in_member = true},
+    [SOCKET_GETOPT] = {socket_getopt, .in_init = true, .in_member = true},
+    [SOCKET_GETNAME] = {socket_getname, .in_init = true, .in_member = true},
+    [SOCKET_DEMAND] = {socket_demand, .in_init = true},
+    [SOCKET_SHARE] = {socket_share, .in_member = true, .any_channel = true},
+    [SOCKET_ACCEPT] = {socket_accept, .in_init = true, .in_member = true},
+    [SOCKET_GIVE] = {socket_give, .in_member = true, .any_channel = true},
+    [SOCKET_READY] = {socket_ready, .in_init = true},
 };
+
+/* A member's connection may be the init process's already, and only on its way to this pump. */
+static void await_given(struct pump *p, const struct chan *c)
+{
+    if (p->member || c->kind != CHAN_FREE || number_is_of(p, c->number, 0))
+        return;
+    pthread_mutex_unlock(&p->lock);
+    handover_take(p);
+    pthread_mutex_lock(&p->lock);
+}
+
+/* What the call has left to do. True: the pump's thread is to be woken for it. */
+static bool finish_call(struct pump *p)
+{
+    if (p->member) { /* any thread may do it */
+        pump_take(p);
+        return p->waiting && ready_pending(p);
+    }
+    if (TAILQ_EMPTY(&p->todo))
+        return false;
+    if (!pump_is_mine(p))
+        return true;
+    pump_turn_now(p); /* out of the enclave anyway: do it now */
+    return false;
+}
 
 int64_t pump_socket(struct pump *p, struct hostcall_socket *shared_op)
 {
     struct hostcall_socket op = *shared_op;
-    struct chan *c;
+    const struct socket_call *call;
+    bool all = op.op == SOCKET_GIVE && op.channel == GIVE_ALL, wake;
+    struct chan *c = NULL;
     int64_t ret;
-    bool wake;
 
-    if (op.op >= sizeof(socket_table) / sizeof(socket_table[0]))
+    if (op.op >= sizeof(socket_calls) / sizeof(socket_calls[0]))
         return -ENOSYS;
-    if (op.channel < CHANNEL_FIRST_SOCKET || op.channel >= p->channel_count)
+    call = &socket_calls[op.op];
+    if (!(p->member ? call->in_member : call->in_init))
+        return -ENOSYS;
+    if (!all && (op.channel < CHANNEL_FIRST_SOCKET || op.channel >= p->channel_count))
         return -EBADF;
     pthread_mutex_lock(&p->lock);
-    c = pump_chan(p, op.channel);
-    if (op.op != SOCKET_CREATE && (c->kind == CHAN_FREE || c->closing))
+    if (!all)
+        c = pump_chan(p, op.channel);
+    if (!call->any_channel)
+        await_given(p, c);
+    if (!call->any_channel && (c->kind == CHAN_FREE || c->closing))
         ret = -EBADF;
     else
-        ret = socket_table[op.op](p, c, &op);
-    wake = !TAILQ_EMPTY(&p->todo);
-    if (wake && pump_is_mine(p)) { /* out of the enclave anyway: do it now */
-        pump_turn_now(p);
-        wake = false;
-    }
+        ret = call->fn(p, c, &op);
+    wake = finish_call(p);
     pthread_mutex_unlock(&p->lock);
     if (wake)
         pump_wake(p);

@@ -149,7 +149,7 @@ static void uring_rx_arm(struct pump *p, struct chan *c)
         return;
     }
     c->rx_armed = true;
-    if (c->kind != CHAN_LISTENER) {
+    if (c->kind != CHAN_LISTENER || c->rx_polls) {
         arm_poll(p, c, OP_POLL_IN, POLLIN);
         return;
     }
@@ -161,7 +161,7 @@ static void uring_rx_arm(struct pump *p, struct chan *c)
 
 static enum op rx_op(const struct chan *c)
 {
-    return c->kind == CHAN_STREAM ? OP_RECV : c->kind == CHAN_LISTENER ? OP_ACCEPT : OP_POLL_IN;
+    return c->kind == CHAN_STREAM ? OP_RECV : c->kind == CHAN_LISTENER && !c->rx_polls ? OP_ACCEPT : OP_POLL_IN;
 }
 
 static void uring_rx_disarm(struct pump *p, struct chan *c)
@@ -346,7 +346,7 @@ static void accept_done(struct pump *p, struct chan *c, int res, uint32_t flags)
     chan_todo(p, c);
 }
 
-static void poll_done(struct pump *p, struct chan *c, enum op op)
+static void poll_done(struct pump *p, struct chan *c, enum op op, int res)
 {
     c->inflight--;
     if (op == OP_POLL_OUT) {
@@ -354,7 +354,7 @@ static void poll_done(struct pump *p, struct chan *c, enum op op)
         return;
     }
     c->rx_armed = c->rx_cancelling = false;
-    if (!c->closing)
+    if (!c->closing && !(c->kind == CHAN_LISTENER && (res < 0 || !c->demand)))
         chan_ready_in(p, c);
     chan_todo(p, c);
 }
@@ -381,7 +381,7 @@ static void completion(struct pump *p, const struct io_uring_cqe *cqe)
         break;
     case OP_POLL_IN:
     case OP_POLL_OUT:
-        poll_done(p, c, op);
+        poll_done(p, c, op, cqe->res);
         break;
     case OP_WAKE:
         if (!(cqe->flags & IORING_CQE_F_MORE))

@@ -9,6 +9,16 @@
 #include <string.h>
 #include <time.h>
 
+static void arena_use(struct fake_kernel *k)
+{
+    k->arena = (uint8_t *)(uintptr_t)pump_arena(k->pump).addr;
+    k->header = (struct arena_header *)k->arena;
+    assert(k->header->magic == ARENA_MAGIC);
+    k->channels = (struct channel *)(k->arena + k->header->channels_offset);
+    k->fake = calloc(k->header->channel_count, sizeof(*k->fake));
+    assert(k->fake);
+}
+
 struct fake_kernel *fake_kernel_new(const struct pump_config *config)
 {
     struct fake_kernel *k = calloc(1, sizeof(*k));
@@ -19,14 +29,29 @@ struct fake_kernel *fake_kernel_new(const struct pump_config *config)
         fprintf(stderr, "%s\n", error);
         abort();
     }
-    k->arena = (uint8_t *)(uintptr_t)pump_arena(k->pump).addr;
-    k->header = (struct arena_header *)k->arena;
-    assert(k->header->magic == ARENA_MAGIC);
+    arena_use(k);
     k->ready = (struct arena_queue *)(k->arena + k->header->ready_offset);
     k->dirty = (struct arena_queue *)(k->arena + k->header->dirty_offset);
-    k->channels = (struct channel *)(k->arena + k->header->channels_offset);
-    k->fake = calloc(k->header->channel_count, sizeof(*k->fake));
     k->next_even = CHANNEL_FIRST_SOCKET + 1;
+    return k;
+}
+
+struct fake_kernel *fake_member_new(const struct fake_kernel *init, uint32_t member)
+{
+    struct fake_kernel *k = calloc(1, sizeof(*k));
+    struct boot_blob queues;
+    char *error = NULL;
+
+    assert(k);
+    if (pump_new_member(init->pump, member, &k->pump, &error) < 0 || pump_start(k->pump, &error) < 0) {
+        fprintf(stderr, "%s\n", error);
+        abort();
+    }
+    arena_use(k);
+    queues = pump_queues(k->pump);
+    assert(queues.size == 2 * MEMBER_QUEUE_SIZE(k->header->channel_count));
+    k->ready = (struct arena_queue *)(uintptr_t)queues.addr;
+    k->dirty = (struct arena_queue *)(uintptr_t)(queues.addr + queues.size / 2);
     return k;
 }
 
@@ -224,6 +249,50 @@ void fake_want_room(struct fake_kernel *k, uint32_t channel, bool want)
     __atomic_exchange_n(&k->channels[channel].kernel_flags, want ? CHAN_K_WANT_ROOM : 0, __ATOMIC_SEQ_CST);
     if (want)
         make_dirty(k, channel);
+}
+
+int64_t fake_share(struct fake_kernel *k, uint32_t channel, uint32_t *ret_channel)
+{
+    struct hostcall_socket op = {.op = SOCKET_SHARE, .channel = channel};
+    int64_t ret = fake_op(k, &op);
+
+    if (ret < 0)
+        return ret;
+    *ret_channel = (uint32_t)op.value;
+    channel_begin(k, *ret_channel);
+    k->fake[*ret_channel].listening = true;
+    return 0;
+}
+
+int64_t fake_accept_now(struct fake_kernel *k, uint32_t channel, struct ring_accept *ret_record)
+{
+    struct hostcall_socket op = {.op = SOCKET_ACCEPT, .channel = channel};
+    int64_t ret = fake_op(k, &op);
+
+    if (ret < 0)
+        return ret;
+    assert(op.optlen == sizeof(*ret_record));
+    memcpy(ret_record, op.optval, sizeof(*ret_record));
+    channel_begin(k, ret_record->channel);
+    return 0;
+}
+
+void fake_want_accept(struct fake_kernel *k, uint32_t channel)
+{
+    __atomic_fetch_and(&k->channels[channel].host_events, ~(uint32_t)CHAN_EV_ACCEPTABLE, __ATOMIC_SEQ_CST);
+    __atomic_exchange_n(&k->channels[channel].kernel_flags, CHAN_K_WANT_ACCEPT, __ATOMIC_SEQ_CST);
+    make_dirty(k, channel);
+}
+
+int64_t fake_give(struct fake_kernel *k, struct fake_kernel *init, uint32_t channel)
+{
+    struct hostcall_socket op = {.op = SOCKET_GIVE, .channel = channel};
+    int64_t ret = fake_op(k, &op);
+
+    if (ret == 0)
+        init->fake[channel] = k->fake[channel];
+    k->fake[channel].open = k->fake[channel].open && ret < 0;
+    return ret;
 }
 
 uint32_t fake_accept(struct fake_kernel *k, uint32_t channel, struct ring_accept *ret_record)

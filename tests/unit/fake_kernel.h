@@ -33,6 +33,8 @@ struct fake_kernel {
 typedef void (*fake_ready_fn)(struct fake_kernel *k, uint32_t channel, void *arg);
 
 struct fake_kernel *fake_kernel_new(const struct pump_config *config);
+/* A member's, with a pump of its own over the arena of `init`, whose life is the longer one. */
+struct fake_kernel *fake_member_new(const struct fake_kernel *init, uint32_t member);
 void fake_kernel_free(struct fake_kernel *k);
 /* Handle what is ready by calling fn; then park until deadline (relative, 0 = only pump) and handle again. */
 void fake_kernel_park(struct fake_kernel *k, uint64_t timeout_ns, fake_ready_fn fn, void *arg);
@@ -54,6 +56,13 @@ uint32_t fake_write(struct fake_kernel *k, uint32_t channel, const void *buf, ui
 uint32_t fake_tx_room(struct fake_kernel *k, uint32_t channel);
 uint32_t fake_events(struct fake_kernel *k, uint32_t channel);
 void fake_want_room(struct fake_kernel *k, uint32_t channel, bool want);
+/* A listening channel of the init process, here; 0 or negative errno. */
+int64_t fake_share(struct fake_kernel *k, uint32_t channel, uint32_t *ret_channel);
+/* SOCKET_ACCEPT: 0 or negative errno. */
+int64_t fake_accept_now(struct fake_kernel *k, uint32_t channel, struct ring_accept *ret_record);
+void fake_want_accept(struct fake_kernel *k, uint32_t channel);
+/* A member's channel becomes the init process's, for both hosts and both kernels. */
+int64_t fake_give(struct fake_kernel *k, struct fake_kernel *init, uint32_t channel);
 /* Takes one accept record; 0 if none. */
 uint32_t fake_accept(struct fake_kernel *k, uint32_t channel, struct ring_accept *ret_record);
 
