@@ -3,7 +3,8 @@
  * the host writes, and which of these two lies (tests/unit/borrower_world.h).
  *
  * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/hosted_heap.c tests/unit/borrower_world.c
- * fuzz-sources: kernel/remote/borrower.c kernel/remote/local.c kernel/remote/local_epoll.c
+ * fuzz-sources: kernel/remote/accepting.c kernel/remote/borrower.c kernel/remote/descriptors.c
+ * fuzz-sources: kernel/remote/local.c kernel/remote/local_epoll.c
  * fuzz-sources: kernel/net/channel.c kernel/net/inet.c kernel/net/inet_host.c kernel/net/inet_option.c
  * fuzz-sources: kernel/net/interface.c kernel/net/loan.c kernel/net/message.c kernel/net/net.c kernel/net/netlink.c
  * fuzz-sources: kernel/net/packet.c kernel/net/scm.c kernel/net/socket.c kernel/net/sockopt.c

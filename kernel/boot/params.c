@@ -45,6 +45,8 @@ const char *boot_params_check(const struct boot_params *p, const struct policy *
         return "the vCPUs' shared pages";
     if (!blob_ok(&p->arena, PAGE_SIZE, 0, 1UL << 46))
         return "the arena";
+    if (!blob_ok(&p->queues, PAGE_SIZE, 0, 1UL << 30))
+        return "the queues of a pump";
     if (!blob_ok(&p->root, PAGE_SIZE, 0, 1UL << 46) || p->root.size < policy->root_size)
         return "the root image";
     if (!blob_ok(&p->args, 1, 0, TEXT_MAX) || !blob_ok(&p->env, 1, 0, TEXT_MAX) ||

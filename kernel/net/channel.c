@@ -30,7 +30,7 @@ static struct {
     uint32_t dirty_pair;     /* the dirty entry before an odd one: both share a word */
     uint64_t received, sent; /* bytes */
     uint32_t never_used;     /* even numbers from here on were never handed out */
-    bool borrower;           /* queues and channels are another enclave's */
+    bool borrower;           /* channels are another enclave's, but those that begin here */
     struct chan *queued;     /* a borrower's: to be made dirty by the owner */
 } arena;
 
@@ -66,6 +66,19 @@ static bool region_ok(uint64_t offset, uint64_t size, uint64_t arena_size)
     return offset % 128 == 0 && offset <= arena_size && size <= arena_size - offset;
 }
 
+/* Of this enclave's own pump, if there is to be one. */
+static void own_queues(uint32_t n)
+{
+    const struct boot_blob *blob = &boot_params()->queues;
+    host_ptr base = {blob->addr};
+    if (blob->size == 0)
+        return;
+    if (blob->size < 2 * MEMBER_QUEUE_SIZE(n) || base.addr % PAGE_SIZE || !untrusted_range_ok(base, blob->size))
+        host_lied("the queues of a pump: place");
+    arena.ready = base;
+    arena.dirty = host_ptr_add(base, MEMBER_QUEUE_SIZE(n));
+}
+
 void chan_init(bool borrower)
 {
     const struct boot_blob *blob = &boot_params()->arena;
@@ -89,8 +102,12 @@ void chan_init(bool borrower)
     if (!arena.chunks)
         panic("no memory for the arena");
     chan_ring_bytes = h.ring_size;
-    arena.ready = host_ptr_add(base, h.ready_offset);
-    arena.dirty = host_ptr_add(base, h.dirty_offset);
+    if (!borrower) {
+        arena.ready = host_ptr_add(base, h.ready_offset);
+        arena.dirty = host_ptr_add(base, h.dirty_offset);
+    } else {
+        own_queues(n);
+    }
     arena.channels = host_ptr_add(base, h.channels_offset);
     arena.rings = host_ptr_add(base, h.rings_offset);
     arena.never_used = ALIGN_UP(CHANNEL_FIRST_SOCKET, 2);
@@ -135,7 +152,7 @@ static void chan_open(struct chan *c, void (*news)(struct chan *, uint32_t), voi
     c->rx_head = c->rx_tail = c->rx_base = 0;
     c->tx_head = c->tx_tail = c->tx_base = 0;
     c->rx_was_half_full = false;
-    c->lent = false;
+    c->lent = c->elsewhere = false;
     c->news = news;
     c->owner = owner;
 }
@@ -169,6 +186,8 @@ struct chan *chan_adopt(uint32_t number, void (*news)(struct chan *, uint32_t), 
 {
     if (number < CHANNEL_FIRST_SOCKET || number >= arena.count || number % 2 == 0)
         host_lied("accepted channel: number");
+    if (!arena.dirty.addr)
+        host_lied("accepted channel: there is no pump for it");
     struct chan *c = chan_make(number);
     if (!c)
         return NULL;
@@ -197,8 +216,8 @@ static host_ptr queue_entry(host_ptr queue, uint32_t index)
 
 static void chan_make_dirty(struct chan *c)
 {
-    if (unlikely(arena.borrower)) {
-        if (c->queued)
+    if (unlikely(c->elsewhere)) {
+        if (c->queued || c->lent)
             return;
         c->queued = true;
         c->next_free = arena.queued;
@@ -222,9 +241,7 @@ static void chan_make_dirty(struct chan *c)
 
 bool chan_dirty_pending(void)
 {
-    if (unlikely(arena.borrower))
-        return arena.queued != NULL;
-    return arena.count &&
+    return arena.dirty.addr &&
            low(untrusted_peek64(host_ptr_add(arena.dirty, offsetof(struct arena_queue, tail)))) != arena.dirty_head;
 }
 
@@ -273,7 +290,7 @@ static void prefetch(const uint32_t *numbers, uint32_t count)
 
 bool chan_poll_ready(void)
 {
-    if (arena.count == 0 || arena.borrower)
+    if (arena.ready.addr == 0)
         return false;
     uint32_t head = low(untrusted_peek64(host_ptr_add(arena.ready, offsetof(struct arena_queue, head))));
     uint32_t left = head - arena.ready_tail;
@@ -358,11 +375,17 @@ void chan_shutdown_write(struct chan *c)
     chan_make_dirty(c);
 }
 
+void chan_want_accept(struct chan *c)
+{
+    if (!(c->flags & CHAN_K_WANT_ACCEPT))
+        chan_set_flags(c, c->flags | CHAN_K_WANT_ACCEPT);
+    chan_make_dirty(c);
+}
+
 /* Lending */
 
-void chan_lend(struct chan *c, void (*news)(struct chan *, uint32_t), struct chan_loan *ret_loan)
+void chan_loan_of(const struct chan *c, struct chan_loan *ret_loan)
 {
-    ASSERT(c->state == CHAN_OPEN && !c->lent);
     *ret_loan = (struct chan_loan){.number = c->number,
                                    .rx_tail = c->rx_tail,
                                    .rx_head = c->rx_head,
@@ -372,6 +395,12 @@ void chan_lend(struct chan *c, void (*news)(struct chan *, uint32_t), struct cha
                                    .tx_base = c->tx_base,
                                    .flags = c->flags,
                                    .rx_was_half_full = c->rx_was_half_full};
+}
+
+void chan_lend(struct chan *c, void (*news)(struct chan *, uint32_t), struct chan_loan *ret_loan)
+{
+    ASSERT(c->state == CHAN_OPEN && !c->lent);
+    chan_loan_of(c, ret_loan);
     c->lent = true;
     c->news = news;
 }
@@ -391,7 +420,7 @@ static void take_indices(struct chan *c, const struct chan_loan *loan)
 void chan_lend_end(struct chan *c, void (*news)(struct chan *, uint32_t), const struct chan_loan *loan)
 {
     ASSERT(c->lent);
-    c->lent = false;
+    c->lent = c->elsewhere = false;
     c->news = news;
     take_indices(c, loan);
     chan_make_dirty(c); /* whatever the borrower had done last */
@@ -401,6 +430,11 @@ void chan_lend_lost(struct chan *c)
 {
     ASSERT(c->lent);
     c->lent = false;
+    if (c->elsewhere) { /* and so is the host process that had it */
+        c->state = CHAN_FREE;
+        c->owner = NULL;
+        return;
+    }
     c->flags = untrusted_load32(SHARED(c, kernel_flags)) & CHAN_K_SHUT_WR;
     chan_close(c, false, false);
 }
@@ -416,17 +450,42 @@ void chan_lent_dirty(struct chan *c)
     chan_make_dirty(c);
 }
 
-struct chan *chan_borrow(const struct chan_loan *loan, void (*news)(struct chan *, uint32_t), void *owner)
+/* As it is said to be, served elsewhere. */
+static struct chan *open_elsewhere(const struct chan_loan *loan, void (*news)(struct chan *, uint32_t), void *owner)
 {
-    if (!arena.borrower || loan->number < CHANNEL_FIRST_SOCKET || loan->number >= arena.count ||
+    if (loan->number < CHANNEL_FIRST_SOCKET || loan->number >= arena.count ||
         loan->rx_head - loan->rx_tail > chan_ring_bytes || loan->tx_head - loan->tx_tail > chan_ring_bytes)
         return NULL;
     struct chan *c = chan_make(loan->number);
-    if (!c || c->state == CHAN_OPEN)
+    if (!c || c->state != CHAN_FREE)
         return NULL;
     chan_open(c, news, owner);
     take_indices(c, loan);
+    c->elsewhere = true;
     return c;
+}
+
+struct chan *chan_borrow(const struct chan_loan *loan, void (*news)(struct chan *, uint32_t), void *owner)
+{
+    return arena.borrower ? open_elsewhere(loan, news, owner) : NULL;
+}
+
+struct chan *chan_foreign(const struct chan_loan *loan, void (*news)(struct chan *, uint32_t), void *owner)
+{
+    struct chan *c = !arena.borrower && loan->number % 2 ? open_elsewhere(loan, news, owner) : NULL;
+    if (c)
+        c->lent = true;
+    return c;
+}
+
+void chan_give(struct chan *c)
+{
+    struct hostcall_socket op = {.op = SOCKET_GIVE, .channel = c->number};
+    ASSERT(arena.borrower && c->state == CHAN_OPEN && !c->elsewhere);
+    chan_poll_ready(); /* what is said of it here is not said again there */
+    int r = hostcall_socket(&op);
+    (void)r; /* nothing to do about a host that does not: the connection stands still */
+    c->elsewhere = true;
 }
 
 void chan_borrow_end(struct chan *c, struct chan_loan *ret_loan)
@@ -442,6 +501,11 @@ struct chan *chan_borrowed(uint32_t number)
 {
     struct chan *c = arena.borrower && number < arena.count ? chan_find(number) : NULL;
     return c && c->state == CHAN_OPEN ? c : NULL;
+}
+
+bool chan_borrowed_pending(void)
+{
+    return arena.queued != NULL;
 }
 
 size_t chan_borrowed_dirty(uint32_t *ret_numbers, size_t max)

@@ -21,6 +21,7 @@ struct chan {
     bool rx_was_half_full;
     bool lent;       /* another enclave has it: nothing of it may be touched here but news and dirty */
     bool queued;     /* a borrower's: among those that the owner of the arena is to make dirty */
+    bool elsewhere;  /* the pump that serves it is not this enclave's */
     host_ptr shared; /* struct channel */
     host_ptr rx, tx; /* ring bytes */
     /* The host says something changed; event: enum channel_event so far. */
@@ -32,7 +33,8 @@ struct chan {
 
 /*
  * Reads and checks the arena's header; an absent arena leaves the kernel without channels. borrower: another enclave
- * owns the arena, its queues and its channels, and lends some of these.
+ * owns the arena, its queues and its channels, and lends some of these. There may be a pump of this enclave's own
+ * besides, for connections that begin here.
  */
 void chan_init(bool borrower);
 extern uint32_t chan_ring_bytes; /* set once */
@@ -41,18 +43,35 @@ static inline uint32_t chan_ring_size(void)
     return chan_ring_bytes;
 }
 
+/*
+ * A connected stream's channel in the hands of another enclave of this container: what the owner knows of it, the
+ * borrower goes on with, and comes back. Both map the same arena. Meanwhile the owner passes on news and makes it
+ * dirty when asked to.
+ */
+struct chan_loan {
+    uint32_t number;
+    uint32_t rx_tail, rx_head, rx_base;
+    uint32_t tx_head, tx_tail, tx_base;
+    uint32_t flags, rx_was_half_full;
+};
+
 /* A free channel of the kernel's half, open; NULL if none is left. */
 struct chan *chan_alloc(void (*news)(struct chan *, uint32_t), void *owner) must_check;
 /* The channel that an accept record names, open. */
 struct chan *chan_adopt(uint32_t number, void (*news)(struct chan *, uint32_t), void *owner);
 /* One of the console's. */
 struct chan *chan_console(uint32_t number, void (*news)(struct chan *, uint32_t), void *owner) must_check;
+/* The channel of a connection that began in another enclave, whose pump serves it: open, and lent to that one. NULL
+ * when out of memory, or if there can be no such. */
+struct chan *chan_foreign(const struct chan_loan *loan, void (*news)(struct chan *, uint32_t), void *owner) must_check;
 /* SOCKET_CREATE failed: back to the free ones, the host never saw it. */
 void chan_unalloc(struct chan *c);
 /* No more use of c by its owner. Bytes in tx still go out, then FIN; or, with reset, RST. At once by SOCKET_CLOSE; or,
  * for a connected stream, when the host next pumps. */
 void chan_close(struct chan *c, bool reset, bool at_once);
 void chan_shutdown_write(struct chan *c); /* a connected stream; when the host next pumps */
+/* A listening one on demand: CHAN_EV_ACCEPTABLE will come, once. */
+void chan_want_accept(struct chan *c);
 /* Clear events marked "taken" before acting on them. */
 void chan_take_events(struct chan *c, uint32_t events);
 
@@ -93,17 +112,8 @@ uint32_t chan_tx_queued(struct chan *c);
 /* Ask to be told when tx has drained; call before the last look at chan_tx_room(). */
 void chan_want_room(struct chan *c, bool want);
 
-/*
- * A connected stream's channel in the hands of another enclave of this container: what the owner knows of it, the
- * borrower goes on with, and comes back. Both map the same arena. Meanwhile the owner passes on news and makes it
- * dirty when asked to.
- */
-struct chan_loan {
-    uint32_t number;
-    uint32_t rx_tail, rx_head, rx_base;
-    uint32_t tx_head, tx_tail, tx_base;
-    uint32_t flags, rx_was_half_full;
-};
+/* Lending: see struct chan_loan. */
+void chan_loan_of(const struct chan *c, struct chan_loan *ret_loan); /* as it is now */
 void chan_lend(struct chan *c, void (*news)(struct chan *, uint32_t), struct chan_loan *ret_loan);
 void chan_lend_end(struct chan *c, void (*news)(struct chan *, uint32_t), const struct chan_loan *loan);
 /* It stays lost: closed, with what the borrower had queued sent. */
@@ -115,6 +125,9 @@ struct chan *chan_borrow(const struct chan_loan *loan, void (*news)(struct chan 
 void chan_borrow_end(struct chan *c, struct chan_loan *ret_loan); /* not while queued */
 struct chan *chan_borrowed(uint32_t number);                      /* NULL */
 size_t chan_borrowed_dirty(uint32_t *ret_numbers, size_t max);    /* taken off the list of them */
+bool chan_borrowed_pending(void);                                 /* are there any? */
+/* A stream of this enclave's pump becomes one of the init enclave's, as which it can then be given back. */
+void chan_give(struct chan *c);
 
 /* The two queues; kernel/net/net.h has what the rest of the kernel calls. */
 bool chan_poll_ready(void);

@@ -5,6 +5,7 @@
 #include <asm/fcntl.h>
 #include <asm/socket.h>
 
+#include "kernel/arch/hostcall.h"
 #include "kernel/fs/poll.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
@@ -15,7 +16,7 @@
 _Static_assert(TCP_LOAN_OPTIONS == INET_OPTION_MAX, "all options travel");
 
 static const struct tcp_loan_ops *ops;
-static const struct socket_ops lent_ops, borrowed_ops;
+static const struct socket_ops lent_ops, borrowed_ops, shared_ops;
 
 void tcp_loan_ops_set(const struct tcp_loan_ops *new_ops)
 {
@@ -245,25 +246,10 @@ static void lent_release(struct socket *sock)
 
 static const struct socket_ops lent_ops = {.settle = lent_settle, .poll = lent_poll, .release = lent_release};
 
-/* ---- the borrower ---- */
+/* ---- connections and listening sockets of both ---- */
 
-int tcp_borrow(const struct tcp_loan *loan, void *borrowed, struct file **ret_file)
+static void take_loan(struct tcp_socket *t, const struct tcp_loan *loan)
 {
-    if ((loan->family != AF_INET && loan->family != AF_INET6) || !tcp_loan_ok(loan))
-        return -EPROTO;
-    struct tcp_socket *t = tcp_new(loan->family);
-    if (!t)
-        return -ENOMEM;
-    t->in.sock.ops = &borrowed_ops;
-    struct file *file = socket_file_new(&t->in.sock, 0);
-    if (!file)
-        return -ENOMEM;
-    t->in.chan = chan_borrow(&loan->chan, tcp_news, &t->in);
-    if (!t->in.chan) {
-        t->recalled = true;
-        file_put(file);
-        return -EPROTO;
-    }
     t->in.chan_family = loan->chan_family;
     memcpy(t->in.local.ip, loan->local_ip, 16);
     memcpy(t->in.peer.ip, loan->peer_ip, 16);
@@ -273,10 +259,175 @@ int tcp_borrow(const struct tcp_loan *loan, void *borrowed, struct file **ret_fi
     t->in.peer.scope = loan->peer_scope;
     t->in.v6only = loan->v6only;
     read_loan(t, loan);
-    t->loan = borrowed;
     ip_learn_own(t->in.local.ip);
-    *ret_file = file;
+}
+
+/* A socket without a channel, and its file. */
+static int socket_of_loan(const struct tcp_loan *loan, struct tcp_socket **ret_t, struct file **ret_file)
+{
+    if ((loan->family != AF_INET && loan->family != AF_INET6) || !tcp_loan_ok(loan))
+        return -EPROTO;
+    *ret_t = tcp_new(loan->family);
+    if (!*ret_t)
+        return -ENOMEM;
+    *ret_file = socket_file_new(&(*ret_t)->in.sock, 0);
+    return *ret_file ? 0 : -ENOMEM;
+}
+
+static int connection_of_loan(const struct tcp_loan *loan, void *whose, const struct socket_ops *socket_ops,
+                              struct chan *chan_of_loan(const struct chan_loan *, void (*)(struct chan *, uint32_t),
+                                                        void *),
+                              void (*news)(struct chan *, uint32_t), struct file **ret_file)
+{
+    struct tcp_socket *t;
+    int r = socket_of_loan(loan, &t, ret_file);
+    if (r < 0)
+        return r;
+    t->in.chan = chan_of_loan(&loan->chan, news, &t->in);
+    if (!t->in.chan) {
+        file_put(*ret_file);
+        return -EPROTO;
+    }
+    t->in.sock.ops = socket_ops;
+    take_loan(t, loan);
+    t->loan = whose;
     return 0;
+}
+
+int tcp_foreign(const struct tcp_loan *loan, void *loan_of_lender, struct file **ret_file)
+{
+    return connection_of_loan(loan, loan_of_lender, &lent_ops, chan_foreign, lent_news, ret_file);
+}
+
+bool tcp_share(struct file *file, struct tcp_loan *ret_loan)
+{
+    struct socket *sock = socket_of_file(file);
+    if (!is_tcp(sock) || sock->ops != &tcp_ops || sock->rcv_timeout_ns || file->epoll_watchers)
+        return false;
+    struct tcp_socket *t = tcp_of(sock);
+    if (t->state != TCP_S_LISTEN || !t->in.chan || !TAILQ_EMPTY(&t->backlog) || !TAILQ_EMPTY(&t->waiting) ||
+        (!t->demand && tcp_demand(t, true) < 0) || chan_rx_used(t->in.chan) > 0)
+        return false;
+    memset(ret_loan, 0, sizeof(*ret_loan));
+    write_loan(t, ret_loan);
+    ret_loan->chan.number = t->in.chan->number;
+    t->shared = true;
+    return true;
+}
+
+bool tcp_shared(struct file *file)
+{
+    struct socket *sock = socket_of_file(file);
+    return is_tcp(sock) && tcp_of(sock)->shared;
+}
+
+void tcp_share_end(struct tcp_socket *t)
+{
+    t->shared = false;
+    ops->unshare();
+}
+
+/* ---- the borrower ---- */
+
+int tcp_borrow(const struct tcp_loan *loan, void *borrowed, struct file **ret_file)
+{
+    return connection_of_loan(loan, borrowed, &borrowed_ops, chan_borrow, tcp_news, ret_file);
+}
+
+int tcp_share_begin(const struct tcp_loan *loan, struct file **ret_file)
+{
+    struct hostcall_socket op = {.op = SOCKET_SHARE, .channel = loan->chan.number};
+    struct tcp_socket *t;
+    int r = socket_of_loan(loan, &t, ret_file);
+    if (r < 0)
+        return r;
+    r = hostcall_socket(&op);
+    if (r >= 0)
+        t->in.chan = chan_adopt((uint32_t)op.value, tcp_news, &t->in);
+    if (!t->in.chan) {
+        file_put(*ret_file);
+        return r < 0 ? r : -ENOMEM;
+    }
+    take_loan(t, loan);
+    t->in.sock.ops = &shared_ops;
+    t->state = TCP_S_LISTEN;
+    t->demand = true;
+    return 0;
+}
+
+bool tcp_share_closed(struct file *file)
+{
+    return tcp_of_file(file)->state != TCP_S_LISTEN;
+}
+
+int tcp_share_accept(struct file *file, struct tcp_socket **ret_accepted)
+{
+    struct socket *accepted;
+    int r = tcp_accept(socket_of_file(file), true, &accepted);
+    if (r == 0)
+        *ret_accepted = tcp_of(accepted);
+    return r;
+}
+
+int tcp_share_wait(struct file *file)
+{
+    return tcp_accept_wait(tcp_of_file(file), NO_DEADLINE);
+}
+
+void tcp_drop(struct tcp_socket *accepted)
+{
+    accepted->in.sock.ops->release(&accepted->in.sock);
+}
+
+int tcp_peer_name(struct tcp_socket *t, void *ret_addr)
+{
+    return tcp_getname(&t->in.sock, true, ret_addr);
+}
+
+void tcp_share_close(struct file *file)
+{
+    struct tcp_socket *t = tcp_of_file(file);
+    t->state = TCP_S_CLOSED;
+    wake_up_all(&t->in.sock.wait, EVENTS_ALL);
+    file_put(file);
+}
+
+static void shared_release(struct socket *sock)
+{
+    struct tcp_socket *t = tcp_of(sock);
+    chan_close(t->in.chan, false, true);
+    tcp_put(t);
+}
+
+/* Who accepts calls tcp_accept(). */
+static const struct socket_ops shared_ops = {.release = shared_release};
+
+struct file *tcp_begin(struct tcp_socket *accepted, void *borrowed, unsigned flags)
+{
+    accepted->loan = borrowed;
+    accepted->in.sock.ops = &borrowed_ops;
+    return socket_file_new(&accepted->in.sock, flags);
+}
+
+void tcp_loan_now(const struct tcp_socket *t, struct tcp_loan *ret_loan)
+{
+    memset(ret_loan, 0, sizeof(*ret_loan));
+    write_loan(t, ret_loan);
+    chan_loan_of(t->in.chan, &ret_loan->chan);
+}
+
+void tcp_give(struct tcp_socket *t)
+{
+    chan_give(t->in.chan);
+}
+
+void tcp_leave(struct tcp_socket *t)
+{
+    const struct socket *sock = &t->in.sock;
+    inet_host_leave(&t->in, (sock->linger.on && sock->linger.seconds == 0) || tcp_rx_used(t) > 0);
+    t->loan = NULL;
+    t->recalled = true;
+    wake_up_all(&t->in.sock.wait, EVENTS_ALL);
 }
 
 struct tcp_socket *tcp_borrowed(struct file *file)

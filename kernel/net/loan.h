@@ -4,6 +4,9 @@
  * over the same channel of the arena, which it reads, writes and polls without asking anybody. The lender's socket then
  * has operations that call it back first.
  *
+ * A member may also accept by itself (tcp_share()): its own host process's pump serves such a connection, of which the
+ * lender hears later, if at all. To give it back is to hand it over to the lender's pump, too.
+ *
  * Which socket is lent to whom, and the messages, are kernel/remote's affair (lender.c, borrower.c). All under the
  * kernel lock.
  */
@@ -47,6 +50,8 @@ struct tcp_loan_ops {
     void (*news)(struct tcp_socket *t);
     /* Ask for it back, once; tcp_loan_end() or tcp_loan_lost() follows. Must not sleep. */
     void (*recall)(struct tcp_socket *t);
+    /* The lender's. A listening socket that is shared has a connection that is only to be had there. Must not sleep. */
+    void (*unshare)(void);
     /* The borrower's: its last reference is going. To give the socket back; must not sleep. */
     void (*closed)(struct tcp_socket *t);
 };
@@ -80,6 +85,17 @@ void tcp_set_file_flags(struct tcp_socket *t, unsigned flags);
 struct tcp_socket *tcp_lent(uint32_t channel);
 void tcp_lent_dirty(struct tcp_socket *t);
 
+/* A connection that began with a borrower, which has it. A file for it. 0, -ENOMEM, or -EPROTO. */
+must_check int tcp_foreign(const struct tcp_loan *loan, void *loan_of_lender, struct file **ret_file);
+/*
+ * May another enclave accept connections of this listening socket? Then its host does so only on demand, and *ret_loan
+ * is what connections have from it.
+ */
+bool tcp_share(struct file *file, struct tcp_loan *ret_loan);
+bool tcp_shared(struct file *file);
+/* It has one that only this enclave can accept. */
+void tcp_share_end(struct tcp_socket *t);
+
 /* The borrower's side. A file for it. 0, -ENOMEM, or -EPROTO if there can be no such connection. */
 must_check int tcp_borrow(const struct tcp_loan *loan, void *borrowed, struct file **ret_file);
 /* The socket behind a file if it is borrowed and was not given back; or NULL. */
@@ -91,6 +107,22 @@ void tcp_give_back(struct tcp_socket *t, struct tcp_loan *ret_loan);
 bool tcp_in_use(const struct tcp_socket *t);
 void tcp_ask_back(struct tcp_socket *t);
 bool tcp_recalled(const struct tcp_socket *t); /* asked back, or given back */
+/* A listening socket of this enclave's own over the same host socket: a file for it, or -errno. */
+must_check int tcp_share_begin(const struct tcp_loan *loan, struct file **ret_file);
+/* Who accepts from it does so no more. */
+void tcp_share_close(struct file *file);
+bool tcp_share_closed(struct file *file);
+/* As accept(2), without waiting; and wait, interruptibly, until it may succeed. */
+must_check int tcp_share_accept(struct file *file, struct tcp_socket **ret_accepted);
+must_check int tcp_share_wait(struct file *file);
+void tcp_drop(struct tcp_socket *accepted);
+/* Such a connection becomes as a borrowed one: the file, or NULL (it is closed then). flags: those of accept4(2). */
+struct file *tcp_begin(struct tcp_socket *accepted, void *borrowed, unsigned flags);
+#define TCP_NAME_MAX 28
+int tcp_peer_name(struct tcp_socket *t, void *ret_addr);                  /* the size of the address, or -errno */
+void tcp_loan_now(const struct tcp_socket *t, struct tcp_loan *ret_loan); /* what it is */
+void tcp_give(struct tcp_socket *t);                                      /* its channel, before it is given back */
+void tcp_leave(struct tcp_socket *t);                                     /* closed, by this enclave's pump */
 /* May this option be set there? Not what the host must be told of. */
 bool tcp_borrowed_option(const struct tcp_socket *t, int level, int name);
 /* The host says something of it. */

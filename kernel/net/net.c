@@ -22,6 +22,7 @@ static struct {
 } console[CHANNEL_FIRST_SOCKET];
 
 static uint64_t last_spin_pump_ns;
+static bool pumps;
 
 static void console_news(struct chan *c, uint32_t events)
 {
@@ -33,6 +34,7 @@ const struct net_loan_ops *net_loan_ops;
 
 void net_init(void)
 {
+    pumps = true;
     chan_init(false);
     for (uint32_t i = 0; i < CHANNEL_FIRST_SOCKET; i++) {
         wait_queue_init(&console[i].wait);
@@ -63,20 +65,50 @@ void net_flush(void)
 
 bool net_flush_wanted(void)
 {
-    return chan_dirty_pending() || (net_loan_ops && net_loan_ops->wanted && net_loan_ops->wanted());
+    return chan_dirty_pending() || chan_borrowed_pending() ||
+           (net_loan_ops && net_loan_ops->wanted && net_loan_ops->wanted());
 }
 
-bool net_pump_now(void)
+bool net_pumps(void)
 {
-    if (net_loan_ops && net_loan_ops->flush) {
-        net_flush();
-        return net_loan_ops->poll(false);
-    }
-    if (vcpu_index() != 0)
+    return pumps;
+}
+
+bool net_pump_wanted(void)
+{
+    return chan_dirty_pending();
+}
+
+void net_pump_begin(void)
+{
+    pumps = true;
+}
+
+void net_pump_end(void)
+{
+    struct hostcall_socket op = {.op = SOCKET_GIVE, .channel = GIVE_ALL};
+    if (!pumps)
+        return;
+    int r = hostcall_socket(&op);
+    (void)r; /* a host that loses bytes could have lost them before */
+}
+
+static bool pump_now(void)
+{
+    if (!pumps || vcpu_index() != 0)
         return false;
     hostcall_park(0, true);
     net_poll_ready();
     return true;
+}
+
+bool net_pump_now(void)
+{
+    bool pumped = pump_now();
+    if (!net_loan_ops || !net_loan_ops->flush)
+        return pumped;
+    net_flush();
+    return net_loan_ops->poll(false) || pumped;
 }
 
 void net_bytes(uint64_t *ret_received, uint64_t *ret_sent)

@@ -19,6 +19,12 @@ bool net_poll_ready(void);
 bool net_flush_wanted(void);
 /* A borrower's part of that: it needs no tick of vCPU 0. Nothing in the owner. */
 void net_flush(void);
+/* Does vCPU 0 pump while it is parked: always in the owner, and in a borrower once connections begin there? */
+bool net_pumps(void);
+bool net_pump_wanted(void); /* bytes wait for that */
+/* They do from now on. And: what is left there goes to the owner, when a process ends. */
+void net_pump_begin(void);
+void net_pump_end(void);
 /* A task asked for events without waiting and got none: now and then, pump for it, since it may never sleep. */
 void net_poll_spinning(void);
 /* Let the host send and receive right now (one exit). Only vCPU 0 pumps: false elsewhere, and nothing was done. Other

@@ -4,11 +4,13 @@
 #include <asm/errno.h>
 #include <asm/socket.h>
 
+#include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
 #include "kernel/fs/poll.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/net/loan.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/wait.h"
 
@@ -84,8 +86,10 @@ void tcp_news(struct chan *c, uint32_t host_events)
         tcp_look(t);
         wake = EVENTS_ALL;
     }
-    if (chan_rx_used(c) > 0)
+    if (chan_rx_used(c) > 0 || (host_events & CHAN_EV_ACCEPTABLE))
         wake |= EVENTS_IN;
+    if (t->shared && chan_rx_used(c) > 0) /* accepted before that was on demand */
+        tcp_share_end(t);
     if (c->flags & CHAN_K_WANT_ROOM)
         wake |= EVENTS_OUT;
     if (wake)
@@ -134,6 +138,8 @@ static int join(struct tcp_socket *t, struct tcp_socket *listener, const struct 
     t->state = TCP_S_CONNECTED;
     TAILQ_INSERT_TAIL(&listener->backlog, server, backlog_link);
     listener->backlog_count++;
+    if (listener->shared)
+        tcp_share_end(listener);
     wake_up(&listener->in.sock.wait, EVENTS_IN);
     return 0;
 }
@@ -339,47 +345,103 @@ static struct tcp_socket *accept_inside(struct tcp_socket *t)
     return server;
 }
 
-static int accept_outside(struct tcp_socket *t, struct tcp_socket **ret_server)
+/* What the host says of a connection that it has accepted. */
+static int accepted_begin(struct tcp_socket *t, struct tcp_socket *server, const struct ring_accept *record)
 {
-    struct chan *c = t->in.chan;
-    struct ring_accept record;
     struct endpoint peer, local;
-    uint32_t used = c ? chan_rx_used(c) : 0;
-    if (used == 0)
-        return -EAGAIN;
-    if (used < sizeof(record))
-        host_lied("accept record: size");
-    struct tcp_socket *server = accepted_new(t);
-    if (!server)
-        return -ENOMEM;
-    chan_rx_copy_kernel(c, &record, 0, sizeof(record));
-    if (record.addr_size > sizeof(record.addr) || record.local_size > sizeof(record.local) ||
-        !endpoint_from_host(record.addr, record.addr_size, &peer) ||
-        !endpoint_from_host(record.local, record.local_size, &local))
+    if (record->addr_size > sizeof(record->addr) || record->local_size > sizeof(record->local) ||
+        !endpoint_from_host(record->addr, record->addr_size, &peer) ||
+        !endpoint_from_host(record->local, record->local_size, &local))
         host_lied("accept record: address");
-    server->in.chan = chan_adopt(record.channel, tcp_news, &server->in);
-    if (!server->in.chan) {
-        tcp_put(server);
+    server->in.chan = chan_adopt(record->channel, tcp_news, &server->in);
+    if (!server->in.chan)
         return -ENOMEM;
-    }
-    chan_rx_consume(c, sizeof(record));
-    chan_rx_more(c);
     server->in.chan_family = t->in.chan_family;
     server->in.peer = peer;
     server->in.local = local;
     server->in.local.port = t->in.local.port;
     ip_learn_own(local.ip);
-    *ret_server = server;
     return 0;
 }
 
+/* The next record of those that the host has put into the ring. */
+static int accept_announced(struct tcp_socket *t, struct tcp_socket *server)
+{
+    struct chan *c = t->in.chan;
+    struct ring_accept record;
+    if (chan_rx_used(c) < sizeof(record))
+        host_lied("accept record: size");
+    chan_rx_copy_kernel(c, &record, 0, sizeof(record));
+    int r = accepted_begin(t, server, &record);
+    if (r < 0)
+        return r;
+    chan_rx_consume(c, sizeof(record));
+    chan_rx_more(c);
+    return 0;
+}
+
+static int accept_asked_for(struct tcp_socket *t, struct tcp_socket *server)
+{
+    struct hostcall_socket op = {.op = SOCKET_ACCEPT, .channel = t->in.chan->number};
+    struct ring_accept record;
+    chan_take_events(t->in.chan, CHAN_EV_ACCEPTABLE);
+    int r = hostcall_socket(&op);
+    if (r < 0)
+        return r == -EMFILE ? -ENFILE : r; /* the host's limit is not the process's */
+    if (r > 0 || op.optlen != sizeof(record))
+        host_lied("accept record: size");
+    memcpy(&record, op.optval, sizeof(record));
+    return accepted_begin(t, server, &record);
+}
+
+static int accept_outside(struct tcp_socket *t, struct tcp_socket **ret_server)
+{
+    bool announced = t->in.chan && chan_rx_used(t->in.chan) > 0;
+    if (!announced && (!t->in.chan || !t->demand))
+        return -EAGAIN;
+    struct tcp_socket *server = accepted_new(t);
+    if (!server)
+        return -ENOMEM;
+    int r = announced ? accept_announced(t, server) : accept_asked_for(t, server);
+    if (r < 0)
+        tcp_put(server);
+    else
+        *ret_server = server;
+    return r;
+}
+
+int tcp_demand(struct tcp_socket *t, bool demand)
+{
+    struct hostcall_socket op = {.op = SOCKET_DEMAND, .channel = t->in.chan->number, .value = demand};
+    int r = hostcall_socket(&op);
+    if (r == 0)
+        t->demand = demand;
+    return MIN(r, 0);
+}
+
+/* As far as the host has said. */
 static bool acceptable(struct tcp_socket *t)
 {
-    return !TAILQ_EMPTY(&t->backlog) || (t->in.chan && chan_rx_used(t->in.chan) > 0);
+    struct chan *c = t->in.chan;
+    return !TAILQ_EMPTY(&t->backlog) ||
+           (c && (chan_rx_used(c) > 0 || (t->demand && chan_has_events(c, CHAN_EV_ACCEPTABLE))));
+}
+
+/* What it said of one on demand may be over: another enclave has accepted it. */
+bool tcp_acceptable(struct tcp_socket *t)
+{
+    if (!t->demand || !TAILQ_EMPTY(&t->backlog) || chan_rx_used(t->in.chan) > 0)
+        return acceptable(t);
+    struct hostcall_socket op = {.op = SOCKET_READY, .channel = t->in.chan->number};
+    chan_take_events(t->in.chan, CHAN_EV_ACCEPTABLE);
+    if (hostcall_socket(&op) != 0 || op.value != 0)
+        return true; /* accept will tell */
+    chan_want_accept(t->in.chan);
+    return false;
 }
 
 /* Sleeps as an exclusive waiter, so that one connection wakes one thread. */
-static int accept_wait(struct tcp_socket *t, uint64_t deadline)
+int tcp_accept_wait(struct tcp_socket *t, uint64_t deadline)
 {
     struct wait_entry wait;
     int r = 0;
@@ -391,6 +453,8 @@ static int accept_wait(struct tcp_socket *t, uint64_t deadline)
             task_cancel_sleep();
             break;
         }
+        if (t->demand)
+            chan_want_accept(t->in.chan);
         r = task_sleep(deadline);
     }
     wait_queue_remove(&wait);
@@ -399,7 +463,7 @@ static int accept_wait(struct tcp_socket *t, uint64_t deadline)
     return socket_wait_result(r == -EINTR ? -ERESTARTSYS : r, deadline);
 }
 
-static int tcp_accept(struct socket *sock, bool nonblock, struct socket **ret_accepted)
+int tcp_accept(struct socket *sock, bool nonblock, struct socket **ret_accepted)
 {
     struct tcp_socket *t = tcp_of(sock), *server;
     uint64_t deadline = nonblock ? 0 : socket_deadline(sock->rcv_timeout_ns);
@@ -412,12 +476,14 @@ static int tcp_accept(struct socket *sock, bool nonblock, struct socket **ret_ac
             break;
         if (r != -EAGAIN || nonblock)
             return r;
-        r = accept_wait(t, deadline);
+        r = tcp_accept_wait(t, deadline);
         if (r < 0)
             return r;
     }
     if (acceptable(t)) /* news may have been of several: each wakes one */
         wake_up_next(&t->in.sock.wait, EVENTS_IN);
+    else if (t->demand && wait_queue_active(&t->in.sock.wait))
+        chan_want_accept(t->in.chan);
     *ret_accepted = &server->in.sock;
     return 0;
 }
@@ -459,6 +525,7 @@ static void listener_close(struct tcp_socket *t)
     }
     inet_host_close(&t->in, false);
     t->state = TCP_S_CLOSED;
+    t->demand = t->shared = false;
     t->in.sock.listening = false;
     wake_up_all(&t->in.sock.wait, EVENTS_ALL);
 }

@@ -38,6 +38,8 @@ struct tcp_socket {
     TAILQ_HEAD(tcp_backlog, tcp_socket) backlog; /* connections inside, waiting for accept */
     TAILQ_ENTRY(tcp_socket) backlog_link;
     int backlog_count, backlog_max;
+    bool demand;                                 /* the host accepts when it is asked to, not by itself */
+    bool shared;                                 /* other enclaves may accept from the same host socket */
     TAILQ_HEAD(tcp_waiting, tcp_socket) waiting; /* connecting inside while the backlog is full */
     TAILQ_ENTRY(tcp_socket) waiting_link;
     struct tcp_socket *waits_for; /* not referenced: the listener drops its list when it goes */
@@ -57,6 +59,13 @@ extern const struct socket_ops tcp_ops;
 struct tcp_socket *tcp_new(int family) must_check;
 int tcp_getname(struct socket *sock, bool peer, void *addr);
 int tcp_shutdown(struct socket *sock, int how);
+int tcp_accept(struct socket *sock, bool nonblock, struct socket **ret_accepted);
+/* Until there may be something to accept; t may listen no more then. 0, or as accept(2) ends that waits no longer. */
+int tcp_accept_wait(struct tcp_socket *t, uint64_t deadline);
+/* Has the host accept on demand, or by itself. 0 or -errno. */
+must_check int tcp_demand(struct tcp_socket *t, bool demand);
+/* A connection may be there; for poll. If not, news will come of one. */
+bool tcp_acceptable(struct tcp_socket *t);
 struct tcp_socket *tcp_get(struct tcp_socket *t);
 void tcp_put(struct tcp_socket *t);
 void tcp_end(struct tcp_socket *t, int error); /* the connection is broken: error is told once, then EOF and EPIPE */

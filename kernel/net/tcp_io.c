@@ -346,8 +346,10 @@ ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock)
 
 static uint32_t poll_listener(struct tcp_socket *t)
 {
-    bool ready = !TAILQ_EMPTY(&t->backlog) || (t->in.chan && chan_rx_used(t->in.chan) > 0);
-    return ready ? EVENTS_IN : 0;
+    /* Who is told of edges looks once only, so the host has to go on by itself. */
+    if (t->demand && t->in.sock.file && t->in.sock.file->epoll_watchers)
+        (void)!tcp_demand(t, false);
+    return tcp_acceptable(t) ? EVENTS_IN : 0;
 }
 
 /* A connection with nothing the matter, and surely room to write: bytes or none. */

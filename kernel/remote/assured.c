@@ -3,12 +3,15 @@
 
 #include <asm/unistd_64.h>
 
+#include "kernel/fs/file.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
+#include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/process/process.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/accepting.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/descriptors.h"
 #include "kernel/remote/lease_message.h"
@@ -17,8 +20,8 @@
 #include "kernel/sched/task.h"
 
 #define PLACES 8
-#define ASK_AFTER 3   /* calls in a row of a descriptor */
-#define ASK_AGAIN 128 /* if nothing was said */
+#define ASK_AFTER 3  /* calls in a row of a descriptor */
+#define ASK_AGAIN 16 /* if nothing was said */
 
 struct place {
     int fd;
@@ -27,6 +30,8 @@ struct place {
     uint64_t id; /* 0: nothing was said of it */
     uint32_t size;
     uint8_t name[ASSURANCE_NAME_MAX];
+    struct tcp_loan *loan; /* of a listening socket, until there is one here */
+    struct file *listener; /* that */
 };
 
 static struct place places[PLACES];
@@ -35,7 +40,17 @@ static const struct task *asker;
 
 static uint32_t kind_of(uint64_t nr)
 {
-    return nr == __NR_getsockname ? ASSURANCE_NAME : nr == __NR_fchmod ? ASSURANCE_MODE : 0;
+    switch (nr) {
+    case __NR_getsockname:
+        return ASSURANCE_NAME;
+    case __NR_fchmod:
+        return ASSURANCE_MODE;
+    case __NR_accept:
+    case __NR_accept4:
+        return ASSURANCE_ACCEPT;
+    default:
+        return 0;
+    }
 }
 
 static struct place *find(int fd, uint32_t kind)
@@ -52,10 +67,18 @@ static void tell(void *message, size_t size)
         member_end("no memory to tell the init enclave of a file");
 }
 
+static void clear(struct place *place)
+{
+    kfree(place->loan);
+    if (place->listener)
+        tcp_share_close(place->listener);
+    *place = (struct place){.kind = 0};
+}
+
 static void end(struct place *place)
 {
     struct lease_number_message m = {{.type = MESSAGE_LEASE_DROP}, .number = place->id};
-    *place = (struct place){.kind = 0};
+    clear(place);
     if (m.number)
         tell(&m, sizeof(m));
 }
@@ -78,7 +101,7 @@ bool assured_clear(void)
     bool any = false;
     for (size_t i = 0; i < PLACES; i++) {
         any |= places[i].id != 0;
-        places[i] = (struct place){.kind = 0};
+        clear(&places[i]);
     }
     asker = NULL;
     return any;
@@ -106,6 +129,40 @@ static void count(int fd, uint32_t kind)
     asker = task_current();
 }
 
+/* What was said of it; if nothing was, it is counted. */
+static struct place *assured(int fd, uint32_t kind)
+{
+    if (process_self() != process_first() || process_count() != 1)
+        return NULL;
+    struct place *place = find(fd, kind);
+    if (place && place->id)
+        return place;
+    count(fd, kind);
+    return NULL;
+}
+
+bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
+{
+    struct place *place = kind_of(nr) == ASSURANCE_ACCEPT ? assured((int)args[0], ASSURANCE_ACCEPT) : NULL;
+    if (!place)
+        return false;
+    if (place->loan) {
+        int r = tcp_share_begin(place->loan, &place->listener);
+        kfree(place->loan);
+        place->loan = NULL;
+        if (r < 0) {
+            place->listener = NULL;
+            end(place);
+            return false;
+        }
+        net_pump_begin();
+    }
+    struct file *listener = file_get(place->listener); /* which may end while the call sleeps */
+    bool done = accepting_call(listener, nr, args, ret_result);
+    file_put(listener);
+    return done;
+}
+
 static void tell_mode(const struct place *place, uint32_t mode)
 {
     struct lease_mode_message m = {
@@ -116,13 +173,9 @@ static void tell_mode(const struct place *place, uint32_t mode)
 bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
 {
     uint32_t kind = kind_of(nr);
-    if (!kind || process_self() != process_first() || process_count() != 1)
+    const struct place *place = kind && kind != ASSURANCE_ACCEPT ? assured((int)args[0], kind) : NULL;
+    if (!place)
         return false;
-    const struct place *place = find((int)args[0], kind);
-    if (!place || !place->id) {
-        count((int)args[0], kind);
-        return false;
-    }
     if (kind == ASSURANCE_NAME) {
         const struct place known = *place; /* the copy may sleep */
         *ret_result = address_to_user(known.name, known.size, args[1], args[2]);
@@ -138,7 +191,7 @@ bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
 static void receive_assurance(struct record *record)
 {
     const struct lease_assurance_message *m = (const struct lease_assurance_message *)record->data;
-    if (record->size != sizeof(*m) || m->id == 0 || m->size > sizeof(m->name))
+    if (record->size != sizeof(*m) || m->id == 0 || m->size > sizeof(m->name) || m->kind == ASSURANCE_ACCEPT)
         panic("an assurance of the init enclave");
     const struct process *process = process_first();
     bool wanted = process && process->pid == m->message.pid && leased_era() == m->era && !descriptors_changing();
@@ -147,6 +200,26 @@ static void receive_assurance(struct record *record)
         place->id = m->id;
         place->size = m->size;
         memcpy(place->name, m->name, m->size);
+    } else {
+        struct lease_number_message drop = {{.type = MESSAGE_LEASE_DROP}, .number = m->id};
+        tell(&drop, sizeof(drop));
+    }
+    kfree(record);
+}
+
+static void receive_listener(struct record *record)
+{
+    const struct lease_listener_message *m = (const struct lease_listener_message *)record->data;
+    if (record->size != sizeof(*m) || m->id == 0)
+        panic("a listening socket of the init enclave");
+    const struct process *process = process_first();
+    bool wanted = process && process->pid == m->message.pid && leased_era() == m->era && !descriptors_changing();
+    struct place *place = wanted ? find(m->fd, ASSURANCE_ACCEPT) : NULL;
+    struct tcp_loan *loan = place && !place->id ? kmalloc(sizeof(*loan)) : NULL;
+    if (loan) {
+        *loan = m->loan;
+        place->id = m->id;
+        place->loan = loan;
     } else {
         struct lease_number_message drop = {{.type = MESSAGE_LEASE_DROP}, .number = m->id};
         tell(&drop, sizeof(drop));
@@ -168,6 +241,7 @@ static void receive_sync(struct record *record)
 
 void assured_init(void)
 {
+    client_on_message(MESSAGE_LEASE_LISTENER, receive_listener);
     client_on_message(MESSAGE_LEASE_SYNC, receive_sync);
     client_on_message(MESSAGE_LEASE_ASSURANCE, receive_assurance);
 }

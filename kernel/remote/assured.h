@@ -1,9 +1,10 @@
 /*
  * Assurances, a member's side (leases.h): what the init enclave says of a descriptor beforehand, for as long as nothing
- * changes that: the name of a listening socket, so that getsockname asks nobody; and that fchmod of a file that has no
- * name any more succeeds, so that it is told with the next message and not waited for: who looks at such a file has the
- * init enclave ask first what was told. Only for the first process of an enclave, while that is the only one there; a
- * descriptor that may come to mean something else loses them first.
+ * changes that: the name of a listening socket, so that getsockname asks nobody; that its connections may be accepted
+ * here, by this enclave's own host process; and that fchmod of a file that has no name any more succeeds, so that it is
+ * told with the next message and not waited for: who looks at such a file has the init enclave ask first what was told.
+ * Only for the first process of an enclave, while that is the only one there; a descriptor that may come to mean
+ * something else loses them first.
  */
 #ifndef COFRE_KERNEL_REMOTE_ASSURED_H
 #define COFRE_KERNEL_REMOTE_ASSURED_H
@@ -13,6 +14,8 @@
 void assured_init(void);
 /* A call that needs no answer but what is known: true with its result. May sleep. */
 bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result);
+/* The same of accept: before anything is made known for the sake of that call. */
+bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result);
 /* Is the current task's next call to ask? Once. */
 bool assured_ask(void);
 /* Before a descriptor is closed, or any may be. */

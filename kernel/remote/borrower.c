@@ -2,6 +2,7 @@
 #include "kernel/remote/borrower.h"
 
 #include <linux/errno.h>
+#include <linux/fcntl.h>
 
 #include "kernel/fs/epoll.h"
 #include "kernel/fs/file.h"
@@ -21,10 +22,14 @@
 struct borrowed {
     uint64_t id;
     int fd, pid;
+    bool own;    /* it began here: this enclave's pump serves it */
+    bool untold; /* and the init enclave has not heard of it */
 };
 
 uint64_t borrower_returns;
 static bool has_news; /* since it was cleared */
+static uint64_t last_begun;
+static size_t untold_count;
 
 /* Nothing can be put off: the init enclave would wait for ever. */
 static void post(void *message, size_t size)
@@ -76,11 +81,75 @@ static void collect(struct file *ep_file, int fd, const struct epoll_event *even
         (struct loan_watch){.epfd = epfd, .fd = fd, .data = event->data, .events = event->events};
 }
 
+/* It is nothing of this enclave's any more; file: NULL if its last reference is going. */
+static void forget(struct borrowed *b, struct file *file)
+{
+    if (file) {
+        const struct process *process = process_find(b->pid);
+        file_get(file);
+        epoll_file_released(file);
+        struct file *at = process && process->files ? fd_table_file(process->files, b->fd, NULL) : NULL;
+        if (at == file)
+            (void)!fd_table_close(process->files, b->fd);
+        if (at)
+            file_put(at);
+        file_put(file);
+    }
+    kfree(b);
+}
+
+static void tell_begun(struct tcp_socket *t, struct borrowed *b)
+{
+    struct loan_message m = {.message = {MESSAGE_LOAN_BEGUN, 0, b->pid, 0}, .id = b->id, .fd = b->fd};
+    const struct process *process = process_find(b->pid);
+    bool cloexec = false;
+    struct file *at = process && process->files ? fd_table_file(process->files, b->fd, &cloexec) : NULL;
+    if (at)
+        file_put(at);
+    m.cloexec = cloexec;
+    tcp_loan_now(t, &m.loan);
+    b->untold = false;
+    untold_count--;
+    post_quietly(&m, sizeof(m));
+}
+
+static int tell_begun_file(int fd, struct file *file, void *arg)
+{
+    struct tcp_socket *t = tcp_borrowed(file);
+    struct borrowed *b = t ? tcp_loan_of(t) : NULL;
+    (void)fd;
+    (void)arg;
+    if (b && b->untold)
+        tell_begun(t, b);
+    return 0;
+}
+
+void borrower_tell_begun(void)
+{
+    struct process *process = process_first();
+    if (untold_count > 0 && process && process->files)
+        (void)!fd_for_each(process->files, tell_begun_file, NULL);
+}
+
+/* Nobody else has ever had it. */
+static void close_untold(struct tcp_socket *t)
+{
+    struct borrowed *b = tcp_loan_of(t);
+    struct file *file = tcp_file(t);
+    untold_count--;
+    tcp_leave(t);
+    forget(b, file);
+}
+
 static void give_back(struct tcp_socket *t, int close_fd)
 {
     static struct loan_return_message m; /* nothing below sleeps */
     struct borrowed *b = tcp_loan_of(t);
     struct file *file = tcp_file(t); /* NULL: its last reference is going */
+    if (b->untold)
+        tell_begun(t, b);
+    if (b->own)
+        tcp_give(t);
     borrower_tell_dirty();
     memset(&m, 0, sizeof(m));
     m.message = (struct message){MESSAGE_LOAN_RETURN, 0, b->pid, 0};
@@ -94,18 +163,7 @@ static void give_back(struct tcp_socket *t, int close_fd)
     else
         post_quietly(&m, LOAN_RETURN_SIZE(m.watch_count));
     borrower_returns++;
-    if (file) {
-        const struct process *process = process_find(b->pid);
-        file_get(file);
-        epoll_file_released(file);
-        struct file *at = process && process->files ? fd_table_file(process->files, b->fd, NULL) : NULL;
-        if (at == file)
-            (void)!fd_table_close(process->files, b->fd);
-        if (at)
-            file_put(at);
-        file_put(file);
-    }
-    kfree(b);
+    forget(b, file);
 }
 
 /* At once, or when whoever is moving bytes has done so: nothing may move any more after that. */
@@ -127,15 +185,24 @@ bool borrower_settle(struct tcp_socket *t)
 bool borrower_close(struct tcp_socket *t)
 {
     const struct borrowed *b = tcp_loan_of(t);
-    if (tcp_in_use(t) || tcp_recalled(t))
+    if (tcp_in_use(t) || tcp_recalled(t)) {
+        borrower_tell_begun();
         return false;
-    give_back(t, b->fd);
+    }
+    if (b->untold)
+        close_untold(t);
+    else
+        give_back(t, b->fd);
     return true;
 }
 
 static void closed(struct tcp_socket *t)
 {
-    give_back(t, -1);
+    const struct borrowed *b = tcp_loan_of(t);
+    if (b->untold)
+        close_untold(t);
+    else
+        give_back(t, -1);
 }
 
 static int call_back_file(int fd, struct file *file, void *arg)
@@ -153,6 +220,7 @@ static int call_back_file(int fd, struct file *file, void *arg)
 size_t borrower_end(struct process *process)
 {
     size_t used = 0;
+    borrower_tell_begun(); /* of what is in use as well: other calls of it are the init enclave's from now on */
     if (process->files)
         (void)fd_for_each(process->files, call_back_file, &used);
     return used;
@@ -193,6 +261,27 @@ static int borrow(struct process *process, const struct loan_message *m)
     if (fd_table_set(process->files, m->fd, file, m->cloexec != 0) < 0)
         file_put(file); /* which gives it back */
     return 0;
+}
+
+int borrower_begin(struct tcp_socket *accepted, int fd, unsigned flags)
+{
+    struct process *process = process_self();
+    struct borrowed *b = kmalloc(sizeof(*b));
+    if (!b || (!process->files && !(process->files = fd_table_new()))) {
+        kfree(b);
+        tcp_drop(accepted);
+        return -ENOMEM;
+    }
+    *b = (struct borrowed){
+        .id = LOAN_BEGUN_ID | ++last_begun, .fd = fd, .pid = process->pid, .own = true, .untold = true};
+    untold_count++;
+    struct file *file = tcp_begin(accepted, b, flags);
+    if (!file)
+        return -ENFILE;
+    int r = fd_table_set(process->files, fd, file, flags & O_CLOEXEC);
+    if (r < 0)
+        file_put(file);
+    return r;
 }
 
 static void receive_loan(struct record *record)
@@ -249,6 +338,8 @@ struct tcp_socket *borrower_find(int fd, struct file **ret_file)
 void borrower_flags_changed(struct tcp_socket *t)
 {
     const struct borrowed *b = tcp_loan_of(t);
+    if (b->untold)
+        return;
     struct loan_id_message m = {.message = {MESSAGE_LOAN_FLAGS, 0, b->pid, 0},
                                 .id = b->id,
                                 .channel = tcp_channel(t),

@@ -15,6 +15,13 @@ void borrower_init(void);
 /* How often something went back to the init enclave. */
 extern uint64_t borrower_returns;
 
+/*
+ * A connection that was accepted here gets the descriptor fd, the next one (descriptors.h). The init enclave does not
+ * hear of it, until borrower_tell_begun(): before anything that may look at descriptors there. 0 or -errno; then it is
+ * closed.
+ */
+must_check int borrower_begin(struct tcp_socket *accepted, int fd, unsigned flags);
+void borrower_tell_begun(void);
 /* The borrowed connection at a descriptor of the current process: *ret_file is it, referenced; or NULL. */
 struct tcp_socket *borrower_find(int fd, struct file **ret_file);
 /* A call that used t is over: give it back if that was asked for meanwhile. True: it is gone, or will be. */

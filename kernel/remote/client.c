@@ -662,7 +662,8 @@ static int64_t run_tracked(uint64_t nr, struct trap_frame *frame, const uint64_t
     /* exec of a child on this one's memory does not come back, and is the init enclave's affair. */
     bool followed = process_self() == process_first() || nr == __NR_execve || nr == __NR_execveat;
     enum descriptor_use use = followed ? descriptors_use(nr, args) : DESCRIPTORS_CHANGED;
-    if (use != DESCRIPTORS_IGNORED && use != DESCRIPTORS_CLOSED) /* that looks at no other */
+    /* The last two look at no other descriptor. */
+    if (use != DESCRIPTORS_IGNORED && use != DESCRIPTORS_CLOSED && !(use == DESCRIPTORS_SEEN && local_is(nr, args)))
         leased_settle();
     if (use == DESCRIPTORS_IGNORED || use == DESCRIPTORS_SEEN)
         return run(nr, frame, args);
@@ -687,7 +688,8 @@ int64_t remote_syscall(struct trap_frame *frame)
     int64_t result;
     if (!held)
         kernel_lock();
-    if (!leased_call(nr, frame, args, &result) && !(nr == __NR_write && posted_write(args, &result))) {
+    if (!leased_call(nr, frame, args, &result) && !assured_accept(nr, args, &result) &&
+        !(nr == __NR_write && posted_write(args, &result))) {
         result = run_tracked(nr, frame, args);
         leased_after(nr);
     }

@@ -5,6 +5,7 @@
  *   LEASE   --> member   before the reply of an openat that asked for it: this path is this file, with these contents
  *   MORE    --> member   what of them did not fit. Other leases' are not between; if the rest never comes there is none
  *   ASSURANCE > member   before the reply of a getsockname or fchmod that asked for it: what is known of a descriptor
+ *   LISTENER -> member   before the reply of an accept that asked for it: it may accept from that socket by itself
  *   BREAK   --> member   something is about to change: all leases end
  *   OPENED  <-- member   a descriptor that was opened there is to be one here
  *   MODE    <-- member   a file's mode is to be this; it was assured that it may be
@@ -18,6 +19,7 @@
 
 #include <linux/stat.h>
 
+#include "kernel/net/loan.h"
 #include "kernel/remote/process_message.h"
 
 #ifndef LEASE_SIZE_MAX             /* tests have smaller ones */
@@ -50,6 +52,7 @@ struct lease_more_message {
 enum assurance {
     ASSURANCE_NAME = 1, /* of a socket: getsockname */
     ASSURANCE_MODE,     /* fchmod succeeds */
+    ASSURANCE_ACCEPT,   /* accept: a LISTENER of its own */
 };
 #define ASSURANCE_NAME_MAX 28
 #define ASSURANCE_MODE_BITS 0777U /* setting others may be refused */
@@ -62,6 +65,15 @@ struct lease_assurance_message {
     uint32_t kind; /* enum assurance */
     uint32_t size; /* of the name */
     uint8_t name[ASSURANCE_NAME_MAX];
+};
+
+struct lease_listener_message {
+    struct message message;
+    uint64_t id;
+    uint64_t era;
+    int32_t fd;
+    uint32_t pad;
+    struct tcp_loan loan; /* what connections have from it; the channel's number */
 };
 
 struct lease_mode_message {

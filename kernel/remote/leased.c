@@ -16,6 +16,7 @@
 #include "kernel/process/process.h"
 #include "kernel/process/table.h"
 #include "kernel/remote/assured.h"
+#include "kernel/remote/borrower.h"
 #include "kernel/remote/calls.h"
 #include "kernel/remote/client.h"
 #include "kernel/remote/descriptors.h"
@@ -143,6 +144,7 @@ static int settle_file(int fd, struct file *file, void *arg)
 void leased_settle(void)
 {
     struct process *process = process_first();
+    borrower_tell_begun();
     if (open_count > 0 && process && process->files)
         (void)!fd_for_each(process->files, settle_file, process);
 }

@@ -1,6 +1,7 @@
 /* Leases of files (contract in leases.h). */
 #include "kernel/remote/leases.h"
 
+#include <asm/ioctls.h>
 #include <asm/unistd_64.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
@@ -19,6 +20,7 @@
 #include "kernel/remote/server.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/work.h"
+#include "kernel/sched/output.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 #include "kernel/syscalls/table.h"
@@ -165,6 +167,12 @@ static void end_all(void)
     wait_queue_remove(&entry);
 }
 
+void leases_end_soon(void)
+{
+    ask_all();
+    changed_ns = time_monotonic_ns();
+}
+
 static void change_begin(void)
 {
     changes++;
@@ -267,6 +275,16 @@ static bool fcntl_changes(unsigned command)
     }
 }
 
+/* A listening socket that members accept from: they know what connections have from it. */
+static bool is_shared(int fd)
+{
+    struct file *file = fd_get(fd);
+    bool result = file && tcp_shared(file);
+    if (file)
+        file_put(file);
+    return result;
+}
+
 static bool is_listening(int fd)
 {
     uint8_t name[ASSURANCE_NAME_MAX];
@@ -299,7 +317,12 @@ static bool may_change(const struct trap_frame *frame)
     case __NR_openat:
         return open_changes((unsigned)frame->rdx);
     case __NR_fcntl:
-        return fcntl_changes((unsigned)frame->rsi);
+        return (unsigned)frame->rsi == F_SETFL ? is_shared((int)frame->rdi) : fcntl_changes((unsigned)frame->rsi);
+    case __NR_ioctl:
+        return ((unsigned)frame->rsi == FIONBIO || (unsigned)frame->rsi == FIOASYNC) && is_shared((int)frame->rdi);
+    case __NR_listen:
+    case __NR_setsockopt:
+        return is_shared((int)frame->rdi);
     default:
         return true;
     }
@@ -332,7 +355,8 @@ static const uint16_t changing_calls[] = {
     __NR_fsetxattr,   __NR_removexattr, __NR_lremovexattr, __NR_fremovexattr,
     __NR_bind,        __NR_shutdown,    __NR_flock,        __NR_fcntl,
     __NR_mount,       __NR_umount2,     __NR_pivot_root,   __NR_inotify_add_watch,
-    __NR_pidfd_getfd, __NR_kcmp,
+    __NR_pidfd_getfd, __NR_kcmp,        __NR_ioctl,        __NR_listen,
+    __NR_setsockopt,
 };
 
 /* ---- granting ---- */
@@ -454,6 +478,23 @@ static void assure(struct remote_member *member, const struct process *process, 
         lease_free(l, lease);
 }
 
+static void share(struct remote_member *member, const struct process *process, const struct call_head *head,
+                  struct file *file)
+{
+    struct lease_listener_message m = {.era = head->lease_era, .fd = (int)head->args[0]};
+    struct lessee *l;
+    if (output_may_be_held() || !tcp_share(file, &m.loan))
+        return;
+    struct lease *lease = lease_add(member, process, NULL, &l);
+    if (!lease)
+        return;
+    lease->assurance = ASSURANCE_ACCEPT;
+    m.message = (struct message){MESSAGE_LEASE_LISTENER, 0, process->pid, 0};
+    m.id = lease->id;
+    if (link_send(remote_member_link(member), &m, sizeof(m)) < 0)
+        lease_free(l, lease);
+}
+
 static void offer_assurance(struct remote_member *member, const struct process *process, const struct call_head *head)
 {
     struct lease_assurance_message m = {.kind = 0};
@@ -465,6 +506,8 @@ static void offer_assurance(struct remote_member *member, const struct process *
         m.kind = ASSURANCE_NAME;
         m.size = (uint32_t)size;
         assure(member, process, head, &m, NULL);
+    } else if (head->nr == __NR_accept || head->nr == __NR_accept4) {
+        share(member, process, head, file);
     } else if (head->nr == __NR_fchmod && file_mode_assured(file)) {
         m.kind = ASSURANCE_MODE;
         assure(member, process, head, &m, file);

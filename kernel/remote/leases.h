@@ -28,6 +28,8 @@ void leases_offer(struct remote_member *member, struct process *process, const s
                   uint64_t changes);
 /* Every descriptor of the process is one here, until it opens the next. Sleeps. */
 void leases_settle(const struct process *process);
+/* All leases are to end, but nothing waits for that. Must not sleep. */
+void leases_end_soon(void);
 /* The member is gone. */
 void leases_member_lost(const struct remote_member *member);
 

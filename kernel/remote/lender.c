@@ -12,11 +12,13 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/net/net.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/leases.h"
 #include "kernel/remote/loan_message.h"
 #include "kernel/remote/process_link.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/work.h"
+#include "kernel/sched/output.h"
 
 #define RECALLS_MAX 4 /* who is called back so often is used by several: it stays */
 
@@ -105,8 +107,8 @@ void lender_offer(struct remote_member *member, struct process *process, uint64_
 {
     int fd = fd_used(nr, arg0, result);
     bool cloexec;
-    if (fd < 0 || !process->files || fd_table_shared(process->files) || process->ended || !process->remote ||
-        process->remote->member != member || process->remote->stream)
+    if (fd < 0 || output_may_be_held() || !process->files || fd_table_shared(process->files) || process->ended ||
+        !process->remote || process->remote->member != member || process->remote->stream)
         return;
     struct file *file = fd_table_file(process->files, fd, &cloexec);
     if (!file)
@@ -230,6 +232,38 @@ static void receive_return(struct remote_member *member, struct record *record)
         if (closes)
             (void)!fd_table_close(process->files, m->close_fd);
     }
+    kfree(record);
+}
+
+/* A connection that the member has accepted by itself. */
+static bool begin(struct remote_member *member, const struct loan_message *m)
+{
+    struct process *process = remote_process_of(member, &m->message);
+    struct file *file = process && process->files ? fd_table_file(process->files, m->fd, NULL) : NULL;
+    struct loan *loan = !file && process && process->files && (m->id & LOAN_BEGUN_ID) ? kzalloc(sizeof(*loan)) : NULL;
+    if (file)
+        file_put(file);
+    if (!loan)
+        return false;
+    if (tcp_foreign(&m->loan, loan, &file) < 0) {
+        kfree(loan);
+        return false;
+    }
+    *loan = (struct loan){
+        .socket = tcp_of_file(file), .member = remote_member_get(member), .id = m->id, .pid = process->pid};
+    TAILQ_INSERT_TAIL(&loans, loan, entry);
+    if (fd_table_set(process->files, m->fd, file, m->cloexec != 0) == 0)
+        return true;
+    file_put(file);
+    return false;
+}
+
+/* The application has its descriptor: if that cannot be, for want of memory, its enclave ends. */
+static void receive_begun(struct remote_member *member, struct record *record)
+{
+    const struct loan_message *m = (const struct loan_message *)record->data;
+    if (record->size < sizeof(*m) || !begin(member, m))
+        spawn_kill(member);
     kfree(record);
 }
 
@@ -389,11 +423,12 @@ bool lender_poll(void)
 
 void lender_init(void)
 {
-    static const struct tcp_loan_ops ops = {.news = on_news, .recall = recall};
+    static const struct tcp_loan_ops ops = {.news = on_news, .recall = recall, .unshare = leases_end_soon};
     static const struct net_loan_ops net_ops = {.poll = poll};
     tcp_loan_ops_set(&ops);
     net_loan_ops = &net_ops;
     remote_member_on_message(MESSAGE_LOAN_RETURN, receive_return);
+    remote_member_on_message(MESSAGE_LOAN_BEGUN, receive_begun);
     remote_member_on_message(MESSAGE_LOAN_FLAGS, receive_flags);
     remote_member_on_message(MESSAGE_LOAN_DIRTY, receive_dirty);
     remote_member_on_message(MESSAGE_WATCH, receive_watch);

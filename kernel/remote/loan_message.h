@@ -4,6 +4,7 @@
  * something else on the way means nothing. By the order of the link:
  *
  *   LOAN    --> member   with the reply of a call that used the connection: this descriptor is yours
+ *   BEGUN   <-- member   a connection that it has accepted by itself, and that it has as if it were lent to it
  *   NEWS    --> member   the host says something of these channels
  *   RECALL  --> member   give it back. Ignored if RETURN is on its way
  *   DIRTY   <-- member   have the host look at these channels
@@ -19,6 +20,7 @@
 #include "kernel/net/loan.h"
 #include "kernel/remote/process_message.h"
 
+/* LOAN, BEGUN. */
 struct loan_message {
     struct message message;
     uint64_t id;
@@ -26,6 +28,8 @@ struct loan_message {
     uint32_t cloexec;
     struct tcp_loan loan;
 };
+
+#define LOAN_BEGUN_ID (1ULL << 63) /* ids of BEGUN have it, others do not */
 
 /* RECALL; FLAGS, with those. */
 struct loan_id_message {

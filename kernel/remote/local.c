@@ -90,12 +90,23 @@ static void follow_cloexec(uint64_t nr, const uint64_t args[6])
         (void)!fd_set_flags(fd, (uint32_t)args[1] == FIOCLEX ? FD_CLOEXEC : 0);
 }
 
+bool local_is(uint64_t nr, const uint64_t args[6])
+{
+    struct file *file;
+    struct tcp_socket *t = process_self()->files ? borrower_find((int)args[0], &file) : NULL;
+    bool here = t && socket_how(nr, t, args) != ELSEWHERE;
+    if (t)
+        file_put(file);
+    return here;
+}
+
 static bool on_socket(uint64_t nr, struct trap_frame *frame, struct tcp_socket *t, const uint64_t args[6],
                       int64_t *ret_result)
 {
     enum how how = socket_how(nr, t, args);
     unsigned flags = tcp_file(t)->flags;
     if (how == ELSEWHERE) {
+        borrower_tell_begun();
         follow_cloexec(nr, args);
         return false;
     }

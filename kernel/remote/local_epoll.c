@@ -168,6 +168,7 @@ void local_epoll_init(void)
 /* Is there such a set at all? It has nothing at fd, since what is polled there is not lent. */
 static int64_t check_set(int epfd, int fd)
 {
+    borrower_tell_begun(); /* of fd, if it began here */
     int64_t r = remote_call(__NR_epoll_ctl, (const uint64_t[6]){(uint64_t)epfd, EPOLL_CTL_DEL, (uint64_t)fd});
     return r == -ENOENT ? 0 : r;
 }
@@ -204,6 +205,8 @@ bool local_epoll_ctl(const uint64_t args[6], int64_t *ret_result)
     if (!borrower_find(fd, &file))
         return false;
     bool done = ctl(epfd, (int)args[1], fd, file, args[3], ret_result);
+    if (!done)
+        borrower_tell_begun();
     file_put(file);
     return done;
 }

@@ -19,6 +19,7 @@
 #include "kernel/mm/mm.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/touched.h"
+#include "kernel/net/net.h"
 #include "kernel/process/itimer.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/table.h"
@@ -228,6 +229,8 @@ static void exited(struct process *process, int wait_status, const struct proces
         local_epoll_end();
     if (process == process_first())
         leased_end();
+    if (process == process_first())
+        net_pump_end();
     pipe_ends_exited(process);
     TAILQ_FOREACH_SAFE (spare, &spare_tids, entry, next) {
         if (spare->pid != process->pid)

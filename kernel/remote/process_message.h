@@ -68,6 +68,7 @@ enum process_message_type {
     MESSAGE_LOAN_RETURN,
     MESSAGE_LOAN_FLAGS,
     MESSAGE_LOAN_DIRTY,
+    MESSAGE_LOAN_BEGUN,
     MESSAGE_WATCH,
     MESSAGE_IMAGE_KEY, /* R: struct message: the key that a key server released. Nobody need run there yet */
     /* frames.h: to a member */
@@ -79,6 +80,7 @@ enum process_message_type {
     MESSAGE_LEASE_MORE,
     MESSAGE_LEASE_BREAK,
     MESSAGE_LEASE_ASSURANCE,
+    MESSAGE_LEASE_LISTENER,
     /* to init */
     MESSAGE_LEASE_OPENED,
     MESSAGE_LEASE_DROP,

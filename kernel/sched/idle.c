@@ -1,8 +1,9 @@
 /*
  * What a vCPU does between tasks, and when it must be interrupted.
  *
- * Idle: run timers, look at rings and links, linger if an answer is near, else park. vCPU 0 pumps while it is parked;
- * the others only sleep. A vCPU parks until the next timer unless vCPU 0 is parked and will wake for it.
+ * Idle: run timers, look at rings and links, linger if an answer is near, else park. vCPU 0 pumps while it is parked,
+ * if its host process has a pump (net_pumps()); the others only sleep. A vCPU parks until the next timer unless vCPU 0
+ * is parked and will wake for it.
  *
  * Busy: nobody looks at timers, rings or the queue while user code runs, so a tick is asked for
  * (vcpu_shared.tick_wanted) whenever there is something to look at: tasks in the queue, bytes to send, a timer that no
@@ -94,7 +95,8 @@ static void flush_by_vcpu0(void)
     struct vcpu *pump = vcpu_at(0);
     if (remote_is_member()) {
         net_flush();
-        return;
+        if (!net_pump_wanted() || pump == vcpu_self())
+            return;
     }
     if (!pump->parked)
         tick_want(pump, TICK_FLUSH);
@@ -124,7 +126,7 @@ static void park(struct vcpu *vcpu, uint64_t deadline_ns)
 /* Somebody sleeps who may wait for input, and only this vCPU, if it is the first, can bring it. */
 static bool pump_wanted(const struct vcpu *vcpu)
 {
-    return vcpu->index == 0 && !remote_is_member() && (net_flush_wanted() || run_queue.sleeping > 0);
+    return vcpu->index == 0 && net_pumps() && (net_flush_wanted() || run_queue.sleeping > 0);
 }
 
 static void pump(void)
@@ -186,11 +188,10 @@ void sched_tick(void)
 {
     struct vcpu *vcpu = vcpu_self(), *other;
     vcpu->tick = false;
-    if (pump_wanted(vcpu)) {
+    if (pump_wanted(vcpu))
         pump();
-    } else if (net_flush_wanted()) {
+    if (net_flush_wanted() && (vcpu->index != 0 || remote_is_member()))
         flush_by_vcpu0();
-    }
     look_around();
     tick_want(vcpu, tick_needed(vcpu));
     if (run_queue.count == 0)

@@ -87,12 +87,28 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))'
     IMAGE=$(e2e_image python python "$OPEN_POLICY")
     local child
     for child in "" child; do
+        PORT=$(free_port) # the one before may still show its last listener
         timeout -k 5 60 "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$(cat "$here/connections-accept.py")" serve "$PORT" $child </dev/null >out 2>err 3>&- &
         SERVER=$!
         wait_until 10 grep -q "$(printf ':%04X .* 0A' "$PORT")" /proc/net/tcp
         [ "$(timeout -k 5 40 python3 "$here/connections-accept.py" ask "$PORT")" = 160 ]
         pkill -KILL -P "$SERVER"
         wait "$SERVER" || true
+        SERVER=
+    done
+}
+
+@test "workers that accept from one listening socket, by themselves or not: as natively" {
+    IMAGE=$(e2e_image python python "$OPEN_POLICY")
+    local pump
+    for pump in uring epoll; do
+        PORT=$(free_port)
+        COFRE_PUMP=$pump timeout -k 5 60 "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$(cat "$here/connections-workers.py")" serve "$PORT" \
+            </dev/null >out 2>err 3>&- &
+        SERVER=$!
+        wait_until 10 grep -q "$(printf ':%04X .* 0A' "$PORT")" /proc/net/tcp
+        [ "$(timeout -k 5 50 python3 "$here/connections-workers.py" ask "$PORT" "$RANDOM")" = "all as it should be" ]
+        wait "$SERVER"
         SERVER=
     done
 }

@@ -25,9 +25,11 @@
 #include "kernel/net/socket_types.h"
 #include "kernel/process/process.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/accepting.h"
 #include "kernel/remote/assured.h"
 #include "kernel/remote/borrower.h"
 #include "kernel/remote/client.h"
+#include "kernel/remote/descriptors.h"
 #include "kernel/remote/leased.h"
 #include "kernel/remote/loan_message.h"
 #include "kernel/remote/local.h"
@@ -39,7 +41,10 @@
 #include "net_world.h"
 
 #define FAIL(text) hosted_abort("borrowed connections: " text)
-#define CONNECTIONS 6U
+#define CONNECTIONS 12U
+#define LENT 6U     /* of them, at the beginning; the others begin here */
+#define LISTENER 6U /* the init enclave's channel */
+#define LISTENER_FD 3
 #define FIRST_FD 10
 #define SETS 3U
 #define FIRST_SET 100
@@ -53,12 +58,19 @@ static enum { HONEST, INIT_LIES, HOST_LIES } who;
 
 /* A connection as the init enclave, the host's peer and the program know it. */
 static struct connection {
-    struct tcp_loan state; /* as it came back last */
-    uint64_t id;           /* of the loan; 0: it is not lent */
+    struct tcp_loan state;  /* as it came back last */
+    uint64_t id;            /* of the loan; 0: it is not lent, or nobody was told of it */
+    uint32_t channel;       /* 0: none, and its descriptor is free */
+    bool own;               /* the member's own pump has it */
+    bool cloexec, nonblock; /* as it was accepted */
+    unsigned busy;          /* calls of the program that go on */
     bool recalled, news, closed;
-    bool to_check;          /* it came back: when the call is over, that must be how far the program came */
-    uint32_t put, taken;    /* by the peer, into and out of the rings */
-    uint32_t read, written; /* by the program */
+    bool to_check;                    /* it came back: when the call is over, that must be how far the program came */
+    uint32_t put, taken;              /* by the peer, into and out of the rings */
+    uint32_t read, written;           /* by the program */
+    uint32_t read_then, written_then; /* when no call was running last */
+    bool begun;                       /* the init enclave was told of it meanwhile: so far */
+    uint32_t begun_read, begun_written;
     struct {
         bool set, there; /* in that set; in the init enclave's part */
         uint64_t data;
@@ -71,7 +83,15 @@ static struct {
 } sets[SETS];
 
 static unsigned changes[SETS]; /* of what they watch */
-static uint64_t last_loan;
+static uint64_t last_loan, last_begun;
+static unsigned in_call; /* of the program */
+
+/* The listening socket of the init enclave's that the member has one of its own of. */
+static struct {
+    struct file *file; /* NULL: it has none */
+    uint32_t channel;
+} sharing;
+static uint32_t just_accepted; /* by the host, for the member: the channel */
 
 /* ---- the input ---- */
 
@@ -100,11 +120,6 @@ static uint32_t word(void)
 
 /* ---- what connections carry ---- */
 
-static uint32_t channel_of(const struct connection *c)
-{
-    return CHANNEL_FIRST_SOCKET + 1 + (uint32_t)(c - connections) * 21; /* odd and even, in both chunks */
-}
-
 static int fd_of(const struct connection *c)
 {
     return FIRST_FD + (int)(c - connections);
@@ -118,9 +133,18 @@ static struct connection *connection_of_fd(int fd)
 static struct connection *connection_of_channel(uint32_t channel)
 {
     for (size_t i = 0; i < CONNECTIONS; i++)
-        if (channel_of(&connections[i]) == channel)
+        if (channel && connections[i].channel == channel)
             return &connections[i];
     return NULL;
+}
+
+/* Closed, and here again: its channel is free, and so is its descriptor. */
+static void ends(struct connection *c)
+{
+    if (!c->closed || c->id || c->own)
+        return;
+    host_chans[c->channel].open = false;
+    c->channel = 0;
 }
 
 /* And no set watches it any more. */
@@ -130,6 +154,30 @@ static void closes(struct connection *c)
     for (size_t s = 0; s < SETS; s++)
         changes[s] += c->watches[s].set;
     memset(c->watches, 0, sizeof(c->watches));
+    ends(c);
+}
+
+/* Nobody but the program and its host knows of it. */
+static bool is_untold(const struct connection *c)
+{
+    return c && who == HONEST && c->own && !c->id && !c->closed;
+}
+
+/* As one is that has begun. */
+static struct tcp_loan a_connection(uint32_t channel)
+{
+    return (struct tcp_loan){.chan.number = channel,
+                             .family = AF_INET,
+                             .chan_family = AF_INET,
+                             .local_ip = {[10] = 0xff, 0xff, 172, 17, 0, 5},
+                             .peer_ip = {[10] = 0xff, 0xff, 203, 0, 113, 7},
+                             .local_port = 80,
+                             .peer_port = 4000,
+                             .rcvlowat = 1,
+                             .rcvbuf = 131072,
+                             .sndbuf = 16384,
+                             .peek_off = -1,
+                             .file_flags = O_RDWR};
 }
 
 static uint8_t pattern(const struct connection *c, uint32_t at, bool sent)
@@ -179,13 +227,52 @@ static void lie_in_channel(uint32_t n)
     }
 }
 
+static void lie_in_queue(void)
+{
+    struct arena_queue *q = choose(2) ? world.own_ready : world.own_dirty;
+    if (!q)
+        return;
+    switch (choose(8)) {
+    case 0:
+        q->head += choose(4);
+        break;
+    case 1:
+        q->head = word();
+        break;
+    case 2:
+        q->tail = choose(4) ? q->tail + choose(4) : word();
+        break;
+    default:
+        q->entries[choose(WORLD_CHANNELS)] = choose(4) ? choose(WORLD_CHANNELS) : word();
+    }
+}
+
+/* What its pump does by itself: of the member's, too. */
+static void host_pumps(void)
+{
+    host_pump();
+    if (world.dirty->head != 0 && who != HOST_LIES)
+        FAIL("a member writes into the queue of the init enclave");
+}
+
 static void host_acts(void)
 {
     static uint8_t bytes[WORLD_RING];
     struct connection *c = &connections[choose(CONNECTIONS)];
-    uint32_t n = channel_of(c);
+    uint32_t n = c->channel;
+    if (who == HOST_LIES && choose(16) == 0)
+        lie_in_queue();
     if (who == HOST_LIES && choose(4) == 0)
-        lie_in_channel(n);
+        lie_in_channel(choose(16) ? n : sharing.channel);
+    if (choose(6) == 0) {
+        host_pumps();
+        n = choose(4) ? sharing.channel : LISTENER;
+        if (n && host_chans[n].clients < 4)
+            host_client(n);
+        return;
+    }
+    if (n == 0)
+        return;
     switch (choose(5)) {
     case 0:
     case 1: {
@@ -203,9 +290,57 @@ static void host_acts(void)
     }
     default:
         if (choose(20) == 0)
-            host_event(n, CHAN_EV_EOF, 0);
+            host_event(n, CHAN_EV_EOF, world.channels[n].host_error);
     }
     c->news = true;
+}
+
+/* The record of an accepted connection, or the number of a listening channel, is what the host says. */
+static int lie_in_answer(struct hostcall_socket *op, int r)
+{
+    switch (choose(6)) {
+    case 0:
+        return choose(4) ? -(int)choose(134) : (int)choose(4000);
+    case 1:
+        op->optlen = choose(2) ? word() : op->optlen + choose(3) - 1;
+        break;
+    case 2:
+        op->value = choose(2) ? word() : choose(WORLD_CHANNELS);
+        break;
+    default:
+        if (choose(2))
+            ((struct ring_accept *)op->optval)->channel = choose(2) ? word() : choose(WORLD_CHANNELS);
+        else
+            ((uint32_t *)op->optval)[choose(sizeof(struct ring_accept) / 4)] = word();
+    }
+    return r;
+}
+
+static int host_answers(struct hostcall_socket *op)
+{
+    struct connection *c = op->op == SOCKET_GIVE ? connection_of_channel(op->channel) : NULL;
+    if (op->op == SOCKET_GIVE && op->channel != GIVE_ALL) {
+        if (who == HONEST && (!c || !c->own))
+            FAIL("what is given away is not the member's");
+        if (is_untold(c))
+            FAIL("a connection is given away that nobody knows of");
+        count(given);
+    }
+    if (op->op == SOCKET_ACCEPT && choose(20) == 1)
+        return -EMFILE;
+    int r = who == HOST_LIES && op->op == SOCKET_GIVE && choose(4) == 0 ? -(int)choose(134) : host_socket(op);
+    if (c)
+        c->own = false;
+    if (op->op == SOCKET_ACCEPT && r == 0) {
+        just_accepted = ((const struct ring_accept *)op->optval)->channel;
+        if (choose(16) == 1) /* who connected has reset it since */
+            host_event(just_accepted, CHAN_EV_ERROR | CHAN_EV_TX_CLOSED, ECONNRESET);
+    }
+    if (op->op == SOCKET_SHARE && r == 0)
+        sharing.channel = (uint32_t)op->value;
+    return who == HOST_LIES && (op->op == SOCKET_ACCEPT || op->op == SOCKET_SHARE) && choose(8) == 0
+               ? lie_in_answer(op, r)
+               : r;
 }
 
 /* ---- the init enclave ---- */
@@ -246,7 +381,7 @@ static bool is_watched_there(const struct connection *c)
 static void lend(struct connection *c)
 {
     struct loan_message m = {.message = {MESSAGE_LOAN, 0, process_self()->pid, 0}};
-    if (c->closed || c->id || is_watched_there(c))
+    if (c->closed || c->id || c->own || is_watched_there(c))
         return;
     c->id = ++last_loan;
     c->recalled = false;
@@ -261,11 +396,11 @@ static void lend(struct connection *c)
 /* Now, or at the end of the call that moves bytes. */
 static void recall(struct connection *c)
 {
-    const struct tcp_socket *t = tcp_borrowed_channel(channel_of(c));
+    const struct tcp_socket *t = tcp_borrowed_channel(c->channel);
     if (!c->id || c->recalled)
         return;
     struct loan_id_message m = {
-        .message = {MESSAGE_LOAN_RECALL, 0, process_self()->pid, 0}, .id = c->id, .channel = channel_of(c)};
+        .message = {MESSAGE_LOAN_RECALL, 0, process_self()->pid, 0}, .id = c->id, .channel = c->channel};
     bool in_use = t && tcp_in_use(t);
     c->recalled = true;
     count(recalls);
@@ -279,8 +414,8 @@ static void send_news(void)
 {
     struct loan_channels_message m = {.message = {MESSAGE_LOAN_NEWS, 0, process_self()->pid, 0}};
     for (size_t i = 0; i < CONNECTIONS; i++) {
-        if (connections[i].news && connections[i].id)
-            m.channels[m.count++] = channel_of(&connections[i]);
+        if (connections[i].news && connections[i].id && !connections[i].own)
+            m.channels[m.count++] = connections[i].channel;
         connections[i].news = false;
     }
     if (m.count == 0)
@@ -329,14 +464,17 @@ static void say_anything(void)
         break;
     case MESSAGE_LOAN_RECALL:
         size = sizeof(m.id);
-        m.id.id = choose(2) ? last_loan - choose(8) : word();
-        m.id.channel = choose(4) ? channel_of(c) : word();
+        m.id.id = choose(3)   ? c->id
+                  : choose(3) ? LOAN_BEGUN_ID | (last_begun + choose(4))
+                  : choose(2) ? last_loan - choose(8)
+                              : word();
+        m.id.channel = choose(4) ? c->channel : choose(2) ? sharing.channel : word();
         break;
     case MESSAGE_LOAN_NEWS:
         size = sizeof(m.channels);
         m.channels.count = word();
         for (size_t i = 0; i < 8; i++)
-            m.channels.channels[i] = choose(3) ? channel_of(&connections[choose(CONNECTIONS)]) : word();
+            m.channels.channels[i] = choose(3) ? connections[choose(CONNECTIONS)].channel : word();
         break;
     default:
         size = sizeof(m.watch);
@@ -399,6 +537,8 @@ static void hear_return(const struct loan_return_message *m, size_t size)
     if (m->watch_count > LOAN_WATCHES_MAX || size != LOAN_RETURN_SIZE(m->watch_count))
         FAIL("the size of what comes back");
     count(returned);
+    if (who == HONEST && c && c->own)
+        FAIL("a connection comes back that this pump has");
     if (!c || c->id == 0 || c->id != m->id) {
         count(refused);
         if (who == HONEST)
@@ -420,6 +560,42 @@ static void hear_return(const struct loan_return_message *m, size_t size)
         closes(c);
         count(closed);
     }
+    ends(c);
+}
+
+static void hear_begun(const struct loan_message *m, size_t size)
+{
+    static bool heard[4096];
+    struct connection *c = connection_of_fd(m->fd);
+    const struct tcp_loan *loan = &m->loan;
+    uint64_t number = m->id & ~LOAN_BEGUN_ID;
+    if (size != sizeof(*m) || number == m->id || number >= ARRAY_COUNT(heard) || heard[number])
+        FAIL("the number of a connection that began");
+    heard[number] = true;
+    last_begun = MAX(last_begun, number);
+    count(begun);
+    if (!c)
+        return;
+    if (who == HONEST &&
+        (!is_untold(c) || loan->chan.number != c->channel || !tcp_loan_ok(loan) || !m->cloexec != !c->cloexec))
+        FAIL("what is told of a connection that began");
+    if (who == HONEST && (loan->local_port != 80 || loan->peer_port != 12345 || loan->peer_ip[12] != 203 ||
+                          loan->sndbuf != 16384 || loan->peek_off != -1 || loan->family != AF_INET))
+        FAIL("what a connection has from the listening socket");
+    if (who == HONEST && !in_call &&
+        (loan->chan.rx_tail != c->read || loan->chan.tx_head != c->written ||
+         !(loan->file_flags & O_NONBLOCK) != !c->nonblock))
+        FAIL("how far a connection is said to be");
+    if (who == HONEST && (loan->rx_bytes != loan->chan.rx_tail || loan->tx_bytes != loan->chan.tx_head ||
+                          loan->chan.rx_tail < c->read_then || loan->chan.tx_head < c->written_then))
+        FAIL("how far a connection that began came");
+    c->begun = true;
+    c->begun_read = loan->chan.rx_tail;
+    c->begun_written = loan->chan.tx_head;
+    c->id = m->id;
+    c->recalled = false;
+    if (tcp_loan_ok(loan))
+        c->state = *loan;
 }
 
 static void hear_watch(const struct watch_message *m)
@@ -492,8 +668,12 @@ static int hear(struct message *message, size_t size)
         if (size != sizeof(*channels) || channels->count == 0 || channels->count > LOAN_CHANNELS_MAX)
             FAIL("dirty channels");
         for (uint32_t i = 0; i < channels->count; i++)
-            if (!connection_of_channel(channels->channels[i]) && who == HONEST)
+            if (who == HONEST &&
+                (!connection_of_channel(channels->channels[i]) || connection_of_channel(channels->channels[i])->own))
                 FAIL("a dirty channel that was not lent");
+        break;
+    case MESSAGE_LOAN_BEGUN:
+        hear_begun((const struct loan_message *)message, size);
         break;
     case MESSAGE_LOAN_FLAGS:
         if (size != sizeof(struct loan_id_message))
@@ -532,7 +712,7 @@ static void meanwhile(void)
     for (uint32_t n = choose(3); n > 0; n--) {
         switch (choose(8)) {
         case 0:
-            if (choose(8) == 0)
+            if (choose(3) == 0)
                 another_thread_acts();
             break;
         case 1:
@@ -566,16 +746,24 @@ struct fd_table *fd_table_new(void)
     return &the_table;
 }
 
+static bool cloexec_of[WORLD_FDS];
+
 int fd_table_set(struct fd_table *table, int fd, struct file *file, bool cloexec)
 {
-    (void)table, (void)cloexec;
-    return world_fd_set(fd, file);
+    (void)table;
+    int r = world_fd_set(fd, file);
+    if (r == 0)
+        cloexec_of[fd] = cloexec;
+    return r;
 }
 
 struct file *fd_table_file(struct fd_table *table, int fd, bool *ret_cloexec)
 {
-    (void)table, (void)ret_cloexec;
-    return fd_get(fd);
+    struct file *file = fd_get(fd);
+    (void)table;
+    if (file && ret_cloexec)
+        *ret_cloexec = cloexec_of[fd];
+    return file;
 }
 
 int fd_table_close(struct fd_table *table, int fd)
@@ -672,9 +860,10 @@ int64_t remote_call(uint64_t nr, const uint64_t args[6])
     meanwhile();
     if (nr != __NR_epoll_ctl)
         FAIL("a call that is not for there");
+    if (is_untold(connection_of_fd((int)args[2])))
+        FAIL("a call there of what nobody knows of there");
     if (who == INIT_LIES && choose(4) == 0)
         return -(int64_t)choose(134);
-    (void)args;
     return -ENOENT;
 }
 
@@ -707,12 +896,24 @@ int64_t remote_mixed(uint64_t nr, struct trap_frame *frame, const uint64_t args[
 
 static uint8_t buffer[2 * WORLD_RING];
 
-/* False: it is the init enclave's to run. */
+/* As client.c does it. False: it is the init enclave's to run. */
 static bool call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, int64_t *ret_result)
 {
     const uint64_t args[6] = {a, b, c, d, e};
     struct trap_frame frame = {.rdi = a, .rsi = b, .rdx = c, .r10 = d, .r8 = e};
+    enum descriptor_use use = descriptors_use(nr, args);
+    bool is_tracked = use != DESCRIPTORS_IGNORED && use != DESCRIPTORS_SEEN;
+    if (use != DESCRIPTORS_IGNORED && use != DESCRIPTORS_CLOSED && !(use == DESCRIPTORS_SEEN && local_is(nr, args)))
+        borrower_tell_begun();
+    if (is_tracked)
+        descriptors_begin(use);
+    in_call++;
     bool here = local_call(nr, &frame, args, ret_result);
+    in_call--;
+    if (!here && nr == __NR_sendfile)
+        borrower_tell_begun();
+    if (is_tracked)
+        descriptors_end(use, args, here ? *ret_result : 0);
     net_flush();
     if (unrung)
         FAIL("something to tell, and nothing tells it");
@@ -731,12 +932,19 @@ static void settle(void)
                             state->rx_bytes != c->read || state->tx_bytes != c->written))
             FAIL("how far a connection came");
         c->to_check = false;
+        if (who == HONEST && c->begun && (c->begun_read > c->read || c->begun_written > c->written))
+            FAIL("a connection began further than it came");
+        c->begun = false;
+        c->read_then = c->read;
+        c->written_then = c->written;
     }
 }
 
 /* The init enclave runs it, and calls back what it touches. */
 static void delegated(struct connection *c)
 {
+    if (is_untold(c))
+        FAIL("a call of what nobody knows of there");
     recall(c);
 }
 
@@ -816,12 +1024,20 @@ static void program_sets(struct connection *c)
     uint8_t address[128];
     int64_t n = 0;
     bool here;
-    switch (choose(7)) {
+    bool nonblock = choose(2);
+    switch (choose(8)) {
     case 0:
-        here = call(__NR_fcntl, fd, F_SETFL, choose(2) ? O_NONBLOCK : 0, 0, 0, &n);
+        here = call(__NR_fcntl, fd, F_SETFL, nonblock ? O_NONBLOCK : 0, 0, 0, &n);
+        if (here && n == 0)
+            c->nonblock = nonblock;
         break;
     case 1:
         here = call(__NR_ioctl, fd, FIONBIO, (uint64_t)value, 0, 0, &n);
+        if (here && n == 0)
+            c->nonblock = (int)value[0];
+        break;
+    case 6:
+        here = call(__NR_fcntl, fd, F_SETFD, choose(2), 0, 0, &n);
         break;
     case 2:
         here = call(__NR_setsockopt, fd, SOL_SOCKET, name, (uint64_t)value, name == SO_LINGER ? 8 : 4, &n);
@@ -904,29 +1120,192 @@ static void program_waits(void)
     }
 }
 
+/* Nobody hears of it but the host: what was written is sent, and it ends. */
+static void closed_untold(struct connection *c)
+{
+    static uint8_t bytes[WORLD_RING];
+    uint32_t n = c->channel, flags = world.channels[n].kernel_flags;
+    if (who == HONEST) {
+        size_t size = host_take(n, bytes, sizeof(bytes));
+        check(c, bytes, size, c->taken, true);
+        if (!(flags & CHAN_K_CLOSE) || (c->put != c->read && !c->busy && !(flags & CHAN_K_RESET)))
+            FAIL("how a connection was closed");
+        if (!c->busy && c->taken + size != c->written)
+            FAIL("bytes that were lost");
+        if (!host_chans[n].closed)
+            host_pumps();
+        if (!host_chans[n].closed)
+            FAIL("a connection that is closed is not");
+    }
+    count(closed_untold);
+    c->own = false;
+    closes(c);
+}
+
 static void program_closes(struct connection *c)
 {
     int64_t n = 0;
-    if (c->closed || call(__NR_close, (uint64_t)fd_of(c), 0, 0, 0, 0, &n))
+    if (c->closed)
         return;
-    delegated(c);
-    closes(c);
+    if (!call(__NR_close, (uint64_t)fd_of(c), 0, 0, 0, 0, &n)) {
+        delegated(c);
+        closes(c);
+    } else if (c->own) {
+        closed_untold(c);
+    }
+    if (c->channel || c->busy) /* it still is somebody's */
+        descriptors_forget();
+}
+
+/* ---- connections that begin here ---- */
+
+static void begin_at(int fd, uint32_t channel, bool own, unsigned flags)
+{
+    struct connection *c = connection_of_fd(fd);
+    if (who == HONEST && (!c || !c->closed || c->channel || c->id || c->busy))
+        FAIL("the descriptor of a connection");
+    if (!c)
+        return;
+    *c = (struct connection){.state = a_connection(channel),
+                             .channel = channel,
+                             .own = own,
+                             .busy = c->busy,
+                             .cloexec = flags & SOCK_CLOEXEC,
+                             .nonblock = flags & SOCK_NONBLOCK};
+    c->state.file_flags |= flags & SOCK_NONBLOCK ? O_NONBLOCK : 0;
+}
+
+/* The init enclave does it. */
+static void init_accepts(void)
+{
+    struct hostcall_socket op = {.op = SOCKET_ACCEPT, .channel = LISTENER};
+    struct ring_accept record;
+    struct connection *c = connections;
+    borrower_tell_begun();
+    while (c < connections + CONNECTIONS && (!c->closed || c->channel || c->busy))
+        c++;
+    if (c == connections + CONNECTIONS || host_socket(&op) < 0)
+        return;
+    memcpy(&record, op.optval, sizeof(record));
+    descriptors_begin(DESCRIPTORS_ADDED);
+    descriptors_end(DESCRIPTORS_ADDED, NULL, fd_of(c));
+    begin_at(fd_of(c), record.channel, false, 0);
+    if (choose(2))
+        lend(c);
+}
+
+static void end_sharing(void)
+{
+    uint32_t channel = sharing.channel;
+    tcp_share_close(sharing.file);
+    sharing.file = NULL;
+    if (who == HONEST && !in_call && !host_chans[channel].closed)
+        FAIL("a listening socket that is left");
+}
+
+static bool share(void)
+{
+    struct tcp_loan loan = a_connection(LISTENER);
+    loan.peer_port = 0;
+    loan.file_flags |= choose(2) ? O_NONBLOCK : 0;
+    if (who == INIT_LIES && choose(4) == 0)
+        ((uint32_t *)&loan)[choose(sizeof(loan) / 4)] = word();
+    int r = tcp_share_begin(&loan, &sharing.file);
+    if (r == 0) {
+        net_pump_begin();
+        count(shared);
+        return true;
+    }
+    if (who == HONEST)
+        FAIL("a listening socket that cannot be shared");
+    sharing.file = NULL;
+    return false;
+}
+
+/* It was accepted, and what the program passed for the address is none. */
+static void check_dropped(uint32_t channel)
+{
+    if (!(world.channels[channel].kernel_flags & CHAN_K_CLOSE))
+        FAIL("a connection that is nobody's");
+    host_pumps();
+    if (!host_chans[channel].closed)
+        FAIL("a connection that stays open");
+    count(dropped);
+}
+
+static void program_accepts(void)
+{
+    struct sockaddr_in peer = {.sin_family = 0};
+    uint32_t size = choose(8) ? sizeof(peer) : choose(2) ? choose(sizeof(peer)) : UINT32_MAX, room = size;
+    uint64_t to = choose(8) ? (uint64_t)&peer : choose(2) * 8;
+    unsigned flags = (choose(2) ? SOCK_CLOEXEC : 0) | (choose(2) ? SOCK_NONBLOCK : 0) | (choose(20) == 1);
+    bool plain = choose(3) == 0;
+    const uint64_t args[6] = {LISTENER_FD, to, (uint64_t)&size, flags};
+    int64_t n = 0;
+    if (!sharing.file && !share())
+        return;
+    struct file *listener = file_get(sharing.file);
+    in_call++;
+    just_accepted = 0;
+    bool here = accepting_call(listener, plain ? __NR_accept : __NR_accept4, args, &n);
+    in_call--;
+    file_put(listener);
+    if (!here) {
+        init_accepts();
+        return;
+    }
+    if (n >= 0) {
+        begin_at((int)n, just_accepted, true, plain ? 0 : flags);
+        count(accepted);
+        if (who == HONEST && to == (uint64_t)&peer && room >= sizeof(peer) &&
+            (size != sizeof(peer) || peer.sin_port != 0x3930 || peer.sin_addr.s_addr != 0x077100cb))
+            FAIL("the address of who connected");
+    } else if (who == HONEST && just_accepted) {
+        if (n != -EFAULT && n != -EINVAL && n != -ECONNABORTED)
+            FAIL("why a connection is dropped");
+        check_dropped(just_accepted);
+    }
+    just_accepted = 0;
+}
+
+/* Rather one that nobody was told of. */
+static struct connection *any_connection(void)
+{
+    struct connection *c = &connections[choose(CONNECTIONS)];
+    for (size_t i = 0; choose(2) && i < CONNECTIONS && !(c->own && !c->id); i++)
+        c = c + 1 < connections + CONNECTIONS ? c + 1 : connections;
+    return c;
 }
 
 /* While a call of the first one sleeps. */
 static void another_thread_acts(void)
 {
     static bool acting;
-    struct connection *c = &connections[choose(CONNECTIONS)];
+    struct connection *c = any_connection();
     if (acting)
         return;
     acting = true;
-    switch (choose(3)) {
+    switch (choose(7)) {
     case 0:
         program_closes(c);
         break;
+    case 2:
+        if (sharing.file && choose(2))
+            end_sharing();
+        break;
+    case 3:
+        program_accepts();
+        break;
     case 1:
         program_controls_set(c);
+        break;
+    case 4:
+    case 5: /* as when epoll sets of two parts are to be whole */
+        c = connections;
+        while (c < connections + CONNECTIONS - 1 && !c->busy)
+            c++;
+        (void)borrower_end(process_self());
+        program_closes(c);
         break;
     default:
         program_sets(c);
@@ -938,9 +1317,13 @@ static void program_ends_something(void)
 {
     uint32_t s = choose(SETS);
     int64_t n = 0;
-    switch (choose(4)) {
+    switch (choose(5)) {
     case 0:
         program_closes(&connections[choose(CONNECTIONS)]);
+        break;
+    case 4:
+        if (sharing.file)
+            end_sharing();
         break;
     case 1:                                                                      /* a set: made anew at once */
         if (call(__NR_close, FIRST_SET + s, 0, 0, 0, 0, &n) && who != INIT_LIES) /* which may lend there, too */
@@ -960,7 +1343,21 @@ static void program_ends_something(void)
 
 static void program_acts(void)
 {
-    struct connection *c = &connections[choose(CONNECTIONS)];
+    struct connection *c = any_connection();
+    if (choose(7) == 0) {
+        program_accepts();
+        return;
+    }
+    if (choose(c->own ? 12 : 60) == 0) {
+        program_closes(c);
+        return;
+    }
+    if (c->closed) { /* meanwhile there shall be no other at that descriptor */
+        if (choose(16))
+            return;
+        descriptors_forget();
+    }
+    c->busy++;
     switch (choose(16)) {
     case 0:
         program_polls();
@@ -992,36 +1389,42 @@ static void program_acts(void)
     default:
         program_reads(c);
     }
+    c->busy--;
 }
 
 /* ---- */
 
 static void begin(void)
 {
-    world_init_borrower();
+    struct hostcall_socket listener = {.channel = LISTENER, .family = AF_INET, .type = SOCK_STREAM};
+    world_init_borrower(who != HOST_LIES || choose(8));
     process_self()->leader = task_current();
     borrower_init();
     world.idle = meanwhile;
-    for (size_t i = 0; i < CONNECTIONS; i++) {
+    world.socket = host_answers;
+    listener.op = SOCKET_CREATE;
+    host_socket(&listener);
+    listener.op = SOCKET_LISTEN;
+    host_socket(&listener);
+    listener.op = SOCKET_DEMAND;
+    listener.value = 1;
+    host_socket(&listener);
+    for (size_t i = CONNECTIONS; i-- > LENT;) {
+        connections[i].closed = true;
+        descriptors_closed(FIRST_FD + (int)i);
+    }
+    for (size_t i = 0; i < LENT; i++) {
         struct connection *c = &connections[i];
+        c->channel = CHANNEL_FIRST_SOCKET + 1 + (uint32_t)i * 21; /* odd and even, in both chunks */
         struct hostcall_socket op = {
-            .op = SOCKET_CREATE, .channel = channel_of(c), .family = AF_INET, .type = SOCK_STREAM};
+            .op = SOCKET_CREATE, .channel = c->channel, .family = AF_INET, .type = SOCK_STREAM};
         if (host_socket(&op) < 0)
             FAIL("no channel");
-        host_chans[channel_of(c)].connected = true;
-        world.channels[channel_of(c)].host_events = CHAN_EV_CONNECTED;
-        c->state = (struct tcp_loan){.chan.number = channel_of(c),
-                                     .family = AF_INET,
-                                     .chan_family = AF_INET,
-                                     .local_ip = {[10] = 0xff, 0xff, 172, 17, 0, 5},
-                                     .peer_ip = {[10] = 0xff, 0xff, 203, 0, 113, 7},
-                                     .local_port = 80,
-                                     .peer_port = 4000,
-                                     .rcvlowat = 1,
-                                     .rcvbuf = 131072,
-                                     .sndbuf = 16384,
-                                     .peek_off = -1,
-                                     .file_flags = O_RDWR | (choose(2) ? O_NONBLOCK : 0)};
+        host_chans[c->channel].connected = true;
+        world.channels[c->channel].host_events = CHAN_EV_CONNECTED;
+        c->state = a_connection(c->channel);
+        c->nonblock = choose(2);
+        c->state.file_flags |= c->nonblock ? O_NONBLOCK : 0;
         /* Once there and back: what is made for the first time stays. */
         lend(c);
         recall(c);
@@ -1037,12 +1440,15 @@ static int is_left(int fd, struct file *file, void *arg)
 
 static void finish(long allocations)
 {
+    if (sharing.file)
+        end_sharing();
     local_epoll_end();
+    net_pump_end();
     settle();
     if (fd_for_each(&the_table, is_left, NULL) || hosted_alloc_live() != allocations)
         FAIL("something is left");
     for (size_t i = 0; i < CONNECTIONS; i++)
-        if (who == HONEST && connections[i].id)
+        if (who == HONEST && (connections[i].id || connections[i].own))
             FAIL("a connection is kept");
 }
 

@@ -11,6 +11,7 @@
 
 struct borrower_world_counts {
     unsigned long loans, refused, returned, recalls, in_use, news, read, written, watched, fired, closed, ended, lied;
+    unsigned long shared, accepted, begun, given, closed_untold, dropped;
 };
 /* The caller's, filled by what follows. */
 extern struct borrower_world_counts *borrower_world_counts;

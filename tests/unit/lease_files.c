@@ -12,6 +12,8 @@
 #include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/process/table.h"
+#include "kernel/remote/accepting.h"
+#include "kernel/remote/borrower.h"
 #include "kernel/remote/leases.h"
 #include "kernel/remote/posts.h"
 #include "kernel/remote/spawn.h"
@@ -340,4 +342,63 @@ ssize_t vfs_read_kernel(struct file *file, void *buf, size_t size, file_off_t po
 {
     memcpy(buf, container_of(file->inode, struct world_file, inode)->contents + pos, size);
     return (ssize_t)size;
+}
+
+/* ---- listening sockets: every file is one, too, if it listens ---- */
+
+bool tcp_shared(struct file *file)
+{
+    return world_of(file)->shared;
+}
+
+bool tcp_share(struct file *file, struct tcp_loan *ret_loan)
+{
+    struct world_file *f = world_of(file);
+    if (!f->listening)
+        return false;
+    f->shared = true;
+    ret_loan->priority = f->option;
+    return true;
+}
+
+/* The member's: its position is what connections have from it; it is closed once it has flags. */
+int tcp_share_begin(const struct tcp_loan *loan, struct file **ret_file)
+{
+    static const struct file_ops listener_ops;
+    if (byte() % 16 == 1)
+        return -EMFILE;
+    struct file *file = kzalloc(sizeof(*file));
+    *file = (struct file){.ops = &listener_ops, .pos = loan->priority, .refcount = 1};
+    *ret_file = file;
+    return 0;
+}
+
+void tcp_share_close(struct file *file)
+{
+    if (file->flags)
+        FAIL("a listening socket is closed twice");
+    file->flags = 1;
+    file_put(file);
+}
+
+void net_pump_begin(void)
+{
+}
+
+uint32_t accepted_option;
+
+/* Messages come while it sleeps. */
+bool accepting_call(struct file *listener, uint64_t nr, const uint64_t args[6], int64_t *ret_result)
+{
+    if (byte() % 4 == 1 && !hostile)
+        arrive_in_member();
+    if (listener->flags)
+        return false;
+    accepted_option = (uint32_t)listener->pos;
+    *ret_result = 0;
+    return true;
+}
+
+void borrower_tell_begun(void)
+{
 }

@@ -2,6 +2,7 @@
 #include "lease_kernel.h"
 #include "lease_world.h"
 
+#include <asm/ioctls.h>
 #include <asm/unistd_64.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
@@ -409,7 +410,26 @@ static int64_t fake_shutdown(struct trap_frame *frame)
     if (f) {
         f->socket_name = change_seed;
         f->listening = change_seed % 4;
+        f->option++;
     }
+    return 0;
+}
+
+/* Of these, connections have something else from then on. */
+static int64_t fake_setting(struct trap_frame *frame)
+{
+    struct world_file *f = file_at(frame->rdi);
+    if (f)
+        f->option++;
+    return 0;
+}
+
+static int64_t fake_accept(struct trap_frame *frame)
+{
+    const struct world_file *f = file_at(frame->rdi);
+    if (!f || !f->listening)
+        return -EINVAL;
+    accepted_option = f->option;
     return 0;
 }
 
@@ -454,6 +474,11 @@ void calls_begin(void)
     functions[__NR_shutdown] = fake_shutdown;
     functions[__NR_getsockname] = fake_getsockname;
     functions[__NR_fstat] = fake_fstat;
+    functions[__NR_accept] = fake_accept;
+    functions[__NR_setsockopt] = fake_setting;
+    functions[__NR_listen] = fake_setting;
+    functions[__NR_fcntl] = fake_setting;
+    functions[__NR_ioctl] = fake_setting;
 }
 
 static int64_t call_for(struct process *process, uint64_t nr, uint64_t a, uint64_t b, uint64_t c)

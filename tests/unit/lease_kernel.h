@@ -65,8 +65,9 @@ struct world_file {
     struct dentry dentry;
     uint8_t contents[CONTENTS];
     uint8_t socket_name;
-    bool listening;
-    uint32_t mode; /* as the member's process last set it */
+    bool listening, shared; /* and other enclaves accept from it */
+    uint32_t option;        /* what its connections have from it */
+    uint32_t mode;          /* as the member's process last set it */
 };
 
 extern struct world_file *names[PATHS];
@@ -82,6 +83,8 @@ void path_text(uint64_t number, char *text);
 /* What came to user memory last: by path, a socket's name, contents. */
 extern uint64_t stat_uid, stat_size;
 extern uint8_t name_read, was_read[CONTENTS];
+/* What the connection that was accepted last has from the socket, as it was said to be. */
+extern uint32_t accepted_option;
 
 /* ---- the link: what was sent and has not arrived ---- */
 

@@ -1,6 +1,7 @@
 /* Leases and posts (contract in lease_world.h). */
 #include "lease_world.h"
 
+#include <asm/ioctls.h>
 #include <asm/unistd_64.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
@@ -203,6 +204,53 @@ static void do_assured_some(int fd)
         FAIL("a process sees an old mode of its own");
 }
 
+/* What connections have from the socket is what it has now, whoever accepts them. */
+static void do_accept(int fd)
+{
+    const uint64_t args[6] = {(uint64_t)fd};
+    const struct world_file *f = model[fd].file;
+    int64_t result;
+    if (leased_call(__NR_accept, NULL, args, &result))
+        FAIL("a call that no lease is for");
+    if (assured_accept(__NR_accept, args, &result)) {
+        lease_world_counts.accepted++;
+    } else {
+        leased_settle();
+        result = delegate(__NR_accept, args);
+        lease_world_counts.asked++;
+    }
+    if ((result == 0) != f->listening)
+        FAIL("accepting from what does not listen, or not from what does");
+    if (result == 0 && accepted_option != f->option)
+        FAIL("a connection has what the socket had before");
+}
+
+static const struct {
+    uint16_t nr;
+    uint32_t command;
+} settings[] = {
+    {__NR_setsockopt, 0}, {__NR_listen, 0}, {__NR_fcntl, F_SETFL}, {__NR_ioctl, FIONBIO}, {__NR_shutdown, 0}};
+
+/* Somebody sets something of the socket, by a descriptor of the init enclave's. */
+static void do_setting(int fd, size_t which)
+{
+    lease_world_counts.changes++;
+    (void)call_there(0, settings[which].nr, (uint64_t)fd, settings[which].command, 0);
+}
+
+static void do_accept_some(int fd)
+{
+    for (int i = byte() % 8; i >= 0; i--) {
+        do_accept(fd);
+        uint8_t what = byte();
+        change_seed = byte();
+        if (what % 32 == 1)
+            do_setting(fd, what / 32 % ARRAY_COUNT(settings));
+        else if (what % 32 == 2)
+            leases_end_soon();
+    }
+}
+
 static void do_write(size_t size)
 {
     const uint64_t args[6] = {OUTPUT_FD, output_expected, size};
@@ -344,7 +392,14 @@ static int some_fd(void)
 static void step(void)
 {
     int fd;
-    switch (byte() % 27) {
+    switch (byte() % 30) {
+    case 27:
+    case 28:
+    case 29:
+        now += 30000000;
+        if ((fd = some_fd()) >= 0)
+            do_accept_some(fd);
+        break;
     case 0:
         if (byte() % 2)
             change();
@@ -513,6 +568,57 @@ void lease_world_run_mixed(void)
     end();
 }
 
+/* Until the member accepts by itself, which takes three that it asks for. */
+static void accept_until_here(int fd)
+{
+    now += 1ULL << 40;
+    for (int i = 0; i < 3; i++) {
+        unsigned long accepted = lease_world_counts.accepted;
+        do_accept(fd);
+        if (lease_world_counts.accepted != accepted)
+            FAIL("a member accepts of what nobody said that it may");
+    }
+    for (int i = 0; i < 5; i++) {
+        unsigned long asked = lease_world_counts.asked;
+        do_accept(fd);
+        if (lease_world_counts.asked != asked)
+            FAIL("a member that may accept asks");
+    }
+}
+
+void lease_world_run_listener(void)
+{
+    begin(NULL, 0);
+    do_open(0, 0);
+    int fd = some_fd();
+    change_seed = 1; /* it listens again */
+    if (!model[fd].file->listening)
+        FAIL("a file that does not listen");
+    for (size_t i = 0; i < ARRAY_COUNT(settings); i++) {
+        accept_until_here(fd);
+        do_setting(fd, i);
+    }
+    accept_until_here(fd);
+    leases_end_soon();
+    arrive_in_member();
+    accept_until_here(fd);
+    leases_settle(&init_side[0]);
+    accept_until_here(fd);
+    do_dup(fd);
+    accept_until_here(fd);
+    leased_end();
+    accept_until_here(fd);
+    assured_forget(); /* as before a fork */
+    accept_until_here(fd);
+    do_close(fd);
+    do_open(1, 0);
+    if (some_fd() != fd)
+        FAIL("another descriptor");
+    accept_until_here(fd);
+    check();
+    end();
+}
+
 static size_t more_offset, more_left; /* of what was said last */
 
 /* Messages that only a kernel that is not the measured one would send: what is wrong with them ends the member. */
@@ -521,7 +627,7 @@ static void say_to_member(void)
     static uint8_t bytes[sizeof(struct lease_message) + LEASE_SIZE_MAX + LEASE_PATH_MAX];
     static const uint32_t types[] = {MESSAGE_LEASE,       MESSAGE_LEASE_MORE,      MESSAGE_LEASE_MORE,
                                      MESSAGE_LEASE_BREAK, MESSAGE_LEASE_ASSURANCE, MESSAGE_LEASE_SYNC,
-                                     MESSAGE_POST_GRANT};
+                                     MESSAGE_POST_GRANT,  MESSAGE_LEASE_LISTENER};
     struct lease_message *m = (struct lease_message *)bytes;
     struct lease_more_message *more = (struct lease_more_message *)bytes;
     struct post_grant_message *g = (struct post_grant_message *)bytes;
@@ -554,6 +660,15 @@ static void say_to_member(void)
         a->kind = byte() % 4;
         a->size = byte() % 16 ? 1 : byte();
         size = sizeof(*a);
+    } else if (m->message.type == MESSAGE_LEASE_LISTENER) {
+        struct lease_listener_message *l = (struct lease_listener_message *)bytes;
+        memset(bytes, 0, sizeof(*l));
+        *l =
+            (struct lease_listener_message){.message = {.type = MESSAGE_LEASE_LISTENER, .pid = byte() % 4 ? 5 : byte()},
+                                            .id = byte() % 4,
+                                            .fd = byte() % 4};
+        l->era = byte() % 4 ? leased_era() : byte();
+        size = sizeof(*l) + (byte() % 16 == 1);
     } else if (m->message.type == MESSAGE_POST_GRANT) {
         *g = (struct post_grant_message){.message = m->message, .id = byte(), .fd = byte() % 4, .credit = byte() * 16U};
         size = sizeof(*g);
@@ -584,6 +699,8 @@ void lease_world_run_hostile(const uint8_t *data, size_t size)
         (void)leased_call(__NR_read, &frame, fd_args, &result);
         (void)posted_write(write_args, &result);
         (void)assured_call(byte() % 2 ? __NR_fchmod : __NR_getsockname, write_args, &result);
+        for (int i = byte() % 4; i > 0; i--)
+            (void)assured_accept(__NR_accept, write_args, &result);
         if (byte() % 4 == 0)
             (void)leased_call(__NR_close, NULL, fd_args, &result);
         drop_queue(&to_init);

@@ -13,6 +13,7 @@
 struct lease_world_counts {
     unsigned long opened_here, opened_there, told, breaks, changes, posted, killed, refused, more, dropped, assured,
         syncs;
+    unsigned long accepted, asked; /* by the member itself; not */
 };
 extern struct lease_world_counts lease_world_counts;
 
@@ -26,5 +27,7 @@ void lease_world_run(const uint8_t *data, size_t size);
 void lease_world_run_hostile(const uint8_t *data, size_t size);
 /* A lease whose contents come in pieces, and between them one of another's, which is none of it. Aborts as above. */
 void lease_world_run_mixed(void);
+/* Listening sockets that a member accepts from, and each way in which that ends. Aborts if it goes on. */
+void lease_world_run_listener(void);
 
 #endif

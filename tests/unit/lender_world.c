@@ -16,11 +16,13 @@
 #include "kernel/net/net.h"
 #include "kernel/net/socket_types.h"
 #include "kernel/process/process.h"
+#include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
 #include "kernel/remote/loan_message.h"
 #include "kernel/remote/server.h"
 #include "kernel/remote/spawn.h"
 #include "kernel/remote/work.h"
+#include "kernel/sched/output.h"
 #include "net_world.h"
 
 #define FAIL(text) hosted_abort("lent connections: " text)
@@ -38,9 +40,12 @@ struct remote_member {
         int fd;
         bool recalled;
         struct tcp_loan loan;
-    } loans[16]; /* that it was told of, not answered yet */
+    } loans[16]; /* that it was told of or has told of, not answered yet */
 };
 static struct remote_member members[MEMBERS];
+static bool says_truth;
+static uint64_t last_begun;
+static uint64_t cloexec_set; /* descriptors */
 static struct remote_process the_remote;
 
 /* ---- the input ---- */
@@ -94,6 +99,8 @@ struct link *remote_member_link(struct remote_member *member)
 
 void spawn_kill(struct remote_member *member)
 {
+    if (says_truth)
+        FAIL("an honest member is killed");
     member->killed = true;
     count(killed);
 }
@@ -157,6 +164,34 @@ struct file *fd_table_file(struct fd_table *table, int fd, bool *ret_cloexec)
     return fd_get(fd);
 }
 
+static struct file *fd_get_quietly(int fd)
+{
+    struct file *file = fd_get(fd);
+    if (file)
+        file_put(file);
+    return file;
+}
+
+int fd_table_set(struct fd_table *table, int fd, struct file *file, bool cloexec)
+{
+    (void)table;
+    if (fd_get_quietly(fd))
+        FAIL("a descriptor that is in use is another's now");
+    int r = world_fd_set(fd, file);
+    if (r == 0 && fd < 64)
+        cloexec_set = (cloexec_set & ~(1ULL << fd)) | (uint64_t)cloexec << fd;
+    return r;
+}
+
+void leases_end_soon(void)
+{
+}
+
+bool output_may_be_held(void)
+{
+    return false;
+}
+
 int fd_table_close(struct fd_table *table, int fd)
 {
     (void)table;
@@ -180,11 +215,32 @@ static void deliver(struct remote_member *member, const void *message, size_t si
     handlers[((const struct message *)message)->type](member, record);
 }
 
+static bool losing;
+
+/* For a connection that began in a member that is gone there is nothing to ask a host for. */
+static int on_socket(struct hostcall_socket *op)
+{
+    if (losing && host_chans[op->channel % WORLD_CHANNELS].own)
+        FAIL("a call for a channel that nobody has");
+    return host_socket(op);
+}
+
 /* Its host process is gone. Another one is started in its place. */
 static void lose(struct remote_member *member)
 {
     count(lost);
+    losing = true;
     lender_member_lost(member);
+    losing = false;
+    for (size_t i = 0; i < ARRAY_COUNT(member->loans); i++) {
+        uint32_t n = member->loans[i].loan.chan.number;
+        if (!(member->loans[i].id & LOAN_BEGUN_ID))
+            continue;
+        if (tcp_lent(n))
+            FAIL("a connection of a member that is lost is still away");
+        if (host_chans[n].own) /* its host process, too */
+            host_chans[n].open = host_chans[n].own = false;
+    }
     if (member->references != (unsigned)(the_remote.member == member))
         FAIL("somebody still knows a member that is lost");
     memset(member->loans, 0, sizeof(member->loans));
@@ -194,6 +250,8 @@ static void lose(struct remote_member *member)
 /* As it should, how far it came being a little of what there is. */
 static void give_back(struct remote_member *member, size_t i)
 {
+    bool is_foreign = member->loans[i].id & LOAN_BEGUN_ID;
+    uint32_t channel = member->loans[i].loan.chan.number;
     struct loan_return_message m = {.message = {MESSAGE_LOAN_RETURN, 0, process_self()->pid, 0},
                                     .id = member->loans[i].id,
                                     .close_fd = choose(8) ? -1 : member->loans[i].fd,
@@ -206,7 +264,129 @@ static void give_back(struct remote_member *member, size_t i)
         m.loan.error = (int)choose(130);
     member->loans[i].id = 0;
     count(returned);
+    if (is_foreign)
+        host_chans[channel].own = false; /* SOCKET_GIVE */
     deliver(member, &m, LOAN_RETURN_SIZE(m.watch_count));
+    if (tcp_lent(channel))
+        FAIL("a connection that came back is still away");
+    lender_world_counts->begun_returned += is_foreign;
+}
+
+/*
+ * The member's own host process has accepted one, which has carried something already: the descriptor is there, and the
+ * member has it.
+ */
+static void begin_one(struct remote_member *member)
+{
+    struct loan_message m = {.message = {MESSAGE_LOAN_BEGUN, 0, process_self()->pid, 0},
+                             .id = LOAN_BEGUN_ID | ++last_begun,
+                             .fd = 6 + (int)choose(12),
+                             .cloexec = choose(2)};
+    uint32_t n = CHANNEL_FIRST_SOCKET | 1, got = choose(500), sent = choose(500);
+    size_t i = 0;
+    while (n < WORLD_CHANNELS && host_chans[n].open)
+        n += 2;
+    while (i < ARRAY_COUNT(member->loans) && member->loans[i].id)
+        i++;
+    if (n >= WORLD_CHANNELS || i == ARRAY_COUNT(member->loans) || member->killed || fd_get_quietly(m.fd) ||
+        the_remote.member != member)
+        return;
+    host_chans[n] = (struct host_chan){.open = true, .own = true, .connected = true, .type = SOCK_STREAM};
+    host_chans[n].rx_head = got;
+    host_chans[n].tx_tail = sent;
+    memset(&world.channels[n], 0, sizeof(world.channels[n]));
+    world.channels[n].host_events = CHAN_EV_CONNECTED;
+    world.channels[n].rx_head = world.channels[n].rx_tail = got;
+    world.channels[n].tx_head = world.channels[n].tx_tail = sent;
+    m.loan = (struct tcp_loan){.chan = {.number = n, .rx_tail = got, .rx_head = got, .tx_head = sent, .tx_tail = sent},
+                               .family = AF_INET,
+                               .chan_family = AF_INET,
+                               .local_ip = {[10] = 0xff, 0xff, 172, 17, 0, 5},
+                               .peer_ip = {[10] = 0xff, 0xff, 203, 0, 113, 7},
+                               .local_port = 80,
+                               .peer_port = 4000,
+                               .rx_bytes = got,
+                               .tx_bytes = sent,
+                               .rcvlowat = 1,
+                               .rcvbuf = 131072,
+                               .sndbuf = 16384,
+                               .peek_off = -1,
+                               .file_flags = choose(2) ? O_RDWR | O_NONBLOCK : O_RDWR};
+    says_truth = true;
+    deliver(member, &m, sizeof(m));
+    says_truth = false;
+    const struct file *file = fd_get_quietly(m.fd);
+    if (!file || !tcp_lent(n) || tcp_file(tcp_lent(n)) != file || (unsigned)m.loan.file_flags != file->flags)
+        FAIL("a connection that began is not there");
+    if ((cloexec_set >> m.fd & 1) != m.cloexec)
+        FAIL("close-on-exec of a connection that began");
+    member->loans[i].id = m.id;
+    member->loans[i].fd = m.fd;
+    member->loans[i].recalled = false;
+    member->loans[i].loan = m.loan;
+    count(begun);
+}
+
+/* Of what no member may say: it is killed, and nothing else happens. */
+static void begin_wrongly(struct remote_member *member)
+{
+    const struct remote_member *of = &members[choose(MEMBERS)];
+    struct loan_message m = {.message = {MESSAGE_LOAN_BEGUN, 0, process_self()->pid, 0},
+                             .id = LOAN_BEGUN_ID | ++last_begun,
+                             .fd = 6 + (int)choose(12)};
+    m.loan =
+        (struct tcp_loan){.chan.number = CHANNEL_FIRST_SOCKET | 1, .family = AF_INET, .rcvlowat = 1, .peek_off = -1};
+    while (m.loan.chan.number + 2 < WORLD_CHANNELS && host_chans[m.loan.chan.number].open)
+        m.loan.chan.number += 2;
+    while (m.fd < WORLD_FDS && fd_get_quietly(m.fd))
+        m.fd++;
+    size_t size = sizeof(m);
+    if (member->killed || the_remote.member != member)
+        return;
+    switch (choose(9)) {
+    case 0:
+        m.fd = choose(2) ? SET_FD : -1 - (int)choose(3);
+        break;
+    case 1:
+        m.fd = choose(2) ? WORLD_FDS + (int)choose(9) : INT32_MAX;
+        break;
+    case 2:
+        m.id &= ~LOAN_BEGUN_ID;
+        break;
+    case 3: /* even, or the console's, or none */
+        m.loan.chan.number = choose(2)   ? choose(CHANNEL_FIRST_SOCKET)
+                             : choose(2) ? 4 + 2 * choose(9)
+                                         : WORLD_CHANNELS + choose(9);
+        break;
+    case 4: /* one that is lent */
+        m.loan.chan.number = of->loans[choose(4)].loan.chan.number;
+        if (!tcp_lent(m.loan.chan.number))
+            return;
+        break;
+    case 5:
+        m.loan.chan.rx_head = m.loan.chan.rx_tail + WORLD_RING + 1 + choose(9);
+        break;
+    case 6:
+        m.loan.chan.tx_tail = m.loan.chan.tx_head + 1 + choose(9);
+        break;
+    case 7:
+        size = sizeof(struct message) + choose(sizeof(m) - sizeof(struct message));
+        break;
+    default:
+        m.message.pid++;
+    }
+    bool was_lent = tcp_lent(m.loan.chan.number);
+    const struct file *before = fd_get_quietly(m.fd);
+    long live = hosted_alloc_live();
+    deliver(member, &m, size);
+    if (!member->killed)
+        FAIL("a member that said what cannot be is not killed");
+    if (fd_get_quietly(m.fd) != before)
+        FAIL("what a member said that cannot be has happened");
+    lose(member);
+    if ((tcp_lent(m.loan.chan.number) && !was_lent) || hosted_alloc_live() > live)
+        FAIL("something is left of what cannot be");
+    count(wrong);
 }
 
 /* What the member said has ended loans of its own at most. */
@@ -294,6 +474,10 @@ static void member_acts(bool must)
     }
     if (must || choose(40) == 1)
         lose(member);
+    else if (choose(3) == 0)
+        begin_one(member);
+    else if (choose(6) == 0)
+        begin_wrongly(member);
     else
         say_anything(member);
 }
@@ -325,7 +509,7 @@ static void program_acts(void)
     struct pollfd p = {fd, POLLIN | POLLOUT, 0};
     uint64_t nr = __NR_read;
     int64_t r = 0;
-    switch (choose(10)) {
+    switch (choose(12)) {
     case 0:
     case 1:
     case 2:
@@ -353,6 +537,12 @@ static void program_acts(void)
     case 8:
         r = CALL4(epoll_wait, SET_FD, events, 4, 0);
         break;
+    case 9: { /* as fork: somebody else has it, too */
+        struct file *file = choose(3) == 0 ? fd_get(fd) : NULL;
+        if (file && fd_install(file, 6, false) < 0)
+            file_put(file);
+        break;
+    }
     default:
         world_close(fd);
     }
@@ -370,6 +560,7 @@ static void begin(void)
     world_init();
     lender_init();
     world.idle = idle;
+    world.socket = on_socket;
     process->files = &the_table;
     process->remote = &the_remote;
     the_remote.member = remote_member_get(&members[0]);

@@ -10,6 +10,7 @@
 
 struct lender_world_counts {
     unsigned long loans, returned, lost, killed, recalls, news, fired, lied;
+    unsigned long begun, begun_returned, wrong; /* connections of members, and what cannot be such */
 };
 /* The caller's, filled by what follows. */
 extern struct lender_world_counts *lender_world_counts;

@@ -10,7 +10,9 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 
+#include "kernel/fs/file.h"
 #include "kernel/lib/string.h"
+#include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/net/socket_types.h"
 #include "net_world.h"
@@ -111,7 +113,13 @@ static int hostile_socket(struct hostcall_socket *op)
     int r = host_socket(op);
     if (!lying())
         return r;
-    switch (choose(3)) {
+    switch (choose(op->op == SOCKET_ACCEPT ? 5 : 3)) {
+    case 3:
+        op->optlen = choose(2) ? word() : op->optlen + choose(3) - 1;
+        return r;
+    case 4: /* the channel, or a part of an address */
+        ((uint32_t *)op->optval)[choose(3) ? choose(16) : 0] = choose(2) ? word() : choose(WORLD_CHANNELS);
+        return r;
     case 0:
         return -(int)choose(140);
     case 1:
@@ -134,7 +142,9 @@ static void host_acts(void)
         host_pump();
         return;
     case 1:
-        if (c->open && c->listening)
+        if (c->open && c->listening && choose(4))
+            host_client(n);
+        else if (c->open && c->listening)
             host_accept(n);
         return;
     case 2:
@@ -267,11 +277,25 @@ static void program_watches(int fd)
     }
 }
 
+/* As for a member that accepts from it: from then on the host does so on demand. */
+static void shares(int fd)
+{
+    struct file *file = fd_get(fd);
+    struct tcp_loan loan;
+    if (!file)
+        return;
+    (void)tcp_share(file, &loan);
+    file_put(file);
+}
+
 static void program_acts(void)
 {
     int fd = (int)choose(FD_MAX);
     struct sockaddr_in a = some_address();
-    switch (choose(12)) {
+    switch (choose(13)) {
+    case 12:
+        shares(fd);
+        break;
     case 0:
         program_makes_socket();
         break;
@@ -303,6 +327,10 @@ static void program_acts(void)
     }
 }
 
+static void ends_sharing(void)
+{
+}
+
 static void idle(void)
 {
     for (int i = 0; i < 3; i++) {
@@ -314,7 +342,9 @@ static void idle(void)
 
 void hostile_init(choose_fn fn)
 {
+    static const struct tcp_loan_ops ops = {.unshare = ends_sharing};
     choose = fn;
+    tcp_loan_ops_set(&ops);
     world.idle = idle;
     world.socket = hostile_socket;
     /* A few that are surely there: a listener outside and inside, a datagram socket, an epoll set of them. */

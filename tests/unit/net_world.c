@@ -431,7 +431,7 @@ void inode_put(struct inode *inode)
 /* ---- the host ---- */
 
 static uint32_t dirty_taken[WORLD_CHANNELS];
-static uint32_t ready_head, dirty_tail;
+static uint32_t ready_head[2], dirty_tail[2]; /* the borrower's own are second */
 static uint32_t next_odd = CHANNEL_FIRST_SOCKET;
 
 void hostcall_park(uint64_t deadline_ns, bool pump)
@@ -465,6 +465,89 @@ static void host_close(uint32_t number, bool reset)
     c->reset = reset;
     if (number % 2 == 0)
         host_event(number, CHAN_EV_CLOSED, 0);
+}
+
+static uint32_t odd_channel(void)
+{
+    for (uint32_t i = 0; i < WORLD_CHANNELS; i++) {
+        uint32_t number = next_odd;
+        next_odd = (next_odd + 2) % WORLD_CHANNELS;
+        if (number >= CHANNEL_FIRST_SOCKET && !host_chans[number].open)
+            return number;
+    }
+    return 0;
+}
+
+static uint32_t accepted_channel(const struct host_chan *listener, struct ring_accept *ret_record)
+{
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = 0x3930}, local = {.sin_family = AF_INET};
+    uint32_t number = odd_channel();
+    if (!number)
+        return 0;
+    host_open(number, AF_INET, SOCK_STREAM);
+    world.channels[number].host_events = CHAN_EV_CONNECTED;
+    host_chans[number].connected = true;
+    host_chans[number].own = listener->own;
+    memcpy(&peer.sin_addr, "\xcb\0\x71\7", 4);
+    memcpy(&local.sin_addr, "\xac\x11\0\5", 4);
+    *ret_record = (struct ring_accept){.channel = number, .addr_size = sizeof(peer), .local_size = sizeof(local)};
+    memcpy(ret_record->addr, &peer, sizeof(peer));
+    memcpy(ret_record->local, &local, sizeof(local));
+    return number;
+}
+
+static int share(struct hostcall_socket *op, const struct host_chan *c)
+{
+    uint32_t number = c->open && c->listening && c->demand ? odd_channel() : 0;
+    if (!number)
+        return -EINVAL;
+    host_open(number, c->family, SOCK_STREAM);
+    host_chans[number].own = host_chans[number].listening = host_chans[number].demand = true;
+    op->value = number;
+    return 0;
+}
+
+static int accept_on_demand(struct hostcall_socket *op, struct host_chan *c)
+{
+    struct ring_accept record;
+    if (!c->open || !c->listening || !c->demand)
+        return -EINVAL;
+    if (c->clients == 0)
+        return -EAGAIN;
+    if (!accepted_channel(c, &record))
+        return -EMFILE;
+    c->clients--;
+    memcpy(op->optval, &record, sizeof(record));
+    op->optlen = sizeof(record);
+    return 0;
+}
+
+static int demand(struct hostcall_socket *op, struct host_chan *c)
+{
+    if (!c->open || !c->listening)
+        return -EINVAL;
+    c->demand = op->value;
+    while (!c->demand && c->clients > 0 && host_accept(op->channel))
+        c->clients--;
+    return 0;
+}
+
+static void give(uint32_t number)
+{
+    host_pump(); /* whatever it was dirty for */
+    host_chans[number].own = false;
+    world.channels[number].dirty_queued = world.channels[number].ready_queued = 0;
+}
+
+static void give_all(void)
+{
+    for (uint32_t n = CHANNEL_FIRST_SOCKET; n < WORLD_CHANNELS; n++) {
+        if (!host_chans[n].own)
+            continue;
+        if (host_chans[n].listening)
+            host_close(n, false);
+        give(n);
+    }
 }
 
 int host_socket(struct hostcall_socket *op)
@@ -501,6 +584,21 @@ int host_socket(struct hostcall_socket *op)
     case SOCKET_CLOSE:
         host_close(op->channel, op->value & CLOSE_RESET);
         return 0;
+    case SOCKET_DEMAND:
+        return demand(op, c);
+    case SOCKET_SHARE:
+        return share(op, c);
+    case SOCKET_ACCEPT:
+        return accept_on_demand(op, c);
+    case SOCKET_READY:
+        op->value = c->clients > 0;
+        return c->open && c->listening && c->demand ? 0 : -EINVAL;
+    case SOCKET_GIVE:
+        if (op->channel == GIVE_ALL)
+            give_all();
+        else
+            give(op->channel);
+        return 0;
     default:
         return 0;
     }
@@ -508,10 +606,14 @@ int host_socket(struct hostcall_socket *op)
 
 void host_ready(uint32_t number)
 {
+    bool own = host_chans[number].own;
+    struct arena_queue *ready = own ? world.own_ready : world.ready;
+    if (!ready) /* it is of a member of this world */
+        return;
     if (__atomic_exchange_n(&world.channels[number].ready_queued, 1, __ATOMIC_SEQ_CST))
         return;
-    world.ready->entries[ready_head++ & (WORLD_CHANNELS - 1)] = number;
-    __atomic_store_n(&world.ready->head, ready_head, __ATOMIC_RELEASE);
+    ready->entries[ready_head[own]++ & (WORLD_CHANNELS - 1)] = number;
+    __atomic_store_n(&ready->head, ready_head[own], __ATOMIC_RELEASE);
 }
 
 void host_event(uint32_t number, uint32_t events, int error)
@@ -527,22 +629,37 @@ static void wishes(uint32_t number)
     uint32_t flags = world.channels[number].kernel_flags;
     if (!c->open || c->type != SOCK_STREAM)
         return;
+    if (c->listening && c->demand && (flags & CHAN_K_WANT_ACCEPT)) {
+        c->wanted = c->clients == 0;
+        if (!c->wanted)
+            host_event(number, CHAN_EV_ACCEPTABLE, 0);
+    }
     c->shut_write |= (flags & CHAN_K_SHUT_WR) != 0;
     if (flags & CHAN_K_CLOSE)
         host_close(number, (flags & CHAN_K_RESET) != 0);
 }
 
-void host_pump(void)
+static void pump(struct arena_queue *dirty, bool own)
 {
-    if (world.dirty->head - dirty_tail > WORLD_CHANNELS)
-        dirty_tail = world.dirty->head; /* somebody lies in the kernel's name */
-    while (dirty_tail != world.dirty->head) {
-        uint32_t number = world.dirty->entries[dirty_tail++ & (WORLD_CHANNELS - 1)] & (WORLD_CHANNELS - 1);
-        world.dirty->tail = dirty_tail;
+    uint32_t *tail = &dirty_tail[own];
+    if (dirty->head - *tail > WORLD_CHANNELS)
+        *tail = dirty->head; /* somebody lies in the kernel's name */
+    while (*tail != dirty->head) {
+        uint32_t number = dirty->entries[(*tail)++ & (WORLD_CHANNELS - 1)] & (WORLD_CHANNELS - 1);
+        dirty->tail = *tail;
+        if (host_chans[number].open && host_chans[number].own != own && !world.lie_armed)
+            hosted_abort("a channel is dirty where nobody looks");
         __atomic_exchange_n(&world.channels[number].dirty_queued, 0, __ATOMIC_SEQ_CST);
         dirty_taken[number]++;
         wishes(number);
     }
+}
+
+void host_pump(void)
+{
+    pump(world.dirty, false);
+    if (world.own_dirty)
+        pump(world.own_dirty, true);
 }
 
 uint32_t host_dirty_taken(uint32_t number)
@@ -589,24 +706,24 @@ size_t host_take(uint32_t number, void *data, size_t size)
 
 uint32_t host_accept(uint32_t listener)
 {
-    struct ring_accept record = {.addr_size = sizeof(struct sockaddr_in), .local_size = sizeof(struct sockaddr_in)};
-    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = 0x3930}, local = {.sin_family = AF_INET};
-    uint32_t number = 0;
-    for (uint32_t i = 0; i < WORLD_CHANNELS && !number; i++, next_odd = (next_odd + 2) % WORLD_CHANNELS)
-        if (next_odd >= CHANNEL_FIRST_SOCKET && !host_chans[next_odd].open)
-            number = next_odd;
-    if (!number)
-        return 0;
-    host_open(number, AF_INET, SOCK_STREAM);
-    world.channels[number].host_events = CHAN_EV_CONNECTED;
-    host_chans[number].connected = true;
-    memcpy(&peer.sin_addr, "\xcb\0\x71\7", 4);
-    memcpy(&local.sin_addr, "\xac\x11\0\5", 4);
-    memcpy(record.addr, &peer, sizeof(peer));
-    memcpy(record.local, &local, sizeof(local));
-    record.channel = number;
-    host_put(listener, &record, sizeof(record));
+    struct ring_accept record;
+    uint32_t number = accepted_channel(&host_chans[listener], &record);
+    if (number)
+        host_put(listener, &record, sizeof(record));
     return number;
+}
+
+void host_client(uint32_t listener)
+{
+    struct host_chan *c = &host_chans[listener];
+    if (!c->demand) {
+        host_accept(listener);
+        return;
+    }
+    c->clients++;
+    if (c->wanted)
+        host_event(listener, CHAN_EV_ACCEPTABLE, 0);
+    c->wanted = false;
 }
 
 void host_datagram(uint32_t number, uint16_t from_port, const void *data, uint32_t size)
@@ -656,7 +773,15 @@ void world_init(void)
     net_init();
 }
 
-void world_init_borrower(void)
+void world_init_borrower(bool has_pump)
 {
     prepare();
+    if (!has_pump)
+        return;
+    size_t size = MEMBER_QUEUE_SIZE(WORLD_CHANNELS);
+    uint8_t *queues = hosted_page_alloc(2 * size);
+    memset(queues, 0, 2 * size);
+    world.own_ready = (struct arena_queue *)queues;
+    world.own_dirty = (struct arena_queue *)(queues + size);
+    the_params.queues = (struct boot_blob){(uint64_t)queues, 2 * size};
 }

@@ -22,6 +22,7 @@ struct world {
     size_t arena_size;
     struct arena_header *header;
     struct arena_queue *ready, *dirty;
+    struct arena_queue *own_ready, *own_dirty; /* of the pump of a borrower's own process */
     struct channel *channels;
     uint8_t *rings;
     void (*idle)(void);                      /* what a sleep does; NULL = nothing */
@@ -36,8 +37,11 @@ struct world {
 extern struct world world;
 
 void world_init(void); /* once in a process: the kernel's state cannot be made new */
-/* The same for an enclave that borrows connections, whose files are only those that are put there. */
-void world_init_borrower(void);
+/*
+ * The same for an enclave that borrows connections, whose files are only those that are put there. has_pump: for those
+ * that begin with it there are queues.
+ */
+void world_init_borrower(bool has_pump);
 #define WORLD_FDS 256
 struct file;
 int world_fd_set(int fd, struct file *file); /* closes what is there; -EBADF */
@@ -47,6 +51,9 @@ void world_timer(void);                      /* the armed timer's time has come 
 /* The host's side, honest. */
 struct host_chan {
     bool open, listening, closed, reset, connecting, connected, shut_write;
+    bool own;            /* the pump of a borrower's own process has it */
+    bool demand, wanted; /* listening: accepts when it is asked to; and is to say when there is a client */
+    unsigned clients;    /* that wait for that */
     int family, type;
     uint32_t rx_head, rx_base, tx_tail;
     uint8_t bound[128];
@@ -57,6 +64,7 @@ int host_socket(struct hostcall_socket *op);
 void host_pump(void);                                            /* takes the dirty queue */
 uint32_t host_dirty_taken(uint32_t number);                      /* how often this channel was dirty */
 uint32_t host_accept(uint32_t listener);                         /* a client comes: its channel */
+void host_client(uint32_t listener);                             /* the same, to wait if it is to be asked for */
 size_t host_put(uint32_t number, const void *data, size_t size); /* into rx, as much as there is room; makes ready */
 size_t host_take(uint32_t number, void *data, size_t size);      /* out of tx */
 void host_event(uint32_t number, uint32_t events, int error);

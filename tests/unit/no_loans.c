@@ -47,7 +47,16 @@ bool local_call(uint64_t nr, struct trap_frame *frame, const uint64_t args[6], i
     return false;
 }
 
+bool local_is(uint64_t nr, const uint64_t args[6])
+{
+    return false;
+}
+
 void net_flush(void)
+{
+}
+
+void net_pump_end(void)
 {
 }
 
@@ -149,6 +158,11 @@ void borrower_tell_dirty(void)
 }
 
 bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
+{
+    return false;
+}
+
+bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
 {
     return false;
 }

@@ -17,6 +17,9 @@ static void check(unsigned long seeds)
     print_message("%lu loans, %lu given back, %lu recalls, %lu news, %lu watches fired, %lu members killed, %lu lost, "
                   "%lu containers ended\n",
                   c->loans, c->returned, c->recalls, c->news, c->fired, c->killed, c->lost, c->lied);
+    print_message("%lu connections began with members, %lu came back, %lu could not be\n", c->begun, c->begun_returned,
+                  c->wrong);
+    assert_true(c->begun > seeds && c->begun_returned > seeds / 4 && c->wrong > seeds);
     assert_true(c->loans > seeds && c->returned > seeds / 2 && c->recalls > seeds && c->killed > seeds);
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <asm/errno.h>
+#include <asm/fcntl.h>
 #include <asm/ioctls.h>
 #include <asm/poll.h>
 #include <asm/signal.h>
@@ -21,6 +22,7 @@
 #include "kernel/net/net.h"
 #include "kernel/net/socket_types.h"
 #include "kernel/net/tcp.h"
+#include "kernel/sched/wait.h"
 #include "net_world.h"
 
 static uint16_t big16(uint16_t v)
@@ -574,6 +576,252 @@ static void loans_are_checked(void **state)
     world_close(l);
 }
 
+/* ---- a listening socket on demand ---- */
+
+static int unshared;
+static uint32_t demanding; /* the channel */
+
+static void count_unshare(void)
+{
+    unshared++;
+}
+
+static bool share(int l)
+{
+    static const struct tcp_loan_ops ops = {.news = count_news, .recall = count_recall, .unshare = count_unshare};
+    struct file *file = fd_get(l);
+    tcp_loan_ops_set(&ops);
+    unshared = 0;
+    bool shared = tcp_share(file, &loan);
+    assert_true(tcp_shared(file) || !shared);
+    file_put(file);
+    return shared;
+}
+
+static int shared_listener(void)
+{
+    int l = listener(80);
+    demanding = kernel_channel(true);
+    assert_true(share(l));
+    assert_int_equal(loan.chan.number, demanding);
+    assert_true(host_chans[demanding].demand);
+    return l;
+}
+
+static int accept_now(int l)
+{
+    struct file *file = fd_get(l);
+    file->flags |= O_NONBLOCK;
+    int s = (int)CALL4(accept4, l, 0, 0, 0);
+    file->flags &= ~(unsigned)O_NONBLOCK;
+    file_put(file);
+    return s;
+}
+
+static int no_channels(struct hostcall_socket *op)
+{
+    return op->op == SOCKET_ACCEPT ? -EMFILE : host_socket(op);
+}
+
+static void accepts_on_demand(void **state)
+{
+    struct sockaddr_in peer;
+    uint32_t size = sizeof(peer);
+    int l = shared_listener(), s;
+    assert_int_equal(accept_now(l), -EAGAIN);
+    /* the host says that there is one only to who asked */
+    host_client(demanding);
+    assert_int_equal(world.channels[demanding].host_events & CHAN_EV_ACCEPTABLE, 0);
+    s = (int)CALL4(accept4, l, &peer, &size, 0);
+    assert_true(s >= 0);
+    assert_int_equal(big16(peer.sin_port), 0x3039);
+    world_close(s);
+    assert_int_equal(revents(l), 0);
+    assert_true(world.channels[demanding].kernel_flags & CHAN_K_WANT_ACCEPT);
+    host_pump();
+    assert_true(host_chans[demanding].wanted);
+    assert_int_equal(revents(l), 0);
+    host_client(demanding);
+    assert_int_equal(revents(l), POLLIN);
+    assert_int_equal(revents(l), POLLIN);
+    world_close(accept_now(l));
+    /* and asked again, tells it again */
+    assert_int_equal(revents(l), 0);
+    host_client(demanding);
+    host_pump();
+    assert_int_equal(revents(l), POLLIN);
+    /* what it has told is over when another process was quicker */
+    host_chans[demanding].clients--;
+    assert_int_equal(revents(l), 0);
+    host_client(demanding);
+    host_pump();
+    world.socket = no_channels;
+    assert_int_equal(accept_now(l), -ENFILE);
+    world.socket = NULL;
+    world_close(accept_now(l));
+    assert_int_equal(accept_now(l), -EAGAIN);
+    assert_int_equal(unshared, 0);
+    world_close(l);
+    assert_true(host_chans[demanding].closed);
+}
+
+static void client_comes(void)
+{
+    host_pump();
+    if (host_chans[demanding].wanted)
+        host_client(demanding);
+}
+
+static void waits_for_a_client(void **state)
+{
+    int l = shared_listener();
+    world.idle = client_comes;
+    int s = (int)CALL4(accept4, l, 0, 0, 0);
+    assert_true(s >= 0);
+    world_close(s);
+    struct pollfd p = {.fd = l, .events = POLLIN};
+    assert_int_equal(CALL3(poll, &p, 1, 1000), 1);
+    world_close(accept_now(l));
+    world.idle = host_pump;
+    assert_true(CALL4(accept4, l, 0, 0, 0) < 0);
+    assert_true(host_chans[demanding].wanted);
+    world.idle = NULL;
+    world_close(l);
+}
+
+static int waiters_woken;
+
+static bool waiter_wakes(struct wait_entry *wait, uint32_t events)
+{
+    wait_queue_remove(wait);
+    waiters_woken++;
+    return true;
+}
+
+/* As the threads that wait in accept: each hears of one connection. */
+static void wakes_one_thread_for_each(void **state)
+{
+    struct wait_entry waits[3];
+    int l = shared_listener();
+    struct file *file = fd_get(l);
+    waiters_woken = 0;
+    for (int i = 0; i < 3; i++) {
+        wait_entry_init(&waits[i], NULL);
+        waits[i].fn = waiter_wakes;
+        wait_queue_add_exclusive(&tcp_of_file(file)->in.sock.wait, &waits[i]);
+    }
+    chan_want_accept(tcp_of_file(file)->in.chan);
+    host_pump();
+    host_client(demanding);
+    host_client(demanding);
+    net_poll_ready();
+    assert_int_equal(waiters_woken, 1);
+    /* the first takes its own, and others wait: whether there is one for them is asked */
+    world_close(accept_now(l));
+    host_pump();
+    net_poll_ready();
+    assert_int_equal(waiters_woken, 2);
+    world_close(accept_now(l));
+    host_pump();
+    net_poll_ready();
+    assert_int_equal(waiters_woken, 2);
+    assert_true(host_chans[demanding].wanted);
+    host_client(demanding);
+    net_poll_ready();
+    assert_int_equal(waiters_woken, 3);
+    world_close(accept_now(l));
+    file_put(file);
+    world_close(l);
+}
+
+/* What the host accepted by itself comes first, and only here. */
+static void takes_first_what_came_before(void **state)
+{
+    char b[8] = "";
+    int l = listener(80);
+    demanding = kernel_channel(true);
+    uint32_t c = host_accept(demanding);
+    host_put(c, "early", 5);
+    assert_false(share(l));
+    assert_true(host_chans[demanding].demand);
+    host_client(demanding);
+    int s = accept_now(l);
+    assert_int_equal(world_read(s, b, sizeof(b)), 5);
+    assert_string_equal(b, "early");
+    world_close(s);
+    assert_true(share(l));
+    world_close(accept_now(l));
+    assert_int_equal(accept_now(l), -EAGAIN);
+    /* one that was on its way then: nobody else may wait for it */
+    host_accept(demanding);
+    net_poll_ready();
+    assert_int_equal(unshared, 1);
+    assert_false(share(l));
+    world_close(accept_now(l));
+    assert_true(share(l));
+    world_close(l);
+}
+
+static void goes_back_when_it_is_watched(void **state)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data = 7};
+    int l = shared_listener(), ep = (int)CALL1(epoll_create1, 0);
+    host_client(demanding);
+    assert_int_equal(CALL4(epoll_ctl, ep, EPOLL_CTL_ADD, l, &e), 0);
+    assert_int_equal(CALL4(epoll_wait, ep, &e, 1, 0), 1);
+    assert_false(host_chans[demanding].demand);
+    assert_int_equal(host_chans[demanding].clients, 0);
+    world_close(accept_now(l));
+    assert_int_equal(accept_now(l), -EAGAIN);
+    assert_false(share(l));
+    host_client(demanding);
+    net_poll_ready();
+    assert_int_equal(CALL4(epoll_wait, ep, &e, 1, 0), 1);
+    world_close(accept_now(l));
+    world_close(ep);
+    assert_true(share(l));
+    assert_true(host_chans[demanding].demand);
+    world_close(l);
+}
+
+static void connection_inside_of_a_shared_one(void **state)
+{
+    struct sockaddr_in a = v4(LOOPBACK, 80);
+    char b[8] = "";
+    int l = shared_listener(), s = (int)CALL3(socket, AF_INET, SOCK_STREAM, 0);
+    host_client(demanding);
+    assert_int_equal(CALL3(connect, s, &a, sizeof(a)), 0);
+    assert_int_equal(unshared, 1);
+    assert_false(share(l));
+    assert_int_equal(revents(l), POLLIN);
+    int t = accept_now(l);
+    assert_int_equal(world_write(s, "inside", 6), 6);
+    assert_int_equal(world_read(t, b, sizeof(b)), 6);
+    world_close(t);
+    world_close(s);
+    world_close(accept_now(l)); /* the one outside */
+    assert_true(share(l));
+    world_close(l);
+}
+
+/* Without a channel there is nobody to ask. */
+static void listens_again(void **state)
+{
+    int l = shared_listener();
+    struct epoll_event e = {.events = EPOLLIN};
+    int ep = (int)CALL1(epoll_create1, 0);
+    assert_int_equal(CALL2(shutdown, l, SHUT_RDWR), 0);
+    assert_true(host_chans[demanding].closed);
+    assert_int_equal(CALL2(listen, l, 8), 0);
+    assert_int_equal(revents(l), 0);
+    assert_int_equal(accept_now(l), -EAGAIN);
+    assert_true(CALL4(accept4, l, 0, 0, 0) < 0);
+    assert_int_equal(CALL4(epoll_ctl, ep, EPOLL_CTL_ADD, l, &e), 0);
+    assert_int_equal(CALL4(epoll_wait, ep, &e, 1, 0), 0);
+    world_close(ep);
+    world_close(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -591,6 +839,13 @@ int main(void)
         cmocka_unit_test(lends),
         cmocka_unit_test(lent_ends),
         cmocka_unit_test(loans_are_checked),
+        cmocka_unit_test(accepts_on_demand),
+        cmocka_unit_test(waits_for_a_client),
+        cmocka_unit_test(wakes_one_thread_for_each),
+        cmocka_unit_test(takes_first_what_came_before),
+        cmocka_unit_test(goes_back_when_it_is_watched),
+        cmocka_unit_test(connection_inside_of_a_shared_one),
+        cmocka_unit_test(listens_again),
     };
     world_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
