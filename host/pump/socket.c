@@ -361,7 +361,7 @@ static const struct socket_call socket_calls[] = {
     [SOCKET_SHARE] = {socket_share, .in_member = true, .any_channel = true},
     [SOCKET_ACCEPT] = {socket_accept, .in_init = true, .in_member = true},
     [SOCKET_GIVE] = {socket_give, .in_member = true, .any_channel = true},
-    [SOCKET_READY] = {socket_ready, .in_init = true},
+    [SOCKET_READY] = {socket_ready, .in_init = true, .in_member = true},
 };
 
 /* A member's connection may be the init process's already, and only on its way to this pump. */

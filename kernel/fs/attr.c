@@ -59,9 +59,24 @@ bool file_mode_assured(const struct file *file)
            !(dir && dir->watches) && super_writable(inode->sb) == 0 && inode_owner_or_capable(inode);
 }
 
-void file_mode_set(struct file *file, uint32_t mode)
+/* So long before now, but not before the earliest. */
+static struct timespec_ns time_ago(uint64_t age_ns, struct timespec_ns earliest)
 {
-    struct inode_attr attr = {.valid = ATTR_MODE, .mode = mode & 0777};
+    struct timespec_ns t = time_now();
+    t.sec -= (int64_t)(age_ns / 1000000000);
+    if (t.nsec < age_ns % 1000000000) {
+        t.sec--;
+        t.nsec += 1000000000;
+    }
+    t.nsec -= (uint32_t)(age_ns % 1000000000);
+    return t.sec < earliest.sec || (t.sec == earliest.sec && t.nsec < earliest.nsec) ? earliest : t;
+}
+
+void file_mode_set(struct file *file, uint32_t mode, uint64_t age_ns)
+{
+    struct inode_attr attr = {.valid = ATTR_MODE | ATTR_CTIME,
+                              .mode = mode & 0777,
+                              .ctime = time_ago(MIN(age_ns, (uint64_t)INT64_MAX), file->inode->ctime)};
     (void)!inode_setattr(file->inode, &attr);
     notify_attributes(file->dentry, file->inode);
 }

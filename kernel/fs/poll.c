@@ -226,7 +226,7 @@ void signal_mask_restore_unless_interrupted(int64_t result)
 }
 
 /* Write back what is left of the time, as Linux does for every caller but poll(2). */
-static void timeout_left_to_user(uaddr_t timeout, uint64_t deadline_ns)
+void timeout_left_to_user(uaddr_t timeout, uint64_t deadline_ns)
 {
     if (!timeout || deadline_ns == 0 || deadline_ns == NO_DEADLINE)
         return;

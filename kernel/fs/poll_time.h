@@ -8,6 +8,9 @@
 uint64_t deadline_after(uint64_t seconds, uint64_t ns);
 /* From a user struct timespec; address 0 = NO_DEADLINE. 0, -EFAULT or -EINVAL. */
 must_check int deadline_from_user(uaddr_t timeout, uint64_t *ret_deadline_ns);
+/* What is left until then, into the same struct; nothing if it was 0 or NO_DEADLINE. Read-only memory stays as it is.
+ */
+void timeout_left_to_user(uaddr_t timeout, uint64_t deadline_ns);
 /* After signal_mask_temporary(): put the old mask back now, unless the call ends because of a signal, whose delivery
  * does it. */
 void signal_mask_restore_unless_interrupted(int64_t result);

@@ -122,7 +122,7 @@ void inode_touch_mtime(struct inode *inode); /* and ctime */
  * process's rights change? Only files in memory that have no name any more. And: do so.
  */
 bool file_mode_assured(const struct file *file);
-void file_mode_set(struct file *file, uint32_t mode);
+void file_mode_set(struct file *file, uint32_t mode, uint64_t age_ns);
 /*
  * Before attributes of an inode that may have no name are looked at, or set: modes that were set elsewhere before this
  * call are known here. Sleeps, but not where nobody else may set them (kernel/remote/leases.c).

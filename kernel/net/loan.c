@@ -374,6 +374,16 @@ int tcp_share_wait(struct file *file)
     return tcp_accept_wait(tcp_of_file(file), NO_DEADLINE);
 }
 
+int tcp_share_ready(struct file *file)
+{
+    return tcp_acceptable(tcp_of_file(file));
+}
+
+void tcp_share_watch(struct file *file, struct wait_entry *entry)
+{
+    wait_queue_add(&tcp_of_file(file)->in.sock.wait, entry);
+}
+
 void tcp_drop(struct tcp_socket *accepted)
 {
     accepted->in.sock.ops->release(&accepted->in.sock);

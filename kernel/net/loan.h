@@ -17,6 +17,7 @@
 
 struct file;
 struct tcp_socket;
+struct wait_entry;
 
 /* What a borrower's socket answers when it has been called back and nothing was moved: ask the lender instead. */
 #define ERECALLED 540
@@ -115,6 +116,9 @@ bool tcp_share_closed(struct file *file);
 /* As accept(2), without waiting; and wait, interruptibly, until it may succeed. */
 must_check int tcp_share_accept(struct file *file, struct tcp_socket **ret_accepted);
 must_check int tcp_share_wait(struct file *file);
+/* Is there a connection to accept? 0 or 1; if not, who waits there hears of one. */
+int tcp_share_ready(struct file *file);
+void tcp_share_watch(struct file *file, struct wait_entry *entry); /* and of its end */
 void tcp_drop(struct tcp_socket *accepted);
 /* Such a connection becomes as a borrowed one: the file, or NULL (it is closed then). flags: those of accept4(2). */
 struct file *tcp_begin(struct tcp_socket *accepted, void *borrowed, unsigned flags);

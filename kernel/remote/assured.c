@@ -18,6 +18,7 @@
 #include "kernel/remote/leased.h"
 #include "kernel/remote/member.h"
 #include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
 
 #define PLACES 8
 #define ASK_AFTER 3  /* calls in a row of a descriptor */
@@ -32,6 +33,9 @@ struct place {
     uint8_t name[ASSURANCE_NAME_MAX];
     struct tcp_loan *loan; /* of a listening socket, until there is one here */
     struct file *listener; /* that */
+    bool untold;           /* a mode, which was set then */
+    uint32_t mode;
+    uint64_t set_ns;
 };
 
 static struct place places[PLACES];
@@ -67,8 +71,27 @@ static void tell(void *message, size_t size)
         member_end("no memory to tell the init enclave of a file");
 }
 
+static void tell_mode(struct place *place)
+{
+    struct lease_mode_message m = {.message = {MESSAGE_LEASE_MODE, 0, process_first()->pid, 0},
+                                   .id = place->id,
+                                   .age_ns = time_monotonic_ns() - place->set_ns,
+                                   .mode = place->mode};
+    place->untold = false;
+    tell(&m, sizeof(m));
+}
+
+void assured_tell(void)
+{
+    for (size_t i = 0; i < PLACES; i++)
+        if (places[i].untold)
+            tell_mode(&places[i]);
+}
+
 static void clear(struct place *place)
 {
+    if (place->untold)
+        tell_mode(place);
     kfree(place->loan);
     if (place->listener)
         tcp_share_close(place->listener);
@@ -78,7 +101,7 @@ static void clear(struct place *place)
 static void end(struct place *place)
 {
     struct lease_number_message m = {{.type = MESSAGE_LEASE_DROP}, .number = place->id};
-    clear(place);
+    clear(place); /* a mode is told before */
     if (m.number)
         tell(&m, sizeof(m));
 }
@@ -141,11 +164,9 @@ static struct place *assured(int fd, uint32_t kind)
     return NULL;
 }
 
-bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
+/* It is made when it is first used. */
+static struct file *listener_of(struct place *place)
 {
-    struct place *place = kind_of(nr) == ASSURANCE_ACCEPT ? assured((int)args[0], ASSURANCE_ACCEPT) : NULL;
-    if (!place)
-        return false;
     if (place->loan) {
         int r = tcp_share_begin(place->loan, &place->listener);
         kfree(place->loan);
@@ -153,27 +174,33 @@ bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
         if (r < 0) {
             place->listener = NULL;
             end(place);
-            return false;
+            return NULL;
         }
         net_pump_begin();
     }
-    struct file *listener = file_get(place->listener); /* which may end while the call sleeps */
-    bool done = accepting_call(listener, nr, args, ret_result);
-    file_put(listener);
-    return done;
+    return file_get(place->listener); /* which may end while the call sleeps */
 }
 
-static void tell_mode(const struct place *place, uint32_t mode)
+struct file *assured_listener(int fd)
 {
-    struct lease_mode_message m = {
-        .message = {MESSAGE_LEASE_MODE, 0, process_self()->pid, 0}, .id = place->id, .mode = mode};
-    tell(&m, sizeof(m));
+    struct place *place = process_self() == process_first() && process_count() == 1 ? find(fd, ASSURANCE_ACCEPT) : NULL;
+    return place && place->id ? listener_of(place) : NULL;
+}
+
+bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
+{
+    struct place *place = kind_of(nr) == ASSURANCE_ACCEPT ? assured((int)args[0], ASSURANCE_ACCEPT) : NULL;
+    struct file *listener = place ? listener_of(place) : NULL;
+    bool done = listener && accepting_call(listener, nr, args, ret_result);
+    if (listener)
+        file_put(listener);
+    return done;
 }
 
 bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
 {
     uint32_t kind = kind_of(nr);
-    const struct place *place = kind && kind != ASSURANCE_ACCEPT ? assured((int)args[0], kind) : NULL;
+    struct place *place = kind && kind != ASSURANCE_ACCEPT ? assured((int)args[0], kind) : NULL;
     if (!place)
         return false;
     if (kind == ASSURANCE_NAME) {
@@ -183,7 +210,9 @@ bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
     }
     if ((uint32_t)args[1] & ~ASSURANCE_MODE_BITS)
         return false;
-    tell_mode(place, (uint32_t)args[1]);
+    place->untold = true;
+    place->mode = (uint32_t)args[1];
+    place->set_ns = time_monotonic_ns();
     *ret_result = 0;
     return true;
 }
@@ -233,6 +262,7 @@ static void receive_sync(struct record *record)
     const struct lease_number_message *m = (const struct lease_number_message *)record->data;
     if (record->size != sizeof(*m))
         panic("a question of the init enclave about modes");
+    assured_tell();
     struct lease_number_message answer = {{.type = MESSAGE_LEASE_SYNCED}, .number = m->number};
     if (client_post(&answer.message, sizeof(answer)) < 0)
         member_end("no memory to tell the init enclave of modes");

@@ -11,13 +11,19 @@
 
 #include "kernel/lib/types.h"
 
+struct file;
+
 void assured_init(void);
 /* A call that needs no answer but what is known: true with its result. May sleep. */
 bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result);
 /* The same of accept: before anything is made known for the sake of that call. */
 bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result);
+/* The listening socket at a descriptor, if this enclave may accept from it; referenced. Or NULL. */
+struct file *assured_listener(int fd);
 /* Is the current task's next call to ask? Once. */
 bool assured_ask(void);
+/* Tell the modes that were set: before anything is asked there. Who looks at one asks first. */
+void assured_tell(void);
 /* Before a descriptor is closed, or any may be. */
 void assured_closed(int fd);
 void assured_forget(void);

@@ -33,6 +33,7 @@
 #include "kernel/remote/posted.h"
 #include "kernel/remote/remote.h"
 #include "kernel/remote/sealed_member.h"
+#include "kernel/remote/waiting.h"
 #include "kernel/remote/windows.h"
 #include "kernel/sched/lock.h"
 #include "kernel/sched/task.h"
@@ -472,6 +473,7 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
     p->linger->prompt = true;
     borrower_tell_dirty(); /* by the same ring of the bell */
     sealed_tell_read();
+    assured_tell();
     int64_t result = send_call(p, nr, args, w);
     if (result == 0) {
         uint64_t posts = posted_told();
@@ -637,6 +639,8 @@ static int64_t run_elsewhere(uint64_t nr, struct trap_frame *frame, const uint64
         result = move(nr, args, call->moves);
     else
         result = remote_call(nr, args);
+    if (nr == __NR_pselect6)
+        waiting_answered();
     if (result >= 0 && call->place == CALL_BOTH)
         result = remote_local(nr, frame);
     return result;
@@ -670,9 +674,11 @@ static int64_t run_tracked(uint64_t nr, struct trap_frame *frame, const uint64_t
     if (use == DESCRIPTORS_CHANGED) {
         assured_forget();
         posted_forget();
+        waiting_forget();
     } else if (use == DESCRIPTORS_CLOSED) {
         assured_closed((int)args[0]);
         posted_closed((int)args[0]);
+        waiting_closed((int)args[0]);
     }
     descriptors_begin(use);
     int64_t result = run(nr, frame, args);
@@ -689,7 +695,7 @@ int64_t remote_syscall(struct trap_frame *frame)
     if (!held)
         kernel_lock();
     if (!leased_call(nr, frame, args, &result) && !assured_accept(nr, args, &result) &&
-        !(nr == __NR_write && posted_write(args, &result))) {
+        !waiting_call(nr, args, &result) && !(nr == __NR_write && posted_write(args, &result))) {
         result = run_tracked(nr, frame, args);
         leased_after(nr);
     }

@@ -79,6 +79,7 @@ struct lease_listener_message {
 struct lease_mode_message {
     struct message message;
     uint64_t id;
+    uint64_t age_ns; /* so long ago was it set */
     uint32_t mode;
     uint32_t pad;
 };

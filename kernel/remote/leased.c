@@ -24,6 +24,7 @@
 #include "kernel/remote/member.h"
 #include "kernel/remote/mixed.h"
 #include "kernel/remote/posted.h"
+#include "kernel/remote/waiting.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 #include "kernel/syscalls/syscall.h"
@@ -554,6 +555,7 @@ int leased_request(struct message *message, size_t size, struct record **ret_ans
     leased_settle();
     assured_forget();
     posted_forget();
+    waiting_forget();
     descriptors_begin(DESCRIPTORS_CHANGED);
     int r = client_request(message, size, ret_answer);
     descriptors_end(DESCRIPTORS_CHANGED, NULL, 0);

@@ -625,7 +625,7 @@ static bool change_mode(struct remote_member *member, const struct lease_mode_me
     if (!lease || lease->assurance != ASSURANCE_MODE || !process || lease->pid != process->pid ||
         (m->mode & ~ASSURANCE_MODE_BITS))
         return false;
-    file_mode_set(lease->file, m->mode);
+    file_mode_set(lease->file, m->mode, m->age_ns);
     return true;
 }
 

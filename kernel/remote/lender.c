@@ -39,7 +39,7 @@ struct watch {
     struct file *file;            /* referenced */
     uint64_t id;
     int pid, fd;
-    bool fired, told;
+    bool fired, told, several;
 };
 
 static TAILQ_HEAD(, loan) loans = TAILQ_HEAD_INITIALIZER(loans);
@@ -327,8 +327,10 @@ static void watch_queue(struct poll_table *table, struct file *file, struct wait
 {
     struct watch *watch = container_of(table, struct watch_table, table)->watch;
     (void)file;
-    if (watch->wait.queue) /* an epoll set has one queue only; what has more is no such set */
+    if (watch->wait.queue) { /* what has several can say things that the first one does not hear */
+        watch->several = true;
         return;
+    }
     wait_entry_init(&watch->wait, NULL);
     watch->wait.fn = watch_fire;
     wait_queue_add(queue, &watch->wait);
@@ -354,7 +356,8 @@ static void watch_begin(struct remote_member *member, const struct process *proc
     TAILQ_INSERT_TAIL(&watches, watch, entry);
     watch->file = process->files ? fd_table_file(process->files, m->fd, NULL) : NULL;
     struct watch_table t = {.table.queue_fn = watch_queue, .watch = watch};
-    if (watch->file && !(file_poll(watch->file, &t.table) & (EPOLLIN | EPOLLHUP | EPOLLERR)) && watch->wait.queue)
+    uint32_t ready = watch->file ? file_poll(watch->file, &t.table) : EPOLLIN;
+    if (!(ready & (EPOLLIN | EPOLLHUP | EPOLLERR)) && watch->wait.queue && !watch->several)
         return;
     if (!watch->fired) {
         wait_queue_remove(&watch->wait);

@@ -17,6 +17,7 @@
 #include "kernel/remote/client.h"
 #include "kernel/remote/loan_message.h"
 #include "kernel/remote/member.h"
+#include "kernel/remote/waiting.h"
 #include "kernel/sched/task.h"
 
 #define HALVES_MAX 16
@@ -149,7 +150,8 @@ void local_epoll_dissolve(void)
 static void receive_fired(struct record *record)
 {
     const struct watch_message *m = (const struct watch_message *)record->data;
-    struct half *h = record->size >= sizeof(*m) ? find(m->fd) : NULL;
+    bool other = record->size >= sizeof(*m) && waiting_fired(m);
+    struct half *h = record->size >= sizeof(*m) && !other ? find(m->fd) : NULL;
     if (h && h->id == m->id) {
         h->armed = false;
         h->fired = true;

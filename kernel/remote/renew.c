@@ -18,6 +18,7 @@
 #include "kernel/remote/process_message.h"
 #include "kernel/remote/sealed_member.h"
 #include "kernel/remote/shared_member.h"
+#include "kernel/remote/waiting.h"
 #include "kernel/sched/task.h"
 
 #define LIVES_MAX 64
@@ -52,6 +53,7 @@ static void forget_process(void)
     process_release(process);
     leased_reset();
     posted_reset();
+    waiting_reset();
     sealed_reset();
     shared_member_reset();
     descriptors_reset();

@@ -134,6 +134,13 @@ def polled(c, arg):
     c.sendall(b"%d %s %s" % (n, got, arg.encode()))
 
 
+def poked(c, arg):
+    """A byte for the next worker, which waits for connections and for that; and it says that it has got it."""
+    os.write(pokes[(number + 1) % WORKERS][1], b"!")
+    got = os.read(acks[0], 1) if select.select([acks[0]], [], [], 20)[0] else b"?"
+    c.sendall(b"poked %s %s" % (got, arg.encode()))
+
+
 def names(c, arg):
     there, here = c.getpeername(), c.getsockname()
     info = c.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE), c.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) > 0
@@ -188,7 +195,7 @@ def end(c, arg):
     os.kill(1 if os.getppid() == 1 else os.getppid(), signal.SIGTERM)
 
 
-VERBS = {f.__name__: f for f in (echo, digest, many, duplicated, forked, both, executed, passed, files, polled, names, half, reset, inside, ends, killed,
+VERBS = {f.__name__: f for f in (echo, digest, many, duplicated, forked, both, executed, passed, files, polled, poked, names, half, reset, inside, ends, killed,
                                  option, keeps, end)}
 
 
@@ -217,7 +224,11 @@ def work(n):
     try:
         while True:
             if number % 2: # waits in select, as some servers do, and finds that another one was quicker
-                select.select([listener], [], [])
+                ready = select.select([listener, pokes[n][0]], [], [])[0]
+                if pokes[n][0] in ready:
+                    os.write(acks[1], os.read(pokes[n][0], 1))
+                if listener not in ready:
+                    continue
                 try:
                     c, _ = listener.accept()
                 except BlockingIOError:
@@ -228,7 +239,8 @@ def work(n):
                         c, _ = listener.accept()
                         break
                     except BlockingIOError:
-                        select.select([listener], [], [], 0.5)
+                        if pokes[n][0] in select.select([listener, pokes[n][0]], [], [], 0.5)[0]:
+                            os.write(acks[1], os.read(pokes[n][0], 1))
             answer(c)
     except BaseException as error:
         os.write(2, ("worker %d: %r\n" % (number, error)).encode())
@@ -236,13 +248,14 @@ def work(n):
 
 
 def serve():
-    global listener, mine, theirs
+    global listener, mine, theirs, pokes, acks
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("0.0.0.0", port))
     listener.listen(64)
     listener.setblocking(False)
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    pokes, acks = [os.pipe() for _ in range(WORKERS)], os.pipe()
     workers = {child(lambda: work(n)): n for n in range(WORKERS)}
 
     def stop(*_):
@@ -270,7 +283,7 @@ def everything(c):
     return text
 
 
-one_inside = threading.Lock() # if all workers asked inside at once, none would be left to answer
+one_at_a_time = threading.Lock() # if all workers waited for each other, none would be left to answer
 
 
 PLAIN = ["echo", "digest", "many", "half", "names"]
@@ -278,7 +291,7 @@ PLAIN = ["echo", "digest", "many", "half", "names"]
 
 def one(rng, number, verb):
     arg = str(number)
-    with one_inside if verb == "inside" else contextlib.nullcontext(), socket.create_connection(("127.0.0.1", port), timeout=30) as c:
+    with one_at_a_time if verb in ("inside", "poked") else contextlib.nullcontext(), socket.create_connection(("127.0.0.1", port), timeout=30) as c:
         if verb == "digest":
             data = rng.randbytes(rng.choice([0, 1, 1000, 100000, 600000]))
             c.sendall(b"digest %d\n" % len(data) + data)
@@ -317,7 +330,7 @@ def one(rng, number, verb):
                 head = head[3:]
             c.sendall(head)
             want = {"echo": "echo " + arg, "duplicated": "dup " + arg, "forked": "child " + arg, "both": "one two " + arg, "executed": "exec " + arg,
-                    "passed": "passed " + arg, "files": "files right " + arg, "inside": "echo inside " + arg, "ends": "e" * 200000, "killed": "k" * 100,
+                    "passed": "passed " + arg, "poked": "poked ! " + arg, "files": "files right " + arg, "inside": "echo inside " + arg, "ends": "e" * 200000, "killed": "k" * 100,
                     "keeps": "0"}[verb].encode()
         got = everything(c)
         return None if got == want else "%s: %r instead of %r" % (verb, got[:80], want[:80])

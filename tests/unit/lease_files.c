@@ -17,6 +17,7 @@
 #include "kernel/remote/leases.h"
 #include "kernel/remote/posts.h"
 #include "kernel/remote/spawn.h"
+#include "kernel/remote/waiting.h"
 #include "kernel/remote/work.h"
 
 /* ---- the two processes, and the members they are in ---- */
@@ -165,8 +166,9 @@ bool file_mode_assured(const struct file *file)
     return file->inode->nlink == 0 && file->inode->uid % 2 == 0;
 }
 
-void file_mode_set(struct file *file, uint32_t mode)
+void file_mode_set(struct file *file, uint32_t mode, uint64_t age_ns)
 {
+    (void)age_ns;
     if (!file_mode_assured(file) || (mode & ~0777U))
         FAIL("a mode that may not be set");
     file->inode->mode = (file->inode->mode & S_IFMT) | mode;
@@ -400,5 +402,9 @@ bool accepting_call(struct file *listener, uint64_t nr, const uint64_t args[6], 
 }
 
 void borrower_tell_begun(void)
+{
+}
+
+void waiting_forget(void)
 {
 }

@@ -514,6 +514,7 @@ int64_t delegate(uint64_t nr, const uint64_t args[6])
                                                             : 0};
     memcpy(head.args, args, sizeof(head.args));
     posted_flush();
+    assured_tell();
     arrive_in_init();
     uint64_t changes = leases_changes();
     int64_t result = call_there(0, nr, args[0], args[1], args[2]);

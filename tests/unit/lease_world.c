@@ -282,6 +282,7 @@ static void check(void)
 {
     leased_settle();
     posted_flush();
+    assured_tell();
     arrive_in_init();
     for (int fd = 0; fd < FDS; fd++) {
         const struct file *file = there[0].files[fd];

@@ -12,6 +12,7 @@
 #include "kernel/remote/pipe_lender.h"
 #include "kernel/remote/posted.h"
 #include "kernel/remote/posts.h"
+#include "kernel/remote/waiting.h"
 
 void lender_init(void)
 {
@@ -167,6 +168,10 @@ bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
     return false;
 }
 
+void assured_tell(void)
+{
+}
+
 bool assured_ask(void)
 {
     return false;
@@ -244,5 +249,22 @@ uint64_t posted_told(void)
 }
 
 void posted_heard(uint64_t told)
+{
+}
+
+bool waiting_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
+{
+    return false;
+}
+
+void waiting_answered(void)
+{
+}
+
+void waiting_closed(int fd)
+{
+}
+
+void waiting_forget(void)
 {
 }
