@@ -6,9 +6,9 @@
  *   UNWANTED  <-- either   have it called back
  *   RECALL    --> reader   PIPE_SENT_PENDING: do nothing with it any more
  *   RECALL    --> writer   give it back. Ignored if RETURN is on its way
- *   RETURN    <-- writer   how many bytes it has sent, those that LEND brought among them: no more follow. Perhaps
- * unasked RECALL    --> reader   after that: there are so many in all RETURN    <-- reader   those of them that nobody
- * has read
+ *   RETURN    <-- writer   so many bytes it has sent, with those of LEND, and no more follow; perhaps unasked
+ *   RECALL    --> reader   after that: there are so many in all
+ *   RETURN    <-- reader   those of them that nobody has read
  *
  * On the link between them the writer sends struct pipe_data, the reader struct pipe_credit. They go without a ring,
  * unless the other side has said that it waits: that it does before it sleeps, and then looks once more.
