@@ -2,8 +2,9 @@
  * The pump against a hostile kernel: whatever the enclave writes into the arena and asks for, the host's memory stays
  * whole. (Sockets are bound to loopback only, and nothing is connected.)
  *
- * fuzz-sources: host/pump/channel.c host/pump/console.c host/pump/datagram.c host/pump/epoll.c host/pump/listener.c
- * fuzz-sources: host/pump/pump.c host/pump/socket.c host/pump/spin.c host/pump/uring.c host/error.c host/terminal.c
+ * fuzz-sources: host/pump/channel.c host/pump/console.c host/pump/datagram.c host/pump/epoll.c host/pump/handover.c
+ * fuzz-sources: host/pump/listener.c host/pump/numbers.c host/pump/pump.c host/pump/socket.c host/pump/spin.c
+ * fuzz-sources: host/pump/uring.c host/error.c host/terminal.c
  */
 #include "host/pump/pump.h"
 #include "abi/ring.h"
@@ -56,7 +57,7 @@ static void socket_op(struct pump *pump, struct input *in)
     struct sockaddr_in loopback = {.sin_family = AF_INET};
 
     memset(&op, 0, sizeof(op));
-    op.op = take(in, 1) % 10;
+    op.op = take(in, 1) % (SOCKET_READY + 1);
     op.channel = take(in, 1) % (CHANNELS + 4);
     op.family = take(in, 1) & 1 ? AF_INET : AF_INET6;
     op.type = take(in, 1) % 4;
