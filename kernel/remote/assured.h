@@ -1,8 +1,9 @@
 /*
  * Assurances, a member's side (leases.h): what the init enclave says of a descriptor beforehand, for as long as nothing
  * changes that: the name of a listening socket, so that getsockname asks nobody; that its connections may be accepted
- * here, by this enclave's own host process; and that fchmod of a file that has no name any more succeeds, so that it is
- * told with the next message and not waited for: who looks at such a file has the init enclave ask first what was told.
+ * here, by this enclave's own host process; and that fchmod of a file that has no name any more succeeds, so that the
+ * last mode is told before the next call that runs there (assured_tell()), or when somebody looks at such a file, for
+ * whom the init enclave asks first.
  * Only for the first process of an enclave, while that is the only one there; a descriptor that may come to mean
  * something else loses them first.
  */
