@@ -1,5 +1,6 @@
-"""What programs in Python do, printed: threads, processes, asyncio, TLS, SQL. Must print the same natively and in an enclave."""
-import asyncio, hashlib, json, os, queue, random, select, signal, socket, sqlite3, ssl, subprocess, sys, tempfile, threading, time, zlib
+"""What programs in Python do, printed: threads, processes, shared memory between them, asyncio, TLS, SQL. Must print the same natively and in an enclave."""
+import asyncio, hashlib, json, math, multiprocessing, os, queue, random, select, signal, socket, sqlite3, ssl, subprocess, sys, tempfile, threading, time, zlib
+from multiprocessing import shared_memory
 
 
 def threads():
@@ -53,6 +54,67 @@ def processes():
         subprocess.run(["/nonexistent"])
     except FileNotFoundError as e:
         out.append(str(e))
+    return out
+
+
+def add(counter, squares, lock, rounds):
+    for i in range(rounds):
+        with counter.get_lock():
+            counter.value += 1
+        with lock:
+            squares[i % len(squares)] += i * i
+
+
+def fill(name, barrier, ready, answers, n):
+    memory = shared_memory.SharedMemory(name)
+    barrier.wait(20)
+    memory.buf[n * 5000 : n * 5000 + 5000] = bytes([n + 1]) * 5000
+    memory.close()
+    ready.wait(20)
+    answers.put((n, os.getpid() != os.getppid()))
+
+
+def shared():
+    out = []
+    context = multiprocessing.get_context("fork")
+    with context.Pool(3) as pool:
+        out.append((pool.map(math.factorial, range(20))[-1], pool.apply_async(math.gcd, (84, 36)).get(20),
+                    sum(pool.imap_unordered(math.isqrt, range(500), 50))))
+    counter, squares, lock = context.Value("L", 0), context.Array("Q", 7), context.Lock()
+    workers = [context.Process(target=add, args=(counter, squares, lock, 2000)) for _ in range(3)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    out.append((counter.value, list(squares), [w.exitcode for w in workers]))
+    memory = shared_memory.SharedMemory(create=True, size=20000)
+    barrier, ready, answers = context.Barrier(4), context.Event(), context.Queue()
+    workers = [context.Process(target=fill, args=(memory.name, barrier, ready, answers, n)) for n in range(4)]
+    for w in workers:
+        w.start()
+    ready.set()
+    out.append(sorted(answers.get(timeout=20) for _ in workers))
+    for w in workers:
+        w.join()
+    out.append(hashlib.sha256(memory.buf[:20000]).hexdigest())
+    memory.close()
+    memory.unlink()
+    with context.Manager() as manager:
+        names = manager.dict(a=1)
+        worker = context.Process(target=names.update, args=({"b": 2},))
+        worker.start()
+        worker.join()
+        out.append(dict(names))
+    here, there = context.Pipe()
+    worker = context.Process(target=there.send, args=({"x": b"y" * 100000},))
+    worker.start()
+    out.append(len(here.recv()["x"]))
+    worker.join()
+    killed = context.Process(target=time.sleep, args=(60,))
+    killed.start()
+    killed.kill()
+    killed.join(20)
+    out.append(killed.exitcode)
     return out
 
 
@@ -160,5 +222,5 @@ def the_rest():
     return before, after, time.monotonic() - start >= 0.02, len(packed), hashlib.blake2b(packed).hexdigest()[:16]
 
 
-for job in (threads, processes, network, tls, sql, the_rest):
+for job in (threads, processes, shared, network, tls, sql, the_rest):
     print(job.__name__, asyncio.run(job()) if asyncio.iscoroutinefunction(job) else job(), flush=True)

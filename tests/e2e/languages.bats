@@ -14,7 +14,7 @@ PROGRAMS=$BATS_TEST_DIRNAME/../applications
     same "shell script" "$PROGRAMS/shell.sh" bash -c 'cat >/tmp/s && exec bash /tmp/s /tmp/work 2>&1'
 }
 
-@test "CPython: threads, processes, asyncio, TLS, SQL" {
+@test "CPython: threads, processes, multiprocessing, asyncio, TLS, SQL" {
     same "python: programs" "$PROGRAMS/python.py" python3 -
 }
 
