@@ -132,3 +132,18 @@ ssize_t packet_stream_read(struct packet_queue *queue, struct iov_iter *to, size
     }
     return (ssize_t)done;
 }
+
+size_t packet_stream_discard(struct packet_queue *queue, size_t size)
+{
+    size_t done = 0;
+    struct packet *packet = TAILQ_FIRST(&queue->packets), *next;
+    for (; packet && done < size; packet = next) {
+        size_t n = MIN(size - done, (size_t)(packet->size - packet->offset));
+        next = TAILQ_NEXT(packet, link);
+        packet->offset += (uint32_t)n;
+        queue->bytes -= n;
+        done += n;
+        stream_packet_retire(queue, packet);
+    }
+    return done;
+}

@@ -43,5 +43,7 @@ static inline struct packet *packet_queue_first(struct packet_queue *queue)
 ssize_t packet_stream_append(struct packet_queue *queue, struct iov_iter *from, size_t size);
 /* Move stream bytes from `offset` on into `to`; consumed unless peek (offset must be 0 then). -EFAULT if none. */
 ssize_t packet_stream_read(struct packet_queue *queue, struct iov_iter *to, size_t offset, size_t size, bool peek);
+/* Consumes up to size stream bytes unread; how many. */
+size_t packet_stream_discard(struct packet_queue *queue, size_t size);
 
 #endif

@@ -71,7 +71,7 @@ struct socket {
     struct file *file;                       /* not referenced; NULL while in an accept queue */
     uint32_t rcvbuf, sndbuf;
     uint32_t priority, mark;
-    uint64_t options; /* bit n = boolean option SO_n is on */
+    uint64_t options; /* bit n = boolean option SO_n is on; SO_SNDBUF, SO_RCVBUF: was set */
     struct linger linger;
     struct ucred peer_cred;
     TAILQ_ENTRY(socket) link; /* of those of its kind */

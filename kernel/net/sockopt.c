@@ -37,9 +37,12 @@ static int timeout_set(uint64_t *timeout_ns, const void *value, size_t size)
     return 0;
 }
 
-static void buffer_set(uint32_t *buffer, uint32_t wanted, uint32_t min)
+static void buffer_set(struct socket *sock, int name, uint32_t wanted)
 {
-    *buffer = MAX(MIN(wanted, (uint32_t)BUFFER_MAX) * 2, min);
+    bool send = name == SO_SNDBUF;
+    *(send ? &sock->sndbuf : &sock->rcvbuf) =
+        MAX(MIN(wanted, (uint32_t)BUFFER_MAX) * 2, (uint32_t)(send ? SNDBUF_MIN : RCVBUF_MIN));
+    sock->options |= 1ULL << name;
 }
 
 static int linger_set(struct socket *sock, const void *value, size_t size)
@@ -79,16 +82,11 @@ static int socket_level_set(struct socket *sock, int name, const void *value, si
     case SO_RCVBUFFORCE:
         if (!process_capable(CAP_NET_ADMIN))
             return -EPERM;
-        if (name == SO_SNDBUFFORCE)
-            buffer_set(&sock->sndbuf, (uint32_t)MAX(number, 0), SNDBUF_MIN);
-        else
-            buffer_set(&sock->rcvbuf, (uint32_t)MAX(number, 0), RCVBUF_MIN);
+        buffer_set(sock, name == SO_SNDBUFFORCE ? SO_SNDBUF : SO_RCVBUF, (uint32_t)MAX(number, 0));
         return 0;
     case SO_SNDBUF:
-        buffer_set(&sock->sndbuf, (uint32_t)number, SNDBUF_MIN);
-        return 0;
     case SO_RCVBUF:
-        buffer_set(&sock->rcvbuf, (uint32_t)number, RCVBUF_MIN);
+        buffer_set(sock, name, (uint32_t)number);
         return 0;
     case SO_PRIORITY:
         if ((number < 0 || number > 6) && !process_capable(CAP_NET_ADMIN) && !process_capable(CAP_NET_RAW))

@@ -43,6 +43,7 @@ struct tcp_socket *tcp_new(int family)
     t->in.sock.sndbuf = TCP_SNDBUF;
     t->refcount = 1;
     t->connect_told = true;
+    t->rx_max = TCP_INSIDE_MAX;
     packet_queue_init(&t->rx);
     TAILQ_INIT(&t->backlog);
     TAILQ_INIT(&t->waiting);
@@ -125,6 +126,23 @@ static bool backlog_full(const struct tcp_socket *listener)
     return listener->backlog_count > listener->backlog_max;
 }
 
+/*
+ * As on Linux, bytes wait in the sender's buffer and in the receiver's, of which half is for bytes as long as nobody
+ * says how large it is to be. A sender's buffer that nobody has set grows.
+ */
+static void rx_size(struct tcp_socket *to, const struct socket *from)
+{
+    bool set = socket_option(&to->in.sock, SO_RCVBUF);
+    uint32_t rcvbuf = set ? to->in.sock.rcvbuf : TCP_RCVBUF / 2;
+    to->rx_max = socket_option(from, SO_SNDBUF) ? MIN(from->sndbuf + rcvbuf, TCP_INSIDE_MAX) : TCP_INSIDE_MAX;
+}
+
+void tcp_pair_size(struct tcp_socket *t)
+{
+    rx_size(t, &t->pair->in.sock);
+    rx_size(t->pair, &t->in.sock);
+}
+
 static int join(struct tcp_socket *t, struct tcp_socket *listener, const struct endpoint *to)
 {
     struct tcp_socket *server = accepted_new(listener);
@@ -135,6 +153,7 @@ static int join(struct tcp_socket *t, struct tcp_socket *listener, const struct 
     server->inside = t->inside = true;
     server->pair = tcp_get(t);
     t->pair = tcp_get(server);
+    tcp_pair_size(t);
     t->state = TCP_S_CONNECTED;
     TAILQ_INSERT_TAIL(&listener->backlog, server, backlog_link);
     listener->backlog_count++;
@@ -653,6 +672,6 @@ const struct socket_ops tcp_ops = {
     .setsockopt = inet_setsockopt,
     .getsockopt = inet_getsockopt,
     .ioctl = tcp_ioctl,
-    .option_changed = inet_option_changed,
+    .option_changed = tcp_option_changed,
     .release = tcp_release,
 };

@@ -33,6 +33,7 @@ struct tcp_socket {
     /* inside */
     struct tcp_socket *pair; /* referenced */
     struct packet_queue rx;
+    uint32_t rx_max; /* bytes that may wait there */
 
     /* listening */
     TAILQ_HEAD(tcp_backlog, tcp_socket) backlog; /* connections inside, waiting for accept */
@@ -52,7 +53,7 @@ static inline struct tcp_socket *tcp_of(struct socket *sock)
     return (struct tcp_socket *)sock;
 }
 
-#define TCP_INSIDE_MAX (1U << 20) /* bytes that wait in one direction inside */
+#define TCP_INSIDE_MAX (1U << 20) /* bytes that wait in one direction inside, unless buffer sizes were set */
 
 /* kernel/net/tcp.c */
 extern const struct socket_ops tcp_ops;
@@ -69,6 +70,8 @@ bool tcp_acceptable(struct tcp_socket *t);
 struct tcp_socket *tcp_get(struct tcp_socket *t);
 void tcp_put(struct tcp_socket *t);
 void tcp_end(struct tcp_socket *t, int error); /* the connection is broken: error is told once, then EOF and EPIPE */
+/* t is inside: how many bytes may wait there now, in both directions. */
+void tcp_pair_size(struct tcp_socket *t);
 /* Linux's states of a connection (net/tcp_states.h), as far as there are such here. */
 enum {
     TCP_L_ESTABLISHED = 1,
@@ -87,6 +90,7 @@ void tcp_info_fill(struct inet_socket *in, struct tcp_info *info);
 /* kernel/net/tcp_io.c */
 ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock);
 ssize_t tcp_recv(struct socket *sock, struct message *msg, bool nonblock);
+void tcp_option_changed(struct socket *sock, int name);
 uint32_t tcp_poll(struct socket *sock, struct file *file, struct poll_table *table);
 int64_t tcp_ioctl(struct socket *sock, unsigned command, uaddr_t arg);
 uint32_t tcp_rx_used(struct tcp_socket *t);

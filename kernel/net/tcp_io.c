@@ -43,26 +43,8 @@ uint32_t tcp_rx_used(struct tcp_socket *t)
 
 static void pair_made_room(struct tcp_socket *t)
 {
-    if (t->pair && t->rx.bytes <= TCP_INSIDE_MAX * 2 / 3 && wait_queue_active(&t->pair->in.sock.wait))
+    if (t->pair && t->rx.bytes <= t->rx_max * 2 / 3 && wait_queue_active(&t->pair->in.sock.wait))
         wake_up(&t->pair->in.sock.wait, EVENTS_OUT);
-}
-
-static ssize_t discard_inside(struct tcp_socket *t, size_t size)
-{
-    size_t done = 0;
-    struct packet *packet;
-    while (done < size && (packet = packet_queue_first(&t->rx)) != NULL && !packet->busy) {
-        size_t n = MIN(size - done, (size_t)(packet->size - packet->offset));
-        packet->offset += (uint32_t)n;
-        t->rx.bytes -= n;
-        done += n;
-        if (packet->offset == packet->size) {
-            TAILQ_REMOVE(&t->rx.packets, packet, link);
-            t->rx.count--;
-            packet_free(packet);
-        }
-    }
-    return (ssize_t)done;
 }
 
 /* Moves up to what is there from offset on; bytes, 0 if nothing is there, -EFAULT. */
@@ -76,7 +58,8 @@ static ssize_t take(struct tcp_socket *t, struct message *msg, uint32_t offset)
         return 0;
     size_t size = MIN(msg->iter.count, (size_t)(used - offset));
     if (!c) {
-        n = discard ? discard_inside(t, size) : packet_stream_read(&t->rx, &msg->iter, offset, size, peek);
+        n = discard ? (ssize_t)packet_stream_discard(&t->rx, size)
+                    : packet_stream_read(&t->rx, &msg->iter, offset, size, peek);
         if (n > 0 && !peek)
             pair_made_room(t);
     } else {
@@ -195,8 +178,8 @@ ssize_t tcp_recv(struct socket *sock, struct message *msg, bool nonblock)
 
 static uint32_t inside_room(const struct tcp_socket *t)
 {
-    size_t used = t->pair->rx.bytes;
-    return used < TCP_INSIDE_MAX ? TCP_INSIDE_MAX - (uint32_t)used : 0;
+    size_t used = t->pair->rx.bytes, max = t->pair->rx_max;
+    return used < max ? (uint32_t)(max - used) : 0;
 }
 
 static uint32_t tx_room(struct tcp_socket *t, uint32_t wanted)
@@ -208,7 +191,7 @@ static uint32_t tx_room(struct tcp_socket *t, uint32_t wanted)
 
 static bool writable(struct tcp_socket *t)
 {
-    uint32_t all = t->in.chan ? chan_ring_size() : TCP_INSIDE_MAX, wanted = all / 3;
+    uint32_t all = t->in.chan ? chan_ring_size() : t->pair ? t->pair->rx_max : TCP_INSIDE_MAX, wanted = all / 3;
     bool room = tx_room(t, wanted) >= wanted;
     if (!t->in.chan)
         return room;
@@ -386,7 +369,7 @@ uint32_t tcp_poll(struct socket *sock, struct file *file, struct poll_table *tab
         mask |= EVENTS_IN | EPOLLRDHUP;
     if (t->state != TCP_S_CONNECTING) {
         if (!(mask & EPOLLIN) && t->state != TCP_S_CLOSED) {
-            uint32_t lowat = MIN(sock->rcvlowat, t->in.chan ? chan_ring_size() / 2 : TCP_INSIDE_MAX / 2);
+            uint32_t lowat = MIN(sock->rcvlowat, t->in.chan ? chan_ring_size() / 2 : t->rx_max / 2);
             uint32_t used = t->in.chan ? chan_rx_used_at_least(t->in.chan, lowat) : (uint32_t)t->rx.bytes;
             if (used >= lowat)
                 mask |= EVENTS_IN;
@@ -397,6 +380,17 @@ uint32_t tcp_poll(struct socket *sock, struct file *file, struct poll_table *tab
     if (sock->error)
         mask |= EPOLLERR;
     return mask;
+}
+
+void tcp_option_changed(struct socket *sock, int name)
+{
+    struct tcp_socket *t = tcp_of(sock);
+    if (t->pair && (socket_option(sock, SO_SNDBUF) || socket_option(sock, SO_RCVBUF))) {
+        tcp_pair_size(t);
+        pair_made_room(t);
+        pair_made_room(t->pair);
+    }
+    inet_option_changed(sock, name);
 }
 
 int64_t tcp_ioctl(struct socket *sock, unsigned command, uaddr_t arg)

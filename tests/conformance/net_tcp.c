@@ -393,6 +393,91 @@ static void bulk(void)
     close(c), close(s), close(l);
 }
 
+static void *read_slowly(void *arg)
+{
+    static char b[3000];
+    long total = 0;
+    ssize_t n;
+    struct timespec t = {0, 200000};
+    while ((n = read(*(int *)arg, b, sizeof(b))) > 0) {
+        total += n;
+        nanosleep(&t, NULL);
+    }
+    return (void *)total;
+}
+
+/* What a sender gets in that is not to wait, in bytes, and then an edge when the other end has read. */
+static long fill(int from, int to)
+{
+    static char b[65536];
+    struct epoll_event e = {.events = EPOLLOUT | EPOLLET}, got;
+    struct timespec t = {0, 5000000};
+    int ep = epoll_create1(0);
+    long total = 0;
+    ssize_t n;
+    SHOW(fcntl(from, F_SETFL, O_NONBLOCK));
+    SHOW(fcntl(to, F_SETFL, O_NONBLOCK));
+    for (int i = 0; i < 3; i++, nanosleep(&t, NULL))
+        while ((n = write(from, b, sizeof(b))) > 0)
+            total += n;
+    epoll_ctl(ep, EPOLL_CTL_ADD, from, &e);
+    epoll_wait(ep, &got, 1, 0);
+    for (int i = 0; i < 5; i++, nanosleep(&t, NULL))
+        while (read(to, b, sizeof(b)) > 0)
+            ;
+    SHOW(epoll_wait(ep, &got, 1, 1000));
+    SHOW(revents(from));
+    SHOW(fcntl(from, F_SETFL, 0));
+    SHOW(fcntl(to, F_SETFL, 0));
+    close(ep);
+    return total;
+}
+
+/* Sizes that were set bound what waits between the two ends. */
+static void sizes(void)
+{
+    int l = listener("127.0.0.1"), c, s;
+    static char b[20000];
+    pthread_t t;
+    void *total;
+    SET(l, SOL_SOCKET, SO_RCVBUF, 10000);
+    SET(l, SOL_SOCKET, SO_SNDBUF, 4096);
+    pair(l, &c, &s);
+    OPTION(s, SOL_SOCKET, SO_RCVBUF);
+    SET(c, SOL_SOCKET, SO_SNDBUF, 10000);
+    long there = fill(c, s);
+    printf("small both ways: %d\n", there > 10000 && there < 60000);
+    there = fill(s, c);
+    printf("a small sender: %d\n", there > 4096 && there < 150000);
+    SET(c, SOL_SOCKET, SO_SNDBUF, 200000);
+    SET(s, SOL_SOCKET, SO_RCVBUF, 200000);
+    there = fill(c, s);
+    printf("larger: %d\n", there > 200000 && there < 1000000);
+    SET(c, SOL_SOCKET, SO_SNDBUF, 1);
+    SET(s, SOL_SOCKET, SO_RCVBUF, 1);
+    SET(s, SOL_SOCKET, SO_RCVLOWAT, 500000); /* more than ever comes */
+    SHOW(write(c, b, 2000));
+    pthread_create(&t, NULL, read_slowly, &s);
+    SHOW(write(c, b, sizeof(b)));
+    SHOW(shutdown(c, SHUT_WR));
+    pthread_join(t, &total);
+    printf("received %ld\n", (long)total);
+    pthread_create(&t, NULL, read_slowly, &c);
+    SHOW(write(s, b, sizeof(b)));
+    SHOW(shutdown(s, SHUT_WR));
+    pthread_join(t, &total);
+    printf("received %ld\n", (long)total);
+    close(c), close(s);
+    pair(l, &c, &s);
+    SET(c, SOL_SOCKET, SO_SNDBUF, 10000);
+    pthread_create(&t, NULL, pump_all, &s);
+    SHOW(write(c, b, sizeof(b)));
+    close(c);
+    pthread_join(t, &total);
+    printf("received %ld\n", (long)total);
+    close(s), close(l);
+}
+
 static void edges(void)
 {
     int l = listener("127.0.0.1"), c, s, ep = epoll_create1(0);
@@ -421,6 +506,7 @@ int main(void)
     options();
     families();
     bulk();
+    sizes();
     edges();
     return 0;
 }
