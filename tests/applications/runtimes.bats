@@ -50,6 +50,11 @@ print(sum(d.values()))'
     same "java: programs" "$here/Work.java" sh -c 'cat >/tmp/Work.java && exec java /tmp/Work.java'
 }
 
+@test "OpenJDK 17: jps, jcmd, jstack, jinfo, jstat, jmap at a running program" {
+    application_image java
+    same "java: jcmd and its like" "$here/jcmd.sh" bash -c 'cat >/tmp/jcmd.sh && exec bash /tmp/jcmd.sh'
+}
+
 @test "OpenJDK 17: a heap of 16 GiB reserved" {
     application_image java
     same "java -Xmx16g" "$here/Work.java" sh -c 'cat >/tmp/Work.java && exec java -Xmx16g -XX:+UseG1GC /tmp/Work.java'

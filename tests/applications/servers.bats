@@ -34,22 +34,31 @@ native_stop() {
     NATIVE=
 }
 
-# rates NAME URL-PATH CLIENTS COMMAND...: figures only: the same server natively, too (COMMAND listens on LISTEN), then wrk at both, one after the other,
-# COFRE_ROUNDS times 3 s; what 1000 requests take goes to build/applications.tsv.
+# load PORT URL-PATH CLIENTS SECONDS: wrk; prints what 1000 requests took, in microseconds. Fails if a request did.
+load() {
+    wrk -t1 -c"$3" -d"$4" "http://127.0.0.1:$1$2" >wrk.out
+    if grep -E 'Non-2xx|Socket errors' wrk.out >&2; then return 1; fi
+    awk '/Requests.sec/ { printf "%.0f\n", 1e9 / $2 }' wrk.out
+}
+
+# rates NAME URL-PATH CLIENTS COMMAND...: the server under load. With COFRE_ROUNDS the same server natively too (COMMAND listens on LISTEN), and load at both,
+# one after the other, COFRE_ROUNDS times 3 s; what 1000 requests take goes to build/applications.tsv.
 rates() {
-    local name=$1 path=$2 clients=$3 port round side rate
+    local name=$1 path=$2 clients=$3 port round took
     shift 3
-    [ "${COFRE_ROUNDS:-1}" -gt 1 ] && command -v wrk || return 0
+    if [ "${COFRE_ROUNDS:-1}" = 1 ]; then
+        load "$PORT" "$path" "$clients" 1
+        return
+    fi
     port=$(free_port)
     native env LISTEN="$port" "$@" <&0 >native.out 2>native.err &
     NATIVE=$!
     wait_until 20 curl -sf "127.0.0.1:$port$path"
     for round in $(seq "$COFRE_ROUNDS"); do
-        for side in native enclave; do
-            rate=$(wrk -t1 -c"$clients" -d3 "http://127.0.0.1:$([ $side = native ] && echo "$port" || echo "$PORT")$path" |
-                awk '/Requests.sec/ { r = $2 } /Non-2xx|Socket errors/ { bad = 1 } END { print bad ? 0 : 1e9 / r }')
-            printf '%s, 1000 requests\t%s\t%.0f\n' "$name" $side "$rate" >>"$BUILD/applications.tsv"
-        done
+        took=$(load "$port" "$path" "$clients" 3)
+        printf '%s, 1000 requests\tnative\t%s\n' "$name" "$took" >>"$BUILD/applications.tsv"
+        took=$(load "$PORT" "$path" "$clients" 3)
+        printf '%s, 1000 requests\tenclave\t%s\n' "$name" "$took" >>"$BUILD/applications.tsv"
     done
     native_stop
 }
