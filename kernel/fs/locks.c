@@ -122,13 +122,44 @@ static void merge(struct inode_locks *locks, struct file_lock *lock)
     }
 }
 
+/* The record lock that keeps `owner` from another one, for which it waits; NULL if it waits for none. */
+static const struct file_lock *blocker_of(const void *owner)
+{
+    struct inode_locks *locks;
+    const struct lock_waiter *waiter;
+    TAILQ_FOREACH (locks, &all, link) {
+        TAILQ_FOREACH (waiter, &locks->waiters, link) {
+            if (waiter->wanted->kind == LOCK_POSIX && waiter->wanted->owner == owner)
+                return find_conflict(locks, waiter->wanted);
+        }
+    }
+    return NULL;
+}
+
+/* Would waiting for `blocker` close a circle of processes that wait for each other? Only record locks make one, and at
+ * most ten steps are looked at: as Linux. */
+static bool deadlock(const struct file_lock *wanted, const struct file_lock *blocker)
+{
+    if (wanted->kind != LOCK_POSIX)
+        return false;
+    for (int step = 0; step < 10 && blocker && blocker->kind == LOCK_POSIX; step++) {
+        blocker = blocker_of(blocker->owner);
+        if (blocker && blocker->owner == wanted->owner)
+            return true;
+    }
+    return false;
+}
+
 static int wait_for_conflicts(struct inode *inode, const struct file_lock *wanted, bool wait)
 {
     struct inode_locks *locks = locks_of(inode);
-    if (!find_conflict(locks, wanted))
+    const struct file_lock *conflict = find_conflict(locks, wanted);
+    if (!conflict)
         return 0;
     if (!wait)
         return -EAGAIN;
+    if (deadlock(wanted, conflict))
+        return -EDEADLK;
     struct lock_waiter waiter = {.wanted = wanted};
     TAILQ_INSERT_TAIL(&locks->waiters, &waiter, link);
     int error = wait_event(&locks->wait, !find_conflict(locks, wanted));

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static int lock(int fd, int command, int type, long start, long length)
 {
@@ -31,6 +32,33 @@ static void *waiter(void *arg)
     SHOW(lock(fds[1], F_OFD_SETLKW, F_WRLCK, 0, 10));
     SHOW(flock(fds[1], LOCK_EX));
     return arg;
+}
+
+/* Two processes that would wait for each other for ever. */
+static void deadlock(void)
+{
+    int fd = open("deadlock", O_RDWR | O_CREAT, 0644), go[2];
+    char byte;
+    SHOW(pipe(go));
+    SHOW(lock(fd, F_SETLK, F_WRLCK, 0, 10));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        lock(fd, F_SETLK, F_WRLCK, 20, 10);
+        if (write(go[1], "x", 1) != 1)
+            _exit(2);
+        _exit(lock(fd, F_SETLKW, F_WRLCK, 5, 1) < 0);
+    }
+    if (read(go[0], &byte, 1) != 1)
+        return;
+    usleep(100000);
+    SHOW(lock(fd, F_SETLKW, F_RDLCK, 29, 1));
+    SHOW(lock(fd, F_SETLK, F_UNLCK, 0, 0));
+    int status;
+    waitpid(pid, &status, 0);
+    printf("the other one: %x\n", status);
+    SHOW(lock(fd, F_SETLKW, F_RDLCK, 29, 1));
+    close(fd);
 }
 
 int main(void)
@@ -107,5 +135,6 @@ int main(void)
     SHOW(flock(a, LOCK_UN));
     lock(a, F_OFD_SETLK, F_UNLCK, 0, 0);
     pthread_join(thread, NULL);
+    deadlock();
     return 0;
 }
