@@ -45,6 +45,11 @@ static int memfd_open(const char *name, unsigned flags, struct file **ret_file)
         return -ENOMEM;
     int error = vfs_open_dentry(dentry, O_RDWR, ret_file);
     dentry_put(dentry);
+    /* As on Linux, this one does not keep the file from being executed: who wrote a program into it can run it. */
+    if (!error && (*ret_file)->write_counted) {
+        m->inode.write_count--;
+        (*ret_file)->write_counted = false;
+    }
     return error;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static void seals(void)
 {
@@ -86,12 +87,38 @@ static void mapping(int fd)
     munmap(p, 8192);
 }
 
-int main(void)
+/* A program in a memfd runs although the descriptor that it was written by is open; opened anew for writing it keeps it
+ * from that. */
+static void execution(void)
 {
+    char *argv[] = {"fs_memfd", "from memory", NULL}, *envp[] = {NULL}, buf[4096], path[32];
+    int fd = memfd_create("program", MFD_CLOEXEC), self = open("/proc/self/exe", O_RDONLY), status;
+    for (ssize_t n; (n = read(self, buf, sizeof buf)) > 0;)
+        if (write(fd, buf, n) != n)
+            return;
+    sprintf(path, "/proc/self/fd/%d", fd);
+    for (int writer = -1, i = 0; i < 2; i++) {
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            fexecve(fd, argv, envp);
+            _exit(errno == ETXTBSY ? 26 : 1);
+        }
+        waitpid(pid, &status, 0);
+        printf("executed: %x\n", status);
+        writer = open(path, O_RDWR | O_CLOEXEC);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        return 77;
     mkdir("fs_memfd", 0755);
     if (chdir("fs_memfd") < 0)
         return 1;
     seals();
+    execution();
     mapping(memfd_create("map", 0));
     mapping(open("f", O_RDWR | O_CREAT, 0644));
     int ro = open("f", O_RDONLY);
