@@ -62,7 +62,7 @@ static void file_close(struct fd_table *table, struct file *file)
 {
     if (!(file->flags & O_PATH)) {
         if (file->ops && file->ops->flush)
-            file->ops->flush(file);
+            file->ops->flush(file, table);
         if (file->inode->locks)
             locks_release_owner(file->inode, table);
     }

@@ -9,6 +9,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/sched/wait.h"
 
+struct fd_table;
 struct dentry;
 struct vma;
 struct poll_table;
@@ -38,7 +39,8 @@ struct file_ops {
     /* What whole pages from `first` on, before `end`, are in memory and could be read again may go (fadvise). */
     void (*forget)(struct file *file, uint64_t first, uint64_t end);
     int (*open)(struct inode *inode, struct file *file);
-    void (*flush)(struct file *file);   /* each close(2) of a descriptor */
+    /* each close(2) of a descriptor, which was one of that table */
+    void (*flush)(struct file *file, const struct fd_table *table);
     void (*release)(struct file *file); /* last reference gone */
     void (*settle)(struct file *file);  /* its status flags are about to change. May sleep */
     void (*show_fdinfo)(struct file *file, char *buf, size_t size);

@@ -450,7 +450,7 @@ static void pipe_file_settle(struct file *file)
 }
 
 /* A descriptor goes: the enclave that has the pipe must not take the next one there for it. */
-static void pipe_flush(struct file *file)
+static void pipe_flush(struct file *file, const struct fd_table *table)
 {
     struct pipe *pipe = file->inode->pipe;
 

@@ -47,6 +47,8 @@ struct queue {
     unsigned receivers; /* that sleep */
     struct wait_queue wait;
     int notify_pid; /* 0: nobody is to be told */
+    const struct fd_table
+        *notify_table; /* whose end, or that of a descriptor for this queue in it, is the end of that */
     struct sigevent notify;
     char name[NAME_SIZE_MAX + 2]; /* "/name" */
 };
@@ -104,10 +106,11 @@ static void forget_notify(struct queue *q)
     wake_up_all(&q->wait, 0);
 }
 
-static void queue_flush(struct file *file)
+/* Whoever closes them: the descriptors of a process that was killed are not closed by itself. */
+static void queue_flush(struct file *file, const struct fd_table *table)
 {
     struct queue *q = queue_of(file);
-    if (q->notify_pid == process_self()->pid)
+    if (q->notify_pid && q->notify_table == table)
         forget_notify(q);
 }
 
@@ -398,6 +401,7 @@ static int set_notify(struct queue *q, const struct sigevent *event)
     if (q->notify_pid)
         return -EBUSY;
     q->notify_pid = pid;
+    q->notify_table = process_self()->files;
     q->notify = *event;
     return 0;
 }

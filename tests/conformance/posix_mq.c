@@ -227,6 +227,22 @@ static void processes(void)
     waitpid(pid, &status, 0);
     SHOW(sum);
     SHOW(status);
+    /* Who was to be told, and was killed, is not in the way. */
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        struct sigevent e = {.sigev_notify = SIGEV_NONE};
+        mq_notify(there, &e);
+        mq_send(back, "ready", 5, 0);
+        pause();
+    }
+    mq_receive(back, buf, sizeof buf, NULL);
+    struct sigevent e = {.sigev_notify = SIGEV_NONE};
+    SHOW(mq_notify(there, &e));
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    SHOW(mq_notify(there, &e));
+    SHOW(mq_notify(there, NULL));
     SHOW(mq_unlink("/b"));
     SHOW(mq_open("/b", O_RDWR));
     SHOW(mq_send(back, "still", 5, 0));

@@ -518,7 +518,7 @@ static void close_fd(int side)
     tables[side].files[side] = NULL;
     if (!file)
         return;
-    file->ops->flush(file);
+    file->ops->flush(file, NULL);
     file_put(file);
 }
 
@@ -864,7 +864,7 @@ static void init_looks(void)
         file->ops->settle(file);
         break;
     default:
-        file->ops->flush(file); /* a duplicate of its descriptor is closed */
+        file->ops->flush(file, NULL); /* a duplicate of its descriptor is closed */
     }
     file_put(file);
 }
