@@ -12,11 +12,15 @@
 #include "kernel/sched/task.h"
 #include "kernel/syscalls/syscall.h"
 
+#ifndef CLONE_ARGS_SIZE_VER2
+#define CLONE_ARGS_SIZE_VER2 88
+#endif
 #ifndef CLONE_ARGS_SIZE_VER0
 #define CLONE_ARGS_SIZE_VER0 64
 #endif
 /* Without these a new task would not be a thread of this process. */
 #define CLONE_THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+#define PID_NAMESPACES_MAX 32 /* one within another: as many numbers may a thread have */
 #define CLONE_NAMESPACES                                                                                               \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
@@ -48,6 +52,9 @@ static int check_args(const struct clone_args *args)
         return -EINVAL;
     if ((args->flags & CLONE_PIDFD) && (args->flags & CLONE_PARENT_SETTID) && args->pidfd == args->parent_tid)
         return -EINVAL;
+    /* Where the descriptor cannot be told there shall be no child; so this is tried first. */
+    if ((args->flags & CLONE_PIDFD) && put_user32(args->pidfd, 0) < 0)
+        return -EFAULT;
     /* The stack and TLS pointers go into registers: what would fault there is refused here. */
     if ((args->flags & CLONE_SETTLS) && args->tls >= (1ULL << 47))
         return -EPERM;
@@ -163,6 +170,21 @@ SYSCALL_DEFINE0(vfork)
     return clone_common(&args);
 }
 
+/* Who chooses the numbers of threads needs CAP_CHECKPOINT_RESTORE, which nobody has: an error, as Linux finds them. */
+static int refuse_tids(const struct clone_args *args)
+{
+    int32_t tid;
+    if (!args->set_tid || !args->set_tid_size || args->set_tid_size > PID_NAMESPACES_MAX)
+        return -EINVAL;
+    for (uint64_t i = 0; i < args->set_tid_size; i++) {
+        if (copy_from_user(&tid, args->set_tid + i * sizeof tid, sizeof tid) < 0)
+            return -EFAULT;
+        if (tid < 1)
+            return -EINVAL;
+    }
+    return -EPERM;
+}
+
 SYSCALL_DEFINE2(clone3, uaddr_t, user_args, size_t, size)
 {
     struct clone_args args;
@@ -194,9 +216,9 @@ SYSCALL_DEFINE2(clone3, uaddr_t, user_args, size_t, size)
         return -EINVAL;
     if (args.exit_signal > SIGNAL_MAX)
         return -EINVAL;
-    if (args.set_tid || args.set_tid_size) /* CAP_CHECKPOINT_RESTORE */
-        return !args.set_tid || !args.set_tid_size || (args.flags & CLONE_THREAD) ? -EINVAL : -EPERM;
-    if (args.flags & CLONE_INTO_CGROUP)
-        return args.flags & CLONE_THREAD ? -EINVAL : -ENOSYS;
+    if (args.set_tid || args.set_tid_size)
+        return refuse_tids(&args);
+    if (args.flags & CLONE_INTO_CGROUP) /* no descriptor is a cgroup's */
+        return args.cgroup > INT32_MAX || size < CLONE_ARGS_SIZE_VER2 ? -EINVAL : -EBADF;
     return clone_common(&args);
 }

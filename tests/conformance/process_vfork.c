@@ -200,6 +200,21 @@ static void errors(void)
         raw_exit(0);
     printf("pidfd to nowhere: %ld\n", pid);
     show_wait("no child of it", -1, WNOHANG);
+    args.flags = CLONE_PIDFD;
+    pid = raw(SYS_clone3, (long)&args, sizeof args, 0, 0);
+    if (pid == 0)
+        raw_exit(0);
+    printf("pidfd of a fork to nowhere: %ld\n", pid);
+    show_wait("no child of it", -1, WNOHANG);
+    args = (struct clone_args){.flags = CLONE_INTO_CGROUP, .cgroup = 0, .exit_signal = SIGCHLD};
+    printf("into a cgroup that is none: %ld\n", raw(SYS_clone3, (long)&args, sizeof args, 0, 0));
+    int tid = 4242;
+    args = (struct clone_args){.set_tid = (uint64_t)&tid, .set_tid_size = 1, .exit_signal = SIGCHLD};
+    printf("a number of one's own: %ld\n", raw(SYS_clone3, (long)&args, sizeof args, 0, 0));
+    tid = -1;
+    printf("a wrong one: %ld\n", raw(SYS_clone3, (long)&args, sizeof args, 0, 0));
+    args.set_tid_size = 33;
+    printf("too many: %ld\n", raw(SYS_clone3, (long)&args, sizeof args, 0, 0));
 }
 
 static int at_limit(void *arg)
