@@ -46,7 +46,7 @@ void futex_remote_set(const struct futex_remote *r)
 }
 
 /* Only the place says whether a word without FUTEX_PRIVATE_FLAG is shared with other enclaves. */
-static struct futex_key key_of(uaddr_t addr, bool private)
+struct futex_key futex_key_of(uaddr_t addr, bool private)
 {
     struct futex_key key = {.at = addr};
     if (!private && shared_futex_key(addr, &key.file, &key.at))
@@ -116,13 +116,13 @@ int futex_wake_key(const struct futex_key *key, int count, uint32_t bitset)
 
 static int wake(uaddr_t addr, int count, uint32_t bitset, bool private)
 {
-    struct futex_key key = key_of(addr, private);
+    struct futex_key key = futex_key_of(addr, private);
     return is_remote(&key) ? remote->wake(&key, count, bitset, false) : futex_wake_key(&key, count, bitset);
 }
 
 int futex_wake_address(uaddr_t addr, int count)
 {
-    struct futex_key key = key_of(addr, false);
+    struct futex_key key = futex_key_of(addr, false);
     if (is_remote(&key))
         return remote->wake(&key, count, FUTEX_BITSET_MATCH_ANY, true) +
                futex_wake_key(&(struct futex_key){.at = addr}, count, FUTEX_BITSET_MATCH_ANY);
@@ -157,6 +157,11 @@ static int wait_here(const struct futex_key *key, uint32_t bitset, uint64_t dead
     return r;
 }
 
+int futex_wait_key(const struct futex_key *key, uint32_t bitset, uint64_t deadline)
+{
+    return is_remote(key) ? remote->wait(key, bitset, deadline) : wait_here(key, bitset, deadline);
+}
+
 static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint64_t deadline, bool private)
 {
     uint32_t value;
@@ -170,8 +175,8 @@ static int64_t futex_wait(uaddr_t addr, uint32_t expected, uint32_t bitset, uint
     if (value != expected)
         return -EAGAIN;
 
-    struct futex_key key = key_of(addr, private);
-    r = is_remote(&key) ? remote->wait(&key, bitset, deadline) : wait_here(&key, bitset, deadline);
+    struct futex_key key = futex_key_of(addr, private);
+    r = futex_wait_key(&key, bitset, deadline);
     if (r == 0 || r == -ETIMEDOUT || r == -ENOMEM)
         return r;
     if (deadline == NO_DEADLINE)
@@ -236,7 +241,7 @@ static int64_t futex_requeue(uaddr_t from, uaddr_t to, int wake_count, int reque
         if (value != *expected)
             return -EAGAIN;
     }
-    struct futex_key from_key = key_of(from, private), to_key = key_of(to, private);
+    struct futex_key from_key = futex_key_of(from, private), to_key = futex_key_of(to, private);
     if (remote && (from_key.file == 0) != (to_key.file == 0))
         return -EINVAL; /* a queue of this enclave and one of the init enclave */
     if (is_remote(&from_key))
@@ -378,11 +383,11 @@ SYSCALL_DEFINE6(futex, uaddr_t, addr, int, op, uint32_t, value, uint64_t, timeou
         return futex_wake_op(addr, addr2, (int)value, (int)timeout, value3, private);
     case FUTEX_LOCK_PI:
     case FUTEX_LOCK_PI2:
-        return futex_lock_pi(addr, deadline, false);
+        return futex_lock_pi(addr, deadline, false, private);
     case FUTEX_TRYLOCK_PI:
-        return futex_lock_pi(addr, NO_DEADLINE, true);
+        return futex_lock_pi(addr, NO_DEADLINE, true, private);
     case FUTEX_UNLOCK_PI:
-        return futex_unlock_pi(addr);
+        return futex_unlock_pi(addr, private);
     default:
         return -ENOSYS;
     }
@@ -400,7 +405,7 @@ static int waitv_queue(struct futex_waiter *waiters, const struct futex_waitv *l
             r = -EFAULT;
         if (r == 0 && value != (uint32_t)list[i].val)
             r = -EAGAIN;
-        struct futex_key key = key_of(list[i].uaddr, list[i].flags & FUTEX_PRIVATE_FLAG);
+        struct futex_key key = futex_key_of(list[i].uaddr, list[i].flags & FUTEX_PRIVATE_FLAG);
         if (r == 0 && is_remote(&key))
             r = -ENOSYS;
         if (r < 0)

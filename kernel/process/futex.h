@@ -56,8 +56,13 @@ int futex_requeue_key(const struct futex_key *from, const struct futex_key *to, 
 /* 0, -EINVAL (alignment), -EFAULT (not user memory). */
 must_check int futex_address_check(uaddr_t addr);
 
+/* The word that a call with or without FUTEX_PRIVATE_FLAG means by addr. */
+struct futex_key futex_key_of(uaddr_t addr, bool private);
+/* Until woken: 0; else -EINTR, -ETIMEDOUT or -ENOMEM. The word has been looked at, and nothing slept since. */
+int futex_wait_key(const struct futex_key *key, uint32_t bitset, uint64_t deadline);
+
 /* FUTEX_LOCK_PI, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI. */
-int64_t futex_lock_pi(uaddr_t addr, uint64_t deadline, bool try);
-int64_t futex_unlock_pi(uaddr_t addr);
+int64_t futex_lock_pi(uaddr_t addr, uint64_t deadline, bool try, bool private);
+int64_t futex_unlock_pi(uaddr_t addr, bool private);
 
 #endif

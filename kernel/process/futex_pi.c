@@ -1,6 +1,9 @@
 /*
  * Priority-inheritance futexes: the kernel keeps the word (tid | FUTEX_WAITERS | FUTEX_OWNER_DIED) true. Waiters take
  * turns in order of arrival; priorities are not inherited, since the scheduler has none to lend.
+ *
+ * Of a word that several enclaves share, none knows all waiters. It is not handed over: unlocking frees it and wakes
+ * one of them, who takes it and says that there may be more, or waits again if somebody was quicker.
  */
 #include <linux/errno.h>
 #include <linux/futex.h>
@@ -127,13 +130,68 @@ static bool pi_deadlock(int owner)
     return true;
 }
 
-int64_t futex_lock_pi(uaddr_t addr, uint64_t deadline, bool try)
+/* Take the word if it is free: 0 = taken, 1 = held by somebody else, and the WAITERS bit is set (unless `try`), or an
+ * error. `waiters`: FUTEX_WAITERS if there may be others who wait. */
+static int shared_acquire_word(uaddr_t addr, bool try, uint32_t waiters)
+{
+    uint32_t self = (uint32_t)task_current()->tid, value, found;
+    if (get_user32(&value, addr) < 0)
+        return -EFAULT;
+    for (;;) {
+        uint32_t owner = value & FUTEX_TID_MASK;
+        if (owner == self)
+            return -EDEADLK;
+        if (owner != 0 && try)
+            return -EAGAIN;
+        uint32_t new = owner ? value | FUTEX_WAITERS : value | self | waiters;
+        if (new == value)
+            return 1;
+        if (cmpxchg_user32(addr, value, new, &found) < 0)
+            return -EFAULT;
+        if (found == value)
+            return owner != 0;
+        value = found;
+    }
+}
+
+static int64_t shared_lock(uaddr_t addr, const struct futex_key *key, uint64_t deadline, bool try)
+{
+    uint32_t waiters = 0;
+    for (;;) {
+        int r = shared_acquire_word(addr, try, waiters);
+        if (r <= 0)
+            return r;
+        r = futex_wait_key(key, FUTEX_BITSET_MATCH_ANY, deadline);
+        if (r < 0)
+            return r == -EINTR ? -ERESTARTNOINTR : r;
+        waiters = FUTEX_WAITERS;
+    }
+}
+
+static int64_t shared_unlock(uaddr_t addr, uint32_t value)
+{
+    uint32_t found;
+    for (;;) {
+        if (cmpxchg_user32(addr, value, 0, &found) < 0)
+            return -EFAULT;
+        if (found == value)
+            break;
+        value = found;
+    }
+    futex_wake_address(addr, 1);
+    return 0;
+}
+
+int64_t futex_lock_pi(uaddr_t addr, uint64_t deadline, bool try, bool private)
 {
     struct task *task = task_current();
     struct pi_waiter w = {.waiter = {.addr = addr, .bitset = FUTEX_BITSET_MATCH_ANY, .task = task, .pi = true}};
     int r = futex_address_check(addr);
     if (r < 0)
         return r;
+    struct futex_key key = futex_key_of(addr, private);
+    if (key.file)
+        return shared_lock(addr, &key, deadline, try);
     r = pi_acquire(addr, try, &w.owner);
     if (r <= 0)
         return r;
@@ -159,7 +217,7 @@ int64_t futex_lock_pi(uaddr_t addr, uint64_t deadline, bool try)
     return r == -EINTR ? -ERESTARTNOINTR : r;
 }
 
-int64_t futex_unlock_pi(uaddr_t addr)
+int64_t futex_unlock_pi(uaddr_t addr, bool private)
 {
     uint32_t value;
     int r = futex_address_check(addr);
@@ -169,7 +227,7 @@ int64_t futex_unlock_pi(uaddr_t addr)
         return -EFAULT;
     if ((value & FUTEX_TID_MASK) != (uint32_t)task_current()->tid)
         return -EPERM;
-    return pi_hand_over(addr, 0);
+    return futex_key_of(addr, private).file ? shared_unlock(addr, value) : pi_hand_over(addr, 0);
 }
 
 static const struct pi_waiter *waiter_for(int owner)

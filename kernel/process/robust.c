@@ -21,7 +21,9 @@ static int robust_death(struct task *task, uaddr_t addr, bool pi, bool pending)
         if ((value & FUTEX_TID_MASK) != (uint32_t)task->tid)
             return 0;
         uint32_t new = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-        /* A PI futex with waiters keeps its owner until futex_exit_pi() hands it over. */
+        /* A PI futex with waiters keeps its owner until futex_exit_pi() hands it over; one that enclaves share is not
+         * handed over, but freed like any other. */
+        pi = pi && !futex_key_of(addr, false).file;
         if (pi && (value & FUTEX_WAITERS))
             return 0;
         if (cmpxchg_user32(addr, value, new, &found) < 0)
