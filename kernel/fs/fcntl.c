@@ -25,14 +25,17 @@ static int set_status_flags(struct file *file, unsigned flags)
     return 0;
 }
 
-/* Who the signals of a file would go to; nothing sends them (O_ASYNC), so this is only remembered. */
+/* Who the signals of a file go to: SIGURG. Nothing sends what O_ASYNC and F_SETSIG ask for. */
 static int owner_set(struct file *file, int pid)
 {
     if (pid == INT32_MIN)
         return -EINVAL;
     if (pid && (pid > 0 ? !process_of(pid) : !group_exists(-pid, NULL)))
         return -ESRCH;
+    const struct credentials *c = &process_self()->credentials;
     file->owner_pid = pid;
+    file->owner_uid = c->uid;
+    file->owner_euid = c->euid;
     return 0;
 }
 

@@ -54,10 +54,11 @@ struct file {
     file_off_t pos;
     unsigned refcount;
     void *private;
-    int owner_pid, owner_signal; /* F_SETOWN, F_SETSIG */
-    void *epoll_watchers;        /* kernel/fs/epoll.c: to drop watches at release */
-    bool has_locks;              /* OFD or flock locks may exist: kernel/fs/locks.c */
-    bool write_counted;          /* counted in inode->write_count */
+    int owner_pid, owner_signal;    /* F_SETOWN, F_SETSIG */
+    uint32_t owner_uid, owner_euid; /* of who called F_SETOWN */
+    void *epoll_watchers;           /* kernel/fs/epoll.c: to drop watches at release */
+    bool has_locks;                 /* OFD or flock locks may exist: kernel/fs/locks.c */
+    bool write_counted;             /* counted in inode->write_count */
 };
 
 /* A file of no file system, e.g. "anon_inode:[eventfd]" for /proc/self/fd. flags: O_RDWR, O_NONBLOCK... */

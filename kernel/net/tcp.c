@@ -154,6 +154,7 @@ static int join(struct tcp_socket *t, struct tcp_socket *listener, const struct 
     server->pair = tcp_get(t);
     t->pair = tcp_get(server);
     tcp_pair_size(t);
+    t->rx_bytes = t->tx_bytes = 0;
     t->state = TCP_S_CONNECTED;
     TAILQ_INSERT_TAIL(&listener->backlog, server, backlog_link);
     listener->backlog_count++;
@@ -269,6 +270,7 @@ static int disconnect(struct tcp_socket *t)
     t->in.sock.error = 0;
     connect_failed(t);
     t->rx_fin = t->inside = false;
+    t->urgent = TCP_URGENT_NONE;
     t->in.sock.shutdown = 0;
     return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "kernel/net/inet.h"
 
+enum { TCP_URGENT_NONE, TCP_URGENT_THERE, TCP_URGENT_READ };
 enum tcp_state { TCP_S_CLOSED, TCP_S_LISTEN, TCP_S_CONNECTING, TCP_S_CONNECTED, TCP_S_ENDED };
 
 struct tcp_socket {
@@ -34,6 +35,9 @@ struct tcp_socket {
     struct tcp_socket *pair; /* referenced */
     struct packet_queue rx;
     uint32_t rx_max; /* bytes that may wait there */
+    uint8_t urgent;  /* TCP_URGENT_* */
+    uint8_t urgent_byte;
+    uint64_t urgent_at; /* as rx_bytes counts */
 
     /* listening */
     TAILQ_HEAD(tcp_backlog, tcp_socket) backlog; /* connections inside, waiting for accept */
@@ -96,5 +100,28 @@ int64_t tcp_ioctl(struct socket *sock, unsigned command, uaddr_t arg);
 uint32_t tcp_rx_used(struct tcp_socket *t);
 /* Looks at the channel's events; takes its error. Bytes that came before are still in the ring. */
 uint32_t tcp_look(struct tcp_socket *t);
+
+/* Urgent data (kernel/net/tcp_urgent.c); while t->urgent is not NONE, its byte has not been passed. */
+/* Is the urgent byte what is to be read from offset on? */
+static inline bool tcp_at_mark(const struct tcp_socket *t, uint32_t offset)
+{
+    return t->urgent && t->urgent_at == t->rx_bytes + offset;
+}
+/* Of size bytes from offset on, those that one read may give. */
+static inline size_t tcp_until_mark(const struct tcp_socket *t, uint32_t offset, size_t size)
+{
+    uint64_t here = t->rx_bytes + offset;
+    return t->urgent && t->urgent_at > here ? MIN(size, (size_t)(t->urgent_at - here)) : size;
+}
+/* At the mark, by who has the rx turn: the urgent byte is consumed, or 1 = to be passed over (peek); 0 inline. */
+uint32_t tcp_urgent_pass(struct tcp_socket *t, bool peek);
+/* The last byte in t's queue, sent as number `at`, is urgent: takes the place of an older mark, signals SIGURG. */
+void tcp_urgent_mark(struct tcp_socket *t, uint64_t at);
+/* recv with MSG_OOB. 1, 0, -EINVAL (there is none, or it is inline), -ENOTCONN, -EFAULT. */
+ssize_t tcp_urgent_recv(struct tcp_socket *t, struct message *msg);
+/* EPOLLPRI or 0; the urgent byte does not count as one that makes t readable. */
+uint32_t tcp_urgent_poll(const struct tcp_socket *t, uint32_t *lowat);
+/* SIOCINQ */
+uint32_t tcp_urgent_inq(const struct tcp_socket *t);
 
 #endif

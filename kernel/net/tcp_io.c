@@ -10,7 +10,9 @@
 #include "kernel/net/loan.h"
 #include "kernel/net/net.h"
 #include "kernel/net/tcp.h"
+#include "kernel/process/signal.h"
 #include "kernel/sched/output.h"
+#include "kernel/sched/task.h"
 #include "kernel/sched/wait.h"
 
 uint32_t tcp_look(struct tcp_socket *t)
@@ -58,6 +60,7 @@ static ssize_t take(struct tcp_socket *t, struct message *msg, uint32_t offset)
         return 0;
     size_t size = MIN(msg->iter.count, (size_t)(used - offset));
     if (!c) {
+        size = tcp_until_mark(t, offset, size);
         n = discard ? (ssize_t)packet_stream_discard(&t->rx, size)
                     : packet_stream_read(&t->rx, &msg->iter, offset, size, peek);
         if (n > 0 && !peek)
@@ -71,8 +74,11 @@ static ssize_t take(struct tcp_socket *t, struct message *msg, uint32_t offset)
     }
     if (discard && n > 0)
         iov_iter_advance(&msg->iter, (size_t)n);
-    if (n > 0 && !peek)
+    if (n > 0 && !peek) {
         t->rx_bytes += (uint64_t)n;
+        if (unlikely(t->urgent) && t->rx_bytes > t->urgent_at)
+            t->urgent = TCP_URGENT_NONE;
+    }
     return n;
 }
 
@@ -131,12 +137,23 @@ ssize_t tcp_recv(struct socket *sock, struct message *msg, bool nonblock)
     size_t target = msg->flags & MSG_WAITALL ? msg->iter.count : MIN((size_t)sock->rcvlowat, msg->iter.count);
     uint32_t offset = (uint32_t)socket_peek_offset(sock, msg);
     ssize_t done = 0, r = 0;
-    if (t->state == TCP_S_CLOSED || t->state == TCP_S_LISTEN)
+    if (t->state == TCP_S_LISTEN)
         return -ENOTCONN;
     if (msg->flags & MSG_OOB)
-        return -EINVAL; /* urgent data is never there */
+        return tcp_urgent_recv(t, msg);
+    if (t->state == TCP_S_CLOSED)
+        return -ENOTCONN;
     socket_turn_take(sock, &sock->rx_turn);
     for (;;) {
+        if (unlikely(tcp_at_mark(t, offset))) {
+            if (done)
+                break;
+            if (signal_pending(task_current())) { /* SIGURG's handler may want the byte */
+                r = nonblock ? -EAGAIN : socket_wait_result(-ERESTARTSYS, deadline);
+                break;
+            }
+            offset += tcp_urgent_pass(t, (msg->flags & MSG_PEEK) != 0);
+        }
         r = take(t, msg, offset);
         if (r > 0) {
             done += r;
@@ -227,9 +244,12 @@ static ssize_t put(struct tcp_socket *t, struct message *msg, uint32_t room)
         chan_tx_commit(c, (uint32_t)n);
     } else if (t->pair) {
         struct tcp_socket *pair = tcp_get(t->pair);
+        bool urgent = (msg->flags & MSG_OOB) != 0;
         n = packet_stream_append(&pair->rx, &msg->iter, size);
+        if (n > 0 && urgent)
+            tcp_urgent_mark(pair, t->tx_bytes + (uint64_t)n - 1);
         if (n > 0)
-            wake_up(&pair->in.sock.wait, EVENTS_IN);
+            wake_up(&pair->in.sock.wait, urgent ? EVENTS_IN | EPOLLPRI : EVENTS_IN);
         tcp_put(pair);
     } else {
         /* The other end is closed: Linux sends, and is answered with a reset. */
@@ -280,7 +300,7 @@ ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock)
     uint64_t deadline = nonblock ? 0 : socket_deadline(sock->snd_timeout_ns);
     ssize_t done = 0, r = 0;
     bool pumped = false;
-    if (msg->flags & (MSG_OOB | MSG_FASTOPEN))
+    if ((msg->flags & MSG_FASTOPEN) || ((msg->flags & MSG_OOB) && t->in.chan))
         return -EOPNOTSUPP;
     if (t->state == TCP_S_LISTEN)
         return -EPIPE;
@@ -368,8 +388,10 @@ uint32_t tcp_poll(struct socket *sock, struct file *file, struct poll_table *tab
     if (rcv_down)
         mask |= EVENTS_IN | EPOLLRDHUP;
     if (t->state != TCP_S_CONNECTING) {
+        uint32_t lowat = MIN(sock->rcvlowat, t->in.chan ? chan_ring_size() / 2 : t->rx_max / 2);
+        if (unlikely(t->urgent))
+            mask |= tcp_urgent_poll(t, &lowat);
         if (!(mask & EPOLLIN) && t->state != TCP_S_CLOSED) {
-            uint32_t lowat = MIN(sock->rcvlowat, t->in.chan ? chan_ring_size() / 2 : t->rx_max / 2);
             uint32_t used = t->in.chan ? chan_rx_used_at_least(t->in.chan, lowat) : (uint32_t)t->rx.bytes;
             if (used >= lowat)
                 mask |= EVENTS_IN;
@@ -401,7 +423,7 @@ int64_t tcp_ioctl(struct socket *sock, unsigned command, uaddr_t arg)
     case SIOCINQ:
         if (t->state == TCP_S_LISTEN)
             return -EINVAL;
-        value = t->state == TCP_S_CLOSED ? 0 : tcp_rx_used(t);
+        value = t->state == TCP_S_CLOSED ? 0 : t->urgent ? tcp_urgent_inq(t) : tcp_rx_used(t);
         break;
     case SIOCOUTQ:
     case SIOCOUTQNSD:
@@ -410,7 +432,7 @@ int64_t tcp_ioctl(struct socket *sock, unsigned command, uaddr_t arg)
         value = t->in.chan && t->state != TCP_S_CONNECTING ? chan_tx_queued(t->in.chan) : 0;
         break;
     case SIOCATMARK:
-        value = 0;
+        value = tcp_at_mark(t, 0);
         break;
     default:
         return -ENOTTY;

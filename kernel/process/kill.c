@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/errno.h>
 
+#include "kernel/fs/file.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/siginfo.h"
@@ -34,6 +35,20 @@ int signal_send_checked(struct process *target, const struct signal_source *sour
     if (r < 0 || source->signal == 0 || target->zombie)
         return r;
     return signal_send_process(target, source);
+}
+
+void signal_send_owner(const struct file *file, int signal)
+{
+    struct signal_source source = {.signal = signal, .code = SI_KERNEL};
+    struct process *process, *next;
+    TAILQ_FOREACH_SAFE (process, &process_list, table_link, next) {
+        uint32_t uid = process->credentials.uid, suid = process->credentials.suid;
+        bool meant = file->owner_pid > 0 ? process == process_of(file->owner_pid) : process->pgid == -file->owner_pid;
+        if (meant && !process->zombie &&
+            (file->owner_euid == 0 || file->owner_euid == suid || file->owner_euid == uid || file->owner_uid == suid ||
+             file->owner_uid == uid))
+            signal_send_process(process, &source);
+    }
 }
 
 static int kill_group(int pgid, const struct signal_source *source)

@@ -21,6 +21,7 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/net/net.h"
 #include "kernel/net/socket_types.h"
+#include "kernel/process/kill.h"
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 #include "kernel/sched/output.h"
@@ -108,6 +109,18 @@ int signal_send_task(struct task *task, const struct signal_source *source)
     (void)task;
     signals[source->signal]++;
     return 0;
+}
+
+bool signal_pending(const struct task *task)
+{
+    (void)task;
+    return false;
+}
+
+void signal_send_owner(const struct file *file, int signal)
+{
+    (void)file;
+    signals[signal]++;
 }
 
 int world_signals(int signal)
