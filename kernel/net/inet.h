@@ -24,7 +24,10 @@ struct endpoint {
 };
 
 /* Options kept as one int each and forwarded to the host's socket; table in inet_option.c. */
-#define INET_OPTION_MAX 24
+#define INET_OPTION_MAX 28
+/* Those that datagrams look at. */
+enum { INET_TTL, INET_TOS, INET_RECVTTL, INET_RECVTOS, INET_HOPS, INET_TCLASS, INET_RECVHOPLIMIT, INET_RECVTCLASS };
+#define INET_HOPS_DEFAULT 64
 
 struct inet_socket {
     struct socket sock;

@@ -18,6 +18,14 @@ struct inet_option {
 };
 
 static const struct inet_option table[] = {
+    [INET_TTL] = {SOL_IP, IP_TTL, INET_HOPS_DEFAULT, 1, 255, true},
+    [INET_TOS] = {SOL_IP, IP_TOS, 0, 0, 255, true},
+    [INET_RECVTTL] = {SOL_IP, IP_RECVTTL, 0, INT32_MIN, INT32_MAX, false},
+    [INET_RECVTOS] = {SOL_IP, IP_RECVTOS, 0, INT32_MIN, INT32_MAX, false},
+    [INET_HOPS] = {SOL_IPV6, IPV6_UNICAST_HOPS, INET_HOPS_DEFAULT, -1, 255, true},
+    [INET_TCLASS] = {SOL_IPV6, IPV6_TCLASS, 0, -1, 255, true},
+    [INET_RECVHOPLIMIT] = {SOL_IPV6, IPV6_RECVHOPLIMIT, 0, INT32_MIN, INT32_MAX, false},
+    [INET_RECVTCLASS] = {SOL_IPV6, IPV6_RECVTCLASS, 0, INT32_MIN, INT32_MAX, false},
     {SOL_TCP, TCP_NODELAY, 0, INT32_MIN, INT32_MAX, true},
     {SOL_TCP, TCP_CORK, 0, INT32_MIN, INT32_MAX, false}, /* bytes wait for the pump anyway */
     {SOL_TCP, TCP_QUICKACK, 1, INT32_MIN, INT32_MAX, false},
@@ -30,15 +38,11 @@ static const struct inet_option table[] = {
     {SOL_TCP, TCP_LINGER2, 60, INT32_MIN, INT32_MAX, true},
     {SOL_TCP, TCP_WINDOW_CLAMP, 0, 0, INT32_MAX, false},
     {SOL_TCP, TCP_NOTSENT_LOWAT, 0, INT32_MIN, INT32_MAX, false},
-    {SOL_IP, IP_TOS, 0, 0, 255, true},
-    {SOL_IP, IP_TTL, 64, 1, 255, true},
     {SOL_IP, IP_MTU_DISCOVER, 1, 0, 5, true},
     {SOL_IP, IP_MULTICAST_TTL, 1, 0, 255, true},
     {SOL_IP, IP_MULTICAST_LOOP, 1, INT32_MIN, INT32_MAX, true},
     {SOL_IP, IP_FREEBIND, 0, INT32_MIN, INT32_MAX, false},
     {SOL_IP, IP_RECVERR, 0, INT32_MIN, INT32_MAX, false}, /* the error queue is always empty */
-    {SOL_IPV6, IPV6_TCLASS, 0, -1, 255, true},
-    {SOL_IPV6, IPV6_UNICAST_HOPS, 64, -1, 255, true},
     {SOL_IPV6, IPV6_MULTICAST_HOPS, 1, -1, 255, true},
     {SOL_IPV6, IPV6_MULTICAST_LOOP, 1, 0, 1, true},
     {SOL_IPV6, IPV6_RECVERR, 0, INT32_MIN, INT32_MAX, false},
@@ -216,8 +220,8 @@ int inet_setsockopt(struct socket *sock, int level, int name, const void *value,
         return r;
     if (number < table[i].min || number > table[i].max)
         return -EINVAL;
-    if (table[i].min == INT32_MIN && level == SOL_TCP && name != TCP_DEFER_ACCEPT && name != TCP_LINGER2 &&
-        name != TCP_NOTSENT_LOWAT)
+    if (table[i].min == INT32_MIN &&
+        (level != SOL_TCP || (name != TCP_DEFER_ACCEPT && name != TCP_LINGER2 && name != TCP_NOTSENT_LOWAT)))
         number = number != 0;
     if ((in->cold->options_set >> i & 1) && in->cold->options[i] == number)
         return 0;

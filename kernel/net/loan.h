@@ -22,7 +22,7 @@ struct wait_entry;
 /* What a borrower's socket answers when it has been called back and nothing was moved: ask the lender instead. */
 #define ERECALLED 540
 
-#define TCP_LOAN_OPTIONS 24
+#define TCP_LOAN_OPTIONS 28
 
 /* All that a connection is besides the bytes in its rings. */
 struct tcp_loan {

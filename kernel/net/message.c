@@ -10,6 +10,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
+#include "kernel/net/ip_control.h"
 #include "kernel/net/message.h"
 #include "kernel/net/scm.h"
 #include "kernel/net/socket.h"
@@ -136,6 +137,8 @@ static int control_import(const struct user_msghdr *header, const struct socket 
     int r = copy_from_user(control, header->control, header->control_size);
     if (r == 0 && sock->family == AF_UNIX)
         r = scm_parse(control, header->control_size, &msg->scm);
+    else if (r == 0 && sock->type == SOCK_DGRAM && (sock->family == AF_INET || sock->family == AF_INET6))
+        r = ip_control_parse(control, header->control_size, sock->family == AF_INET6, msg);
     kfree(control);
     return r;
 }

@@ -12,6 +12,7 @@ static inline void message_init(struct message *msg, unsigned flags)
     msg->want_name = false;
     msg->has_control = false;
     msg->name_size = 0;
+    msg->hops[0] = msg->hops[1] = msg->tclass[0] = msg->tclass[1] = -1;
     msg->scm = NULL;
     msg->control = 0;
     msg->control_left = 0;

@@ -21,13 +21,14 @@ struct scm;
 
 struct message {
     struct iov_iter iter;
-    unsigned flags;     /* MSG_* as given */
-    unsigned out_flags; /* MSG_TRUNC, MSG_CTRUNC, MSG_EOR...: what recvmsg reports */
-    bool want_name;     /* recv: name is worth filling */
-    bool has_control;   /* recv: control has room, or is to be flagged as cut */
-    uint32_t name_size; /* send: 0 = none; recv: set by the family, 0 = none */
-    struct scm *scm;    /* send: ancillary data, taken over by the family (set to NULL) or freed by the caller */
-    uaddr_t control;    /* recv: where the next cmsg goes */
+    unsigned flags;             /* MSG_* as given */
+    unsigned out_flags;         /* MSG_TRUNC, MSG_CTRUNC, MSG_EOR...: what recvmsg reports */
+    bool want_name;             /* recv: name is worth filling */
+    bool has_control;           /* recv: control has room, or is to be flagged as cut */
+    uint32_t name_size;         /* send: 0 = none; recv: set by the family, 0 = none */
+    int16_t hops[2], tclass[2]; /* send, by IPv4 and by IPv6: ip_control.h; -1 = as the socket's options say */
+    struct scm *scm; /* send: ancillary data, taken over by the family (set to NULL) or freed by the caller */
+    uaddr_t control; /* recv: where the next cmsg goes */
     size_t control_left;
     uint8_t name[MSG_NAME_MAX];
 };

@@ -11,6 +11,7 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/uaccess.h"
 #include "kernel/net/inet.h"
+#include "kernel/net/ip_control.h"
 #include "kernel/net/net.h"
 #include "kernel/sched/output.h"
 #include "kernel/sched/wait.h"
@@ -22,9 +23,14 @@
 
 struct udp_socket {
     struct inet_socket in;
-    struct packet_queue rx; /* from inside; packet.name is a struct endpoint */
+    struct packet_queue rx; /* from inside; packet.name is a struct origin */
     bool peer_inside;       /* connected to a socket inside */
     struct inet_cold cold;
+};
+
+struct origin {
+    struct endpoint from;
+    struct ip_control control;
 };
 
 static const struct socket_ops udp_ops;
@@ -163,11 +169,11 @@ static int udp_connect(struct socket *sock, const void *addr, size_t size, bool 
 static ssize_t send_inside(struct udp_socket *u, struct message *msg, const struct endpoint *to)
 {
     size_t size = msg->iter.count;
-    struct endpoint source;
+    struct origin origin = {.control = ip_control_of(&u->in, msg, ip_is_v4(to->ip))};
     int r = inet_autobind(&u->in, u->in.local.ip);
     if (r < 0)
         return r;
-    source_for(u, to, &source);
+    source_for(u, to, &origin.from);
     struct packet *packet = packet_new(size);
     if (!packet)
         return -ENOBUFS;
@@ -176,8 +182,8 @@ static ssize_t send_inside(struct udp_socket *u, struct message *msg, const stru
         packet_free(packet);
         return -EFAULT;
     }
-    memcpy(packet->name, &source, sizeof(source));
-    struct inet_socket *target = inet_lookup(SOCK_DGRAM, to, &source, weigh_receiver);
+    memcpy(packet->name, &origin, sizeof(origin));
+    struct inet_socket *target = inet_lookup(SOCK_DGRAM, to, &origin.from, weigh_receiver);
     if (!target) {
         if (u->in.peer.port) {
             u->in.sock.error = ECONNREFUSED;
@@ -323,12 +329,13 @@ static ssize_t recv_inside(struct udp_socket *u, struct message *msg)
 {
     bool peek = (msg->flags & MSG_PEEK) != 0;
     struct packet *packet = peek ? packet_queue_first(&u->rx) : packet_queue_take(&u->rx);
-    struct endpoint from;
-    memcpy(&from, packet->name, sizeof(from));
+    struct origin origin;
+    memcpy(&origin, packet->name, sizeof(origin));
     size_t offset = MIN((size_t)socket_peek_offset(&u->in.sock, msg), (size_t)packet->size);
     size_t wanted = MIN(msg->iter.count, packet->size - offset);
     size_t n = copy_to_iter(&msg->iter, packet->data + offset, wanted);
-    deliver_name(u, msg, &from);
+    deliver_name(u, msg, &origin.from);
+    ip_control_deliver(&u->in, msg, ip_is_v4(origin.from.ip), origin.control);
     ssize_t r = deliver_result(msg, packet->size - offset, n, wanted);
     if (!peek)
         packet_free(packet);

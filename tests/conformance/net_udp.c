@@ -107,6 +107,150 @@ static void six(void)
     close(r), close(s);
 }
 
+/* What came with a datagram, in a buffer for so much of it. */
+static void show_control(int fd, size_t size, int flags)
+{
+    char b[64] = "", control[256] __attribute__((aligned(8))) = "";
+    struct iovec v = {b, sizeof(b)};
+    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = size};
+    SHOW(recvmsg(fd, &m, flags | MSG_DONTWAIT));
+    printf("flags %x control %zu:", m.msg_flags, (size_t)m.msg_controllen);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        printf(" level %d type %d", c->cmsg_level, c->cmsg_type);
+        for (unsigned char *p = CMSG_DATA(c), *end = (unsigned char *)c + c->cmsg_len; p < end; p++)
+            printf(" %d", *p);
+    }
+    printf("\n");
+}
+
+struct control_item {
+    int level, type, value;
+    size_t size;
+};
+
+static void send_control(int fd, const void *to, socklen_t to_size, const struct control_item *items, int count)
+{
+    char control[256] __attribute__((aligned(8))) = "";
+    struct iovec v = {"data", 4};
+    struct msghdr m = {.msg_name = (void *)to,
+                       .msg_namelen = to_size,
+                       .msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    size_t used = 0;
+    for (int i = 0; i < count; i++, c = CMSG_NXTHDR(&m, c)) {
+        c->cmsg_level = items[i].level;
+        c->cmsg_type = items[i].type;
+        c->cmsg_len = CMSG_LEN(items[i].size);
+        memcpy(CMSG_DATA(c), &items[i].value, items[i].size);
+        used += CMSG_SPACE(items[i].size);
+        printf("level %d type %d value %d size %d, ", items[i].level, items[i].type, items[i].value,
+               (int)items[i].size);
+    }
+    m.msg_controllen = used;
+    SHOW(sendmsg(fd, &m, 0));
+}
+#define SEND(fd, to, ...)                                                                                              \
+    do {                                                                                                               \
+        struct control_item items_[] = {__VA_ARGS__};                                                                  \
+        send_control(fd, &to, sizeof(to), items_, sizeof(items_) / sizeof(items_[0]));                                 \
+    } while (0)
+
+static void option(int fd, const char *what, int level, int name, int value)
+{
+    int got = -1;
+    socklen_t size = sizeof(got);
+    printf("%s:", what);
+    getsockopt(fd, level, name, &got, &size);
+    printf(" %d,", got);
+    SHOW(setsockopt(fd, level, name, &value, sizeof(value)));
+    getsockopt(fd, level, name, &got, &size);
+    printf("then %d\n", got);
+}
+#define SET(fd, level, name, value) option(fd, #name, level, name, value)
+
+/* Hop limits and classes, sent and received with datagrams. */
+static void ancillary(void)
+{
+    struct sockaddr_in a = v4("127.0.0.1", 0);
+    int r = socket(AF_INET, SOCK_DGRAM, 0), s = socket(AF_INET, SOCK_DGRAM, 0);
+    bind(r, (struct sockaddr *)&a, sizeof(a));
+    a.sin_port = htons((uint16_t)port_of(r));
+    SET(r, IPPROTO_IP, IP_RECVTTL, 7);
+    SEND(s, a, {999, 1, 0, 4});
+    show_control(r, 256, MSG_PEEK);
+    SET(r, IPPROTO_IP, IP_RECVTOS, 1);
+    show_control(r, 256, 0);
+    SET(s, IPPROTO_IP, IP_TTL, 9);
+    SET(s, IPPROTO_IP, IP_TOS, 0x10);
+    SHOW(sendto(s, "plain", 5, 0, (struct sockaddr *)&a, sizeof(a)));
+    show_control(r, 256, 0);
+    SEND(s, a, {IPPROTO_IP, IP_TTL, 33, 4}, {IPPROTO_IP, IP_TOS, 0x20, 4});
+    show_control(r, 256, 0);
+    SEND(s, a, {IPPROTO_IP, IP_TOS, 0x28, 1});
+    show_control(r, 256, 0);
+    SEND(s, a, {IPPROTO_IP, IP_TTL, 0, 4});
+    SEND(s, a, {IPPROTO_IP, IP_TTL, 256, 4});
+    SEND(s, a, {IPPROTO_IP, IP_TTL, 5, 1});
+    SEND(s, a, {IPPROTO_IP, IP_TOS, 256, 4});
+    SEND(s, a, {IPPROTO_IP, IP_TOS, 1, 2});
+    SEND(s, a, {IPPROTO_IPV6, IPV6_HOPLIMIT, 5, 4});
+    show_control(r, 256, 0);
+    SET(r, IPPROTO_IP, IP_RECVTTL, 0);
+    SEND(s, a, {IPPROTO_IP, IP_TTL, 33, 4});
+    show_control(r, 256, 0);
+    SET(r, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
+    close(r), close(s);
+
+    struct sockaddr_in6 b = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}, mapped = b;
+    r = socket(AF_INET6, SOCK_DGRAM, 0), s = socket(AF_INET6, SOCK_DGRAM, 0);
+    bind(r, (struct sockaddr *)&b, sizeof(b));
+    b.sin6_port = htons((uint16_t)port_of(r));
+    SET(r, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 3);
+    SET(r, IPPROTO_IP, IP_RECVTTL, 1);
+    SEND(s, b, {IPPROTO_IPV6, IPV6_TCLASS, 0x30, 4});
+    show_control(r, 256, MSG_PEEK);
+    SET(r, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    show_control(r, 256, 0);
+    SEND(s, b, {IPPROTO_IPV6, IPV6_TCLASS, 0, 4}, {IPPROTO_IPV6, IPV6_HOPLIMIT, 2, 4});
+    show_control(r, 256, 0);
+    SET(s, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 12);
+    SET(s, IPPROTO_IPV6, IPV6_TCLASS, 0x40);
+    SEND(s, b, {IPPROTO_IPV6, IPV6_HOPLIMIT, -1, 4});
+    show_control(r, 256, 0);
+    SEND(s, b, {IPPROTO_IPV6, IPV6_HOPLIMIT, 0, 4});
+    show_control(r, 256, 0);
+    SEND(s, b, {IPPROTO_IPV6, IPV6_HOPLIMIT, 256, 4});
+    SEND(s, b, {IPPROTO_IPV6, IPV6_HOPLIMIT, -2, 4});
+    SEND(s, b, {IPPROTO_IPV6, IPV6_TCLASS, 256, 4});
+    SEND(s, b, {IPPROTO_IPV6, IPV6_TCLASS, 1, 5});
+    SEND(s, b, {IPPROTO_IP, IP_TTL, 77, 4});
+    show_control(r, 256, 0);
+    static const size_t rooms[] = {0, 1, 8, 15, 16, 19, 20, 24, 25, 39, 40, 43, 44, 48};
+    for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+        SEND(s, b, {IPPROTO_IPV6, IPV6_HOPLIMIT, 8, 4});
+        show_control(r, rooms[i], 0);
+    }
+    char one;
+    SHOW(sendto(s, "plain", 5, 0, (struct sockaddr *)&b, sizeof(b)));
+    SHOW(recv(r, &one, 1, 0));
+    close(r), close(s);
+    /* IPv4 between sockets of IPv6 */
+    inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
+    r = socket(AF_INET6, SOCK_DGRAM, 0), s = socket(AF_INET6, SOCK_DGRAM, 0);
+    bind(r, (struct sockaddr *)&mapped, sizeof(mapped));
+    mapped.sin6_port = htons((uint16_t)port_of(r));
+    SET(r, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
+    SET(r, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    SET(r, IPPROTO_IP, IP_RECVTTL, 1);
+    SET(r, IPPROTO_IP, IP_RECVTOS, 1);
+    SEND(s, mapped, {IPPROTO_IP, IP_TTL, 21, 4}, {IPPROTO_IP, IP_TOS, 0x38, 4});
+    show_control(r, 256, 0);
+    close(r), close(s);
+}
+
 static void interfaces(void)
 {
     struct ifaddrs *list;
@@ -162,6 +306,7 @@ int main(void)
     alarm(30);
     datagrams();
     six();
+    ancillary();
     interfaces();
     resolver();
     return 0;

@@ -192,8 +192,8 @@ static void program_transfers(int fd)
 {
     struct sockaddr_in a = some_address();
     uint32_t size = sizeof(a);
-    static const unsigned flags[] = {0, MSG_PEEK, MSG_WAITALL, MSG_TRUNC, MSG_DONTWAIT, MSG_NOSIGNAL};
-    unsigned f = flags[choose(6)] | (choose(2) ? MSG_DONTWAIT : 0);
+    static const unsigned flags[] = {0, MSG_PEEK, MSG_WAITALL, MSG_TRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB};
+    unsigned f = flags[choose(7)] | (choose(2) ? MSG_DONTWAIT : 0);
     size_t n = choose(4) ? choose(600) : choose(sizeof(buffer));
     switch (choose(6)) {
     case 0:
@@ -213,11 +213,15 @@ static void program_transfers(int fd)
             void *base;
             size_t size;
         } iov[2] = {{buffer, n / 2}, {buffer + n / 2, n - n / 2}};
-        uint8_t control[64];
+        struct {
+            struct cmsg_header header;
+            int32_t value;
+        } control[2] = {{{choose(32), SOL_IP, (int32_t)choose(4)}, (int32_t)word()},
+                        {{choose(32), SOL_IPV6, (int32_t)choose(70)}, (int32_t)word()}};
         struct user_msghdr m = {.name = (uint64_t)&a, .name_size = sizeof(a), .iov = (uint64_t)iov, .iov_count = 2};
+        m.control = choose(4) ? (uint64_t)control : 0;
+        m.control_size = choose(4) ? sizeof(control) : choose(sizeof(control));
         if (choose(2)) {
-            m.control = (uint64_t)control;
-            m.control_size = sizeof(control);
             CALL3(recvmsg, fd, &m, f);
         } else {
             m.name_size = choose(2) ? sizeof(a) : 0;
