@@ -4,7 +4,6 @@
 #include <netdb.h>
 #include <openssl/evp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "attest/cache.h"
 #include "attest/encode.h"
-#include "cli/attest_argument.h"
 #include "cli/attest_command.h"
 #include "cli/key_connection.h"
 #include "cli/ra_tls_channel.h"
@@ -47,37 +44,20 @@ static const char usage[] =
 enum {
     OPTION_LISTEN = 256,
     OPTION_KEY,
-    OPTION_COLLATERAL,
-    OPTION_URL,
-    OPTION_CA,
-    OPTION_CACHE,
-    OPTION_NO_CACHE,
-    OPTION_OFFLINE,
-    OPTION_ROOT,
-    OPTION_TIME,
 };
 
 static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
                                              {"listen", required_argument, NULL, OPTION_LISTEN},
                                              {"key", required_argument, NULL, OPTION_KEY},
-                                             {"collateral", required_argument, NULL, OPTION_COLLATERAL},
-                                             {"url", required_argument, NULL, OPTION_URL},
-                                             {"ca", required_argument, NULL, OPTION_CA},
-                                             {"cache", required_argument, NULL, OPTION_CACHE},
-                                             {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
-                                             {"offline", no_argument, NULL, OPTION_OFFLINE},
-                                             {"root", required_argument, NULL, OPTION_ROOT},
-                                             {"time", required_argument, NULL, OPTION_TIME},
+                                             RA_TLS_LONG_OPTIONS,
                                              {0}};
 
 #define CONNECTION_COUNT_MAX 128
 #define STACK_SIZE (256U << 10)
-#define FETCH_TIMEOUT_MS 8000 /* for each document */
 
 struct options {
     struct ra_tls_options evidence; /* how quotes are verified */
-    const char *listen, *key_file, *cache;
-    bool no_cache;
+    const char *listen, *key_file;
 };
 
 struct server {
@@ -95,47 +75,6 @@ struct connection {
 static int usage_error(const char *message)
 {
     return command_usage("key-server", message);
-}
-
-/* 0, or an exit code. */
-static int set_option(struct options *options, int option)
-{
-    struct ra_tls_options *evidence = &options->evidence;
-    switch (option) {
-    case OPTION_LISTEN:
-        options->listen = optarg;
-        return 0;
-    case OPTION_KEY:
-        options->key_file = optarg;
-        return 0;
-    case OPTION_COLLATERAL:
-        if (evidence->collateral_count == RA_TLS_FILE_COUNT_MAX)
-            return usage_error("too many files of collateral");
-        evidence->collateral[evidence->collateral_count++] = optarg;
-        return 0;
-    case OPTION_URL:
-        evidence->source.url = attest_service_url(optarg);
-        return 0;
-    case OPTION_CA:
-        evidence->source.ca_file = optarg;
-        return 0;
-    case OPTION_CACHE:
-        options->cache = optarg;
-        return 0;
-    case OPTION_NO_CACHE:
-        options->no_cache = true;
-        return 0;
-    case OPTION_OFFLINE:
-        evidence->has_source = false;
-        return 0;
-    case OPTION_ROOT:
-        evidence->root_file = optarg;
-        return 0;
-    case OPTION_TIME:
-        return attest_time_parse(optarg, &evidence->time) < 0 ? usage_error("--time: not a time") : 0;
-    default:
-        return EXIT_USAGE;
-    }
 }
 
 static void report(const char *peer, const struct attest_key_event *event)
@@ -255,31 +194,25 @@ static int run(const struct options *options, const char *folder)
     serve(&server, listener);
 }
 
-/* In a container this program is process 1, which signals without a handler do not end. */
-static void end(int number)
-{
-    _exit(128 + number);
-}
-
 int cmd_key_server(int argc, char **argv)
 {
     struct options options = {.evidence = {.has_source = true, .root_is_simulation = true}};
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGTERM, end);
-    signal(SIGINT, end);
+    ra_tls_service_signals();
     for (int c, wrong; (c = getopt_long(argc, argv, "h", long_options, NULL)) != -1;) {
         if (c == 'h') {
             puts(usage);
             return 0;
         }
-        if ((wrong = set_option(&options, c)) != 0)
+        if (c == OPTION_LISTEN)
+            options.listen = optarg;
+        else if (c == OPTION_KEY)
+            options.key_file = optarg;
+        else if ((wrong = ra_tls_set_option("key-server", &options.evidence, c)) != 0)
             return wrong;
     }
     if (argc - optind != 1 || !options.listen || !options.key_file)
         return usage_error("--listen ADDRESS, --key FILE and one FOLDER are wanted");
-    char *folder = options.cache ? strdup(options.cache) : attest_cache_default_folder();
-    options.evidence.source.cache_folder = options.no_cache ? NULL : folder;
-    options.evidence.source.timeout_ms = FETCH_TIMEOUT_MS;
+    char *folder = ra_tls_options_complete(&options.evidence);
     int code = run(&options, argv[optind]);
     free(folder);
     return code;

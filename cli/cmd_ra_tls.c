@@ -4,7 +4,6 @@
 #include <getopt.h>
 #include <openssl/pem.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "attest/cache.h"
 #include "attest/encode.h"
-#include "cli/attest_argument.h"
 #include "cli/attest_command.h"
 #include "cli/ra_tls_channel.h"
 #include "cli/ra_tls_relay.h"
@@ -61,14 +58,6 @@ enum {
     OPTION_GRAMINE,
     OPTION_RENEW,
     OPTION_POLICY,
-    OPTION_COLLATERAL,
-    OPTION_URL,
-    OPTION_CA,
-    OPTION_CACHE,
-    OPTION_NO_CACHE,
-    OPTION_OFFLINE,
-    OPTION_ROOT,
-    OPTION_TIME,
 };
 
 static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
@@ -82,24 +71,14 @@ static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
                                              {"gramine", no_argument, NULL, OPTION_GRAMINE},
                                              {"renew", required_argument, NULL, OPTION_RENEW},
                                              {"policy", required_argument, NULL, OPTION_POLICY},
-                                             {"collateral", required_argument, NULL, OPTION_COLLATERAL},
-                                             {"url", required_argument, NULL, OPTION_URL},
-                                             {"ca", required_argument, NULL, OPTION_CA},
-                                             {"cache", required_argument, NULL, OPTION_CACHE},
-                                             {"no-cache", no_argument, NULL, OPTION_NO_CACHE},
-                                             {"offline", no_argument, NULL, OPTION_OFFLINE},
-                                             {"root", required_argument, NULL, OPTION_ROOT},
-                                             {"time", required_argument, NULL, OPTION_TIME},
+                                             RA_TLS_LONG_OPTIONS,
                                              {0}};
 
 #define CONNECTION_COUNT_MAX 512
-#define FETCH_TIMEOUT_MS 8000 /* for each document: all of them within a handshake */
 
 struct options {
     struct ra_tls_options tls;
     const char *listen;
-    const char *cache;
-    bool no_cache;
 };
 
 static int usage_error(const char *message)
@@ -138,44 +117,6 @@ static int set_identity_option(struct options *options, int option)
     default:
         set_provider(options, option, optarg);
         return 0;
-    }
-}
-
-/* Options about the peer. 0, or an exit code. */
-static int set_peer_option(struct options *options, int option)
-{
-    struct ra_tls_options *tls = &options->tls;
-    switch (option) {
-    case OPTION_POLICY:
-        tls->policy_file = optarg;
-        return 0;
-    case OPTION_COLLATERAL:
-        if (tls->collateral_count == RA_TLS_FILE_COUNT_MAX)
-            return usage_error("too many files of collateral");
-        tls->collateral[tls->collateral_count++] = optarg;
-        return 0;
-    case OPTION_URL:
-        tls->source.url = attest_service_url(optarg);
-        return 0;
-    case OPTION_CA:
-        tls->source.ca_file = optarg;
-        return 0;
-    case OPTION_CACHE:
-        options->cache = optarg;
-        return 0;
-    case OPTION_NO_CACHE:
-        options->no_cache = true;
-        return 0;
-    case OPTION_OFFLINE:
-        tls->has_source = false;
-        return 0;
-    case OPTION_ROOT:
-        tls->root_file = optarg;
-        return 0;
-    case OPTION_TIME:
-        return attest_time_parse(optarg, &tls->time) < 0 ? usage_error("--time: not a time") : 0;
-    default:
-        return EXIT_USAGE;
     }
 }
 
@@ -396,18 +337,10 @@ static int run_verb(struct options *options, const char *verb, int count, char *
     return usage_error("connect, serve, certificate or show is wanted");
 }
 
-/* In a container this program is process 1, which signals without a handler do not end. */
-static void end(int number)
-{
-    _exit(128 + number);
-}
-
 int cmd_ra_tls(int argc, char **argv)
 {
     struct options options = {.tls = {.curve = "P-256", .has_source = true, .root_is_simulation = true}};
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGTERM, end);
-    signal(SIGINT, end);
+    ra_tls_service_signals();
     for (int c, wrong; (c = getopt_long(argc, argv, "h", long_options, NULL)) != -1;) {
         if (c == 'h') {
             puts(usage);
@@ -415,13 +348,13 @@ int cmd_ra_tls(int argc, char **argv)
         }
         if (c == OPTION_LISTEN)
             options.listen = optarg;
+        else if (c == OPTION_POLICY)
+            options.tls.policy_file = optarg;
         else if ((wrong = c >= OPTION_DEVICE && c <= OPTION_RENEW ? set_identity_option(&options, c)
-                                                                  : set_peer_option(&options, c)) != 0)
+                                                                  : ra_tls_set_option("ra-tls", &options.tls, c)) != 0)
             return wrong;
     }
-    char *folder = options.cache ? strdup(options.cache) : attest_cache_default_folder();
-    options.tls.source.cache_folder = options.no_cache ? NULL : folder;
-    options.tls.source.timeout_ms = FETCH_TIMEOUT_MS;
+    char *folder = ra_tls_options_complete(&options.tls);
     const char *verb = optind < argc ? argv[optind] : "";
     int code = run_verb(&options, verb, argc - optind - 1, argv + optind + 1);
     free(folder);

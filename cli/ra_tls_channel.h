@@ -3,31 +3,9 @@
 #define COFRE_CLI_RA_TLS_CHANNEL_H
 
 #include <openssl/ssl.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "attest/ratls_verify.h"
-
-#define RA_TLS_FILE_COUNT_MAX 64
-
-struct ra_tls_options {
-    /* what this side shows */
-    struct attest_quote_provider provider; /* quote is NULL: nothing */
-    const char *key_file;                  /* PEM; NULL: a fresh key */
-    const char *curve;
-    const char *name;
-    bool gramine;
-    int renew_hours; /* a fresh certificate when the last is older; 0: 24 */
-    /* how it verifies the peer */
-    const char *policy_file; /* NULL: not at all */
-    const char *root_file;
-    bool root_is_simulation;
-    const char *collateral[RA_TLS_FILE_COUNT_MAX];
-    size_t collateral_count;
-    struct attest_source_options source;
-    bool has_source; /* fetch what is not in collateral */
-    int64_t time;
-};
+#include "cli/ra_tls_options.h"
 
 struct ra_tls_channel; /* may be used by several threads */
 
