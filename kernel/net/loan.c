@@ -93,8 +93,9 @@ static void read_loan(struct tcp_socket *t, const struct tcp_loan *loan)
 bool tcp_loan_ok(const struct tcp_loan *loan)
 {
     return loan->chan.rx_head - loan->chan.rx_tail <= chan_ring_size() &&
-           loan->chan.tx_head - loan->chan.tx_tail <= chan_ring_size() && loan->error >= 0 &&
-           loan->error <= EHWPOISON && loan->peek_off >= -1 && loan->shutdown <= 3 && loan->rcvlowat > 0 &&
+           loan->chan.tx_head - loan->chan.tx_tail <= chan_ring_size() &&
+           !(loan->chan.flags & (CHAN_K_CLOSE | CHAN_K_RESET)) && loan->error >= 0 && loan->error <= EHWPOISON &&
+           loan->peek_off >= -1 && loan->shutdown <= 3 && loan->rcvlowat > 0 &&
            (loan->linger_on == 0 || loan->linger_on == 1);
 }
 
