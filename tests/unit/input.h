@@ -28,7 +28,26 @@ static inline uint32_t input_choose(struct input *in, uint32_t limit)
     return value % limit;
 }
 
-/* The same where nothing but a seed is given. */
+/* What a liar writes: at the edges of 32 bits, of 1 << n, of size; small, or anything. */
+static inline uint32_t input_word(struct input *in, uint32_t size)
+{
+    switch (input_choose(in, 6)) {
+    case 0:
+        return UINT32_MAX - input_choose(in, 3);
+    case 1:
+        return 1U << input_choose(in, 32);
+    case 2:
+        return size + input_choose(in, 3) - 1;
+    case 3: {
+        uint32_t high = input_choose(in, 65536);
+        return high << 16 | input_choose(in, 65536);
+    }
+    default:
+        return input_choose(in, 130);
+    }
+}
+
+/* input_choose() where nothing but a seed is given. */
 static inline uint32_t random_choose(uint64_t *state, uint32_t limit)
 {
     *state = *state * 6364136223846793005ULL + 1442695040888963407ULL;

@@ -59,16 +59,7 @@ static uint32_t choose(uint32_t limit)
 
 static uint32_t word(void)
 {
-    switch (choose(5)) {
-    case 0:
-        return UINT32_MAX - choose(3);
-    case 1:
-        return 1U << choose(32);
-    case 2:
-        return choose(65536) << 16 | choose(65536);
-    default:
-        return choose(130);
-    }
+    return input_word(&in, WORLD_RING);
 }
 
 /* ---- the rest of the init enclave ---- */
