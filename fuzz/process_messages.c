@@ -4,7 +4,7 @@
  * enclaves are the kernel's own.
  *
  * fuzz-sources: tests/unit/members_world.c tests/unit/members_kernel.c tests/unit/coroutines.c tests/unit/hosted_libc.c
- * fuzz-sources: tests/unit/hosted_heap.c
+ * fuzz-sources: tests/unit/hosted_heap.c tests/unit/sum_cipher.c tests/unit/no_timers.c
  * fuzz-sources: kernel/process/child.c kernel/process/end.c kernel/process/ids.c kernel/process/inspect.c
  * fuzz-sources: kernel/process/kill.c kernel/process/limits.c kernel/process/process.c kernel/process/siginfo.c
  * fuzz-sources: kernel/process/signal.c kernel/process/table.c kernel/process/wait_child.c kernel/process/exec_args.c

@@ -11,13 +11,9 @@
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
 #include "kernel/boot/image_key.h"
-#include "kernel/crypto/aes_gcm.h"
-#include "kernel/crypto/hkdf.h"
-#include "kernel/fs/fs_context.h"
 #include "kernel/fs/pidfd.h"
 #include "kernel/fs/pseudofs.h"
 #include "kernel/fs/tmpfs.h"
-#include "kernel/fs/tty.h"
 #include "kernel/fs/vfs.h"
 #include "kernel/ipc/ipc.h"
 #include "kernel/lib/printk.h"
@@ -29,9 +25,6 @@
 #include "kernel/mm/uaccess.h"
 #include "kernel/process/credentials.h"
 #include "kernel/process/exec.h"
-#include "kernel/process/futex.h"
-#include "kernel/process/itimer.h"
-#include "kernel/process/posix_timer.h"
 #include "kernel/process/remote_ops.h"
 #include "kernel/process/siginfo.h"
 #include "kernel/process/signal.h"
@@ -103,49 +96,6 @@ void kernel_unlock(void)
 bool kernel_lock_held(void)
 {
     return true;
-}
-
-/* ---- the cipher: a sum over everything ---- */
-
-void hkdf_sha256(const void *secret, size_t secret_size, const void *salt, size_t salt_size, const void *info,
-                 size_t info_size, void *ret_out, size_t out_size)
-{
-    for (size_t i = 0; i < out_size; i++)
-        ((uint8_t *)ret_out)[i] = (uint8_t)(((const uint8_t *)salt)[i % salt_size] + (i >= out_size / 2));
-}
-
-void aes_gcm_key_init(struct aes_gcm_key *key, const uint8_t bytes[AES_GCM_KEY_SIZE])
-{
-    memcpy(key->ghash, bytes, AES_GCM_KEY_SIZE);
-}
-
-static void sum(const struct aes_gcm_key *key, const uint8_t *nonce, const uint8_t *aad, const uint8_t *data,
-                size_t size, uint8_t tag[AES_GCM_TAG_SIZE])
-{
-    uint64_t h = key->ghash[0];
-    for (size_t i = 0; i < AES_GCM_NONCE_SIZE; i++)
-        h = (h ^ nonce[i]) * 0x100000001b3ULL;
-    for (size_t i = 0; i < 8; i++)
-        h = (h ^ aad[i]) * 0x100000001b3ULL;
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ data[i]) * 0x100000001b3ULL;
-    memcpy(tag, &h, 8);
-    memcpy(tag + 8, &h, 8);
-}
-
-void aes_gcm_seal(const struct aes_gcm_key *key, const uint8_t nonce[AES_GCM_NONCE_SIZE], const void *aad,
-                  size_t aad_size, const void *plain, size_t size, void *cipher, uint8_t ret_tag[AES_GCM_TAG_SIZE])
-{
-    memcpy(cipher, plain, size);
-    sum(key, nonce, aad, cipher, size, ret_tag);
-}
-
-int aes_gcm_open(const struct aes_gcm_key *key, const uint8_t nonce[AES_GCM_NONCE_SIZE], const void *aad,
-                 size_t aad_size, const void *cipher, size_t size, const uint8_t tag[AES_GCM_TAG_SIZE], void *plain)
-{
-    uint8_t computed[AES_GCM_TAG_SIZE];
-    sum(key, nonce, aad, cipher, size, computed);
-    return memcmp(computed, tag, sizeof(computed)) == 0 ? 0 : -EBADMSG;
 }
 
 void remote_base_key(uint8_t ret_key[LINK_KEY_SIZE])
@@ -433,70 +383,9 @@ static int read_page(struct inode *inode, uint64_t index, void *page)
 
 static const struct inode_ops file_inode_ops = {.read_page = read_page}, no_inode_ops;
 
-struct fs_context *fs_context_copy(const struct fs_context *fs)
-{
-    return NULL;
-}
-
-struct fs_context *fs_context_get(struct fs_context *fs)
-{
-    return fs;
-}
-
-void fs_context_put(struct fs_context *fs)
-{
-}
-
-struct tty *tty_get(struct tty *tty)
-{
-    return tty;
-}
-
-void tty_put(struct tty *tty)
-{
-}
-
-struct process *pidfd_process(int fd, unsigned *ret_flags)
-{
-    return NULL;
-}
-
 int pidfd_install(struct process *process, unsigned flags)
 {
     return process->pid % 5 == 0 ? -EMFILE : 9;
-}
-
-void futex_exit_pi(struct task *task)
-{
-}
-
-void futex_exit_robust(struct task *task)
-{
-}
-
-int futex_wake_address(uaddr_t addr, int count)
-{
-    return 0;
-}
-
-void itimers_delete(struct process *process)
-{
-}
-
-void itimers_limit(struct process *process)
-{
-}
-
-void posix_timers_delete(struct process *process)
-{
-}
-
-void posix_timer_dequeued(struct process *process, struct signal_source *source)
-{
-}
-
-void process_vfork_done(struct process *process)
-{
 }
 
 const struct policy *policy(void)
@@ -671,10 +560,6 @@ struct inode *inode_get(struct inode *inode)
 }
 
 void inode_put(struct inode *inode)
-{
-}
-
-void ipc_process_ended(const struct process *process)
 {
 }
 
