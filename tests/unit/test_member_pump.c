@@ -4,6 +4,7 @@
  */
 #include "host/pump/internal.h"
 #include "tests/unit/fake_kernel.h"
+#include "tests/unit/pump_test.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +24,6 @@
 
 #include <cmocka.h>
 
-#define MS 1000000ULL
 #define MEMBER 7
 
 struct fixture {
@@ -76,46 +76,6 @@ static int teardown(void **state)
     fake_kernel_free(f->init);
     free(f);
     return 0;
-}
-
-static int dial(uint16_t port)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct timeval limit = {.tv_sec = 20};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-    return fd;
-}
-
-static int read_all(int fd, void *buf, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t n = read(fd, (uint8_t *)buf + done, size - done);
-
-        if (n <= 0)
-            return -1;
-        done += (size_t)n;
-    }
-    return 0;
-}
-
-static uint8_t pattern(uint64_t at)
-{
-    return (uint8_t)(at * 2654435761u >> 13);
-}
-
-static void nothing(struct fake_kernel *k, uint32_t c, void *arg)
-{
-}
-
-static void await_event(struct fake_kernel *k, uint32_t c, uint32_t event)
-{
-    for (int i = 0; i < 50 && !(fake_events(k, c) & event); i++)
-        fake_kernel_park(k, 100 * MS, nothing, NULL);
-    assert_true(fake_events(k, c) & event);
 }
 
 static void await_bytes(struct fake_kernel *k, uint32_t c, const char *bytes)
@@ -181,6 +141,55 @@ static void test_init_accepts_on_demand(void **state)
     fake_close(f->init, record.channel, false);
     for (int i = 0; i < 3; i++)
         close(fd[i]);
+}
+
+static int is_ready(struct fake_kernel *k, uint32_t listener)
+{
+    struct hostcall_socket op = {.op = SOCKET_READY, .channel = listener, .value = 7};
+    int64_t ret = fake_op(k, &op);
+
+    return ret == 0 ? op.value : (int)ret;
+}
+
+/* Who connects waits for all that share the socket; the first that accepts has it, and the others are told so. */
+static void test_ready(void **state)
+{
+    struct fixture *f = *state;
+    struct ring_accept record;
+    int fd[2];
+
+    assert_int_equal(is_ready(f->init, f->listener), -EINVAL); /* not on demand */
+    demand(f->init, f->listener, 1);
+    assert_int_equal(fake_share(f->member, f->listener, &f->shared), 0);
+    assert_int_equal(is_ready(f->init, f->listener), 0);
+    assert_int_equal(is_ready(f->member, f->shared), 0);
+    assert_int_equal(is_ready(f->init, f->listener + 2), -EBADF);
+    assert_int_equal(is_ready(f->member, f->listener), -EBADF); /* the other pump's */
+
+    fd[0] = dial(f->port);
+    fd[1] = dial(f->port);
+    assert_int_equal(is_ready(f->init, f->listener), 1);
+    assert_int_equal(is_ready(f->member, f->shared), 1);
+    assert_int_equal(is_ready(f->member, f->shared), 1); /* asking takes nothing */
+    assert_int_equal(fake_accept_now(f->member, f->shared, &record), 0);
+    assert_int_equal(is_ready(f->member, record.channel), -EINVAL); /* it does not listen */
+    assert_int_equal(is_ready(f->init, f->listener), 1);
+    assert_int_equal(fake_accept_now(f->member, f->shared, &record), 0);
+    assert_int_equal(is_ready(f->init, f->listener), 0);
+    assert_int_equal(is_ready(f->member, f->shared), 0);
+
+    /* The init process was told of somebody whom the member then accepted. */
+    fake_want_accept(f->init, f->listener);
+    close(fd[0]);
+    fd[0] = dial(f->port);
+    await_event(f->init, f->listener, CHAN_EV_ACCEPTABLE);
+    assert_int_equal(fake_accept_now(f->member, f->shared, &record), 0);
+    assert_int_equal(is_ready(f->init, f->listener), 0);
+    assert_int_equal(fake_accept_now(f->init, f->listener, &record), -EAGAIN);
+    demand(f->init, f->listener, 0);
+    assert_int_equal(is_ready(f->init, f->listener), -EINVAL);
+    close(fd[0]);
+    close(fd[1]);
 }
 
 /* A request takes the system calls that it takes natively, and one for the accept that finds nothing more. */
@@ -466,54 +475,24 @@ static void on_wake(int signum)
 {
 }
 
-struct waker {
-    pthread_t thread;
-    struct fake_kernel *kernel;
-    atomic_int round, kicked;
-    int rounds;
-};
-
-static void *waker_main(void *arg)
+static void wake(struct kicks *kicks)
 {
-    struct waker *w = arg;
-
-    for (int i = 1; i <= w->rounds; i++) {
-        while (atomic_load(&w->round) < i)
-            ;
-        for (int pause = i * 7 % 400; pause > 0; pause--)
-            __builtin_ia32_pause();
-        atomic_store(&w->kicked, i);
-        atomic_store(&w->kernel->kicked, 1);
-        pthread_kill(w->thread, PUMP_WAKE_SIGNAL);
-    }
-    return NULL;
+    pthread_kill(kicks->parked, PUMP_WAKE_SIGNAL);
 }
 
 /* As from another process: no wake-up is lost, whenever it comes. */
 static void test_wake_by_signal(void **state)
 {
     struct fixture *f = *state;
-    struct waker w = {.thread = pthread_self(), .kernel = f->member, .rounds = 3000};
+    struct kicks kicks = {.kernel = f->member, .rounds = 3000, .kick = wake};
     struct sigaction action = {.sa_handler = on_wake};
-    struct timespec a, b;
     sigset_t set;
-    pthread_t thread;
 
     sigaction(PUMP_WAKE_SIGNAL, &action, NULL);
     sigemptyset(&set);
     sigaddset(&set, PUMP_WAKE_SIGNAL);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    pthread_create(&thread, NULL, waker_main, &w);
-    for (int i = 1; i <= w.rounds; i++) {
-        clock_gettime(CLOCK_MONOTONIC, &a);
-        atomic_store(&w.round, i);
-        while (atomic_load(&w.kicked) < i) {
-            fake_kernel_park(f->member, 20000 * MS, nothing, NULL);
-            clock_gettime(CLOCK_MONOTONIC, &b);
-            assert_in_range(b.tv_sec - a.tv_sec, 0, 15);
-        }
-    }
-    pthread_join(thread, NULL);
+    kicks_all_count(&kicks);
 }
 
 static void *accept_later(void *arg)
@@ -613,6 +592,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_init_accepts_on_demand, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ready, setup, teardown),
         cmocka_unit_test_setup_teardown(test_request_without_epoll, setup_shared, teardown),
         cmocka_unit_test_setup_teardown(test_waiting_for_connections, setup_shared, teardown),
         cmocka_unit_test_setup_teardown(test_give_in_the_middle, setup_shared, teardown),

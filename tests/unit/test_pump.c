@@ -1,6 +1,7 @@
 /* The pump against a fake kernel and real clients, with either backend (first argument: uring or epoll). */
 #include "host/pump/internal.h"
 #include "tests/unit/fake_kernel.h"
+#include "tests/unit/pump_test.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +21,6 @@
 
 #define MANY 1000
 #define BULK_SIZE (100u << 20)
-#define MS 1000000ULL
 
 struct conn {
     uint64_t received;
@@ -50,26 +50,6 @@ static int teardown(void **state)
 {
     fake_kernel_free(*state);
     return 0;
-}
-
-static int dial(uint16_t port)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct timeval limit = {.tv_sec = 20};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    if (connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static uint8_t pattern(uint64_t at)
-{
-    return (uint8_t)(at * 2654435761u >> 13);
 }
 
 static void serve_conn(struct fake_kernel *k, struct server *s, uint32_t c)
@@ -198,18 +178,6 @@ static void run_client(struct fake_kernel *k, struct server *s, int (*run)(struc
     assert_int_equal(s->ended + s->resets, ends);
 }
 
-static int read_all(int fd, void *buf, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t n = read(fd, (uint8_t *)buf + done, size - done);
-
-        if (n <= 0)
-            return -1;
-        done += (size_t)n;
-    }
-    return 0;
-}
-
 static int client_echo(struct client *client)
 {
     int fd = dial(client->server->port), ret = 0;
@@ -274,18 +242,6 @@ static void test_reset_by_peer(void **state)
     server_open(*state, &s);
     run_client(*state, &s, client_reset, 0, 1);
     assert_int_equal(s.resets, 1);
-}
-
-static void nothing(struct fake_kernel *k, uint32_t c, void *arg)
-{
-}
-
-/* Park until the event shows on the channel, or fail after some seconds. */
-static void await_event(struct fake_kernel *k, uint32_t c, uint32_t event)
-{
-    for (int i = 0; i < 50 && !(fake_events(k, c) & event); i++)
-        fake_kernel_park(k, 100 * MS, nothing, NULL);
-    assert_true(fake_events(k, c) & event);
 }
 
 static void test_reset_to_peer(void **state)
@@ -689,48 +645,23 @@ static void test_kick_and_deadline(void **state)
     assert_in_range(a.tv_sec - b.tv_sec, 0, 10);
 }
 
-struct kicks {
-    struct fake_kernel *kernel;
-    atomic_int round, kicked;
-    int rounds;
-};
-
-static void *kicks_main(void *arg)
+static void kick(struct kicks *kicks)
 {
-    struct kicks *s = arg;
+    pump_wake(kicks->kernel->pump);
+}
 
-    for (int i = 1; i <= s->rounds; i++) {
-        while (atomic_load(&s->round) < i)
-            ;
-        for (int pause = i * 7 % 400; pause > 0; pause--)
-            __builtin_ia32_pause();
-        atomic_store(&s->kicked, i); /* who is not parked now has no need of the kick */
-        atomic_store(&s->kernel->kicked, 1);
-        pump_wake(s->kernel->pump);
-    }
-    return NULL;
+static void spinning_pays(struct fake_kernel *k)
+{
+    k->pump->gap_ns = 30000;
+    k->pump->no_spin_until_ns = 0;
 }
 
 /* A kick counts whenever it comes, also while the pump submits what it will wait for. */
 static void test_kick_at_any_time(void **state)
 {
-    struct kicks s = {.kernel = *state, .rounds = 20000};
-    struct timespec a, b;
-    pthread_t thread;
+    struct kicks kicks = {.kernel = *state, .rounds = 20000, .kick = kick, .before_round = spinning_pays};
 
-    pthread_create(&thread, NULL, kicks_main, &s);
-    for (int i = 1; i <= s.rounds; i++) {
-        s.kernel->pump->gap_ns = 30000; /* as if spinning paid */
-        s.kernel->pump->no_spin_until_ns = 0;
-        clock_gettime(CLOCK_MONOTONIC, &a);
-        atomic_store(&s.round, i);
-        while (atomic_load(&s.kicked) < i) {
-            fake_kernel_park(s.kernel, 20000 * MS, nothing, NULL);
-            clock_gettime(CLOCK_MONOTONIC, &b);
-            assert_in_range(b.tv_sec - a.tv_sec, 0, 15);
-        }
-    }
-    pthread_join(thread, NULL);
+    kicks_all_count(&kicks);
 }
 
 /* Spins that pay go on; those in vain, or that lose the CPU, are followed by longer and longer rests. */
