@@ -1,37 +1,19 @@
 #!/usr/bin/env bats
 # Volumes whose newest state a counter elsewhere knows: put back, forked, and with a counter that hangs, lies or is gone.
 load helpers
-
-MODES="lag strict output"
+load services
 
 # counter_start [PORT]: the service, with its state in this test's folder; sets COFRE_ANCHOR and COUNTER_KEY.
 counter_start() {
     [ -e counter.key ] || cp "$E2E/counter.key" counter.key 2>/dev/null || true
-    coproc COUNTER { exec "$BUILD/tests/tools/counter" --state "$PWD/counter" --port "${1:-0}" 3>&-; }
-    # bats has descriptors of its own: these are known to stay
-    exec {counter_in}>&"${COUNTER[1]}" {counter_out}<&"${COUNTER[0]}"
-    counter_pid=$COUNTER_PID
-    read -r -t 10 counter_port COUNTER_KEY <&$counter_out
+    service_start "$BUILD/tests/tools/counter" --state "$PWD/counter" --port "${1:-0}"
+    read -r -t 10 counter_port COUNTER_KEY <&$service_out
     export COFRE_ANCHOR=127.0.0.1:$counter_port
-}
-
-counter_kill() {
-    [ -n "${counter_pid-}" ] || return 0
-    kill -KILL "$counter_pid" 2>/dev/null || true
-    wait "$counter_pid" 2>/dev/null || true
-    exec {counter_in}>&- {counter_out}<&-
-    counter_pid=
-}
-
-# counter COMMAND: what it answers, without the "ok".
-counter() {
-    local line
-    echo "$*" >&$counter_in
-    while read -r -t 10 line <&$counter_out && [ "$line" != ok ]; do echo "$line"; done
 }
 
 setup_file() {
     load helpers
+    load services
     mkdir -p "$E2E"
     cd "$E2E"
     head -c 32 /dev/urandom >counter.key.new
@@ -39,7 +21,7 @@ setup_file() {
     rm -f counter.key.new
     counter_start
     key=$COUNTER_KEY
-    counter_kill
+    service_kill
     e2e_image volume-fresh busybox "$OPEN_POLICY
 anchor: {address: '127.0.0.1:9', key: $key, timeout: 2}
 volumes:
@@ -54,31 +36,19 @@ setup() {
     counter_start
 }
 
-teardown() { counter_kill; }
+teardown() { service_kill; }
 
 # with MODE SCRIPT: in a container with the volume of that name, with standard input.
 with() { timeout -k 5 40 "$COFRE" run -i --softsgx -v "$1:/$1:key=key" "$E2E/volume-fresh" -- sh -c "$2" 3>&-; }
 
 @test "freshness: an older volume put back is refused in each mode, the newest one is not" {
-    for mode in $MODES; do
-        run -0 with $mode "echo 1 >/$mode/a; sync /$mode/a"
-        cp volumes/$mode/volume old
-        run -0 with $mode "echo 2 >/$mode/a; sync /$mode/a"
-        cp volumes/$mode/volume new
-        cp old volumes/$mode/volume
-        run -125 with $mode true
-        [[ "$output" == *"rolled back"* ]]
-        cp new volumes/$mode/volume
-        run -0 --separate-stderr with $mode "cat /$mode/a"
-        [ "$output" = 2 ]
-    done
-    [ "$(counter list | wc -l)" = "$(wc -w <<<"$MODES")" ]
+    older_volumes_are_refused
 }
 
 @test "freshness: a counter that hangs, changes or repeats its answers, or is gone: refused in time, and good again after" {
     run -0 with strict 'echo 1 >/strict/a; sync /strict/a'
     for how in hang forge replay; do
-        counter $how
+        service_tell $how
         SECONDS=0
         run -125 with strict true
         [ $SECONDS -lt 20 ]
@@ -86,10 +56,10 @@ with() { timeout -k 5 40 "$COFRE" run -i --softsgx -v "$1:/$1:key=key" "$E2E/vol
             hang) [[ "$output" == *"its anchor does not answer"* ]] ;;
             *) [[ "$output" == *"changes what it says"* ]] ;;
         esac
-        counter run
+        service_tell run
         run -0 with strict 'cat /strict/a'
     done
-    counter_kill
+    service_kill
     run -125 with strict true
     [[ "$output" == *"Connection refused"* ]]
     [[ "$output" == *"its anchor does not answer"* ]]
@@ -97,7 +67,7 @@ with() { timeout -k 5 40 "$COFRE" run -i --softsgx -v "$1:/$1:key=key" "$E2E/vol
 
 @test "freshness: a counter of another key is not the anchor" {
     head -c 32 /dev/urandom >counter.key
-    counter_kill
+    service_kill
     counter_start
     run -125 with strict true
     [[ "$output" == *"its anchor does not answer"* ]]
@@ -105,29 +75,21 @@ with() { timeout -k 5 40 "$COFRE" run -i --softsgx -v "$1:/$1:key=key" "$E2E/vol
 
 @test "freshness: a counter that was set back or began anew is not believed" {
     run -0 with strict 'echo 1 >/strict/a; sync /strict/a'
-    counter set 17
+    service_tell set 17
     run -125 with strict true
     [[ "$output" == *"rolled back"* ]]
-    counter set 0
+    service_tell set 0
     run -125 with strict true
     [[ "$output" == *"rolled back"* ]]
-}
-
-# container MODE SCRIPT: in the background, its input from the descriptor $to, its output in the file "out".
-container() {
-    mkfifo in
-    with "$1" "$2" <in >out 2>err &
-    container_pid=$!
-    exec {to}>in
 }
 
 @test "freshness: strict syncs fail in time while the counter hangs, and succeed when it is back" {
     container strict 'cd /strict; echo 1 >a; sync a && echo first; read x; echo 2 >a; sync a || echo late; read x; sync a && echo second'
     wait_until 20 grep -q first out
-    counter hang
+    service_tell hang
     echo >&$to
     wait_until 20 grep -q late out
-    counter run
+    service_tell run
     echo >&$to
     wait_until 20 grep -q second out
     wait $container_pid
@@ -139,7 +101,7 @@ container() {
     container strict 'cd /strict; echo 1 >a; sync a && echo first; read x; echo 2 >a; sync a && echo second'
     wait_until 20 grep -q first out
     local port=$counter_port
-    counter_kill
+    service_kill
     counter_start "$port"
     echo >&$to
     wait_until 20 grep -q second out
@@ -147,29 +109,15 @@ container() {
 }
 
 @test "freshness: of two on copies of one volume, one holds it and the other ends before it says more" {
-    for mode in $MODES; do
-        rm -rf in out err volumes other
-        container $mode "cd /$mode; echo 1 >a; sync a; sleep 0.2; echo first; read x; echo 2 >a; sync a; sleep 1; echo second; read x"
-        wait_until 20 grep -q first out
-        cp -r volumes other
-        run -0 --separate-stderr env COFRE_VOLUMES=$PWD/other timeout -k 5 40 "$COFRE" run --softsgx -v $mode:/$mode:key=key "$E2E/volume-fresh" -- cat /$mode/a </dev/null 3>&-
-        [ "$output" = 1 ]
-        echo >&$to
-        code=0
-        wait $container_pid || code=$?
-        [ $code = 125 ]
-        grep -q "taken over by another container" err
-        run ! grep -q second out
-        exec {to}>&-
-    done
+    one_of_two_holds_a_volume
 }
 
 @test "freshness: an idle volume asks its counter nothing" {
     container lag 'cd /lag; echo 1 >a; sync a; sleep 6; echo done; read x' # in which the last checkpoint is made
     wait_until 30 grep -q done out
-    before=$(counter stats)
+    before=$(service_tell stats)
     sleep 1
-    [ "$(counter stats)" = "$before" ]
+    [ "$(service_tell stats)" = "$before" ]
     echo >&$to
     wait $container_pid
 }
@@ -204,7 +152,7 @@ accept() {
     run -4 "$COFRE" volume accept-rollback --key-file other --local-anchor x volumes/local/volume --confirm
     COUNTER_KEY=$(printf '%064d' 9)
     run -125 accept strict --confirm
-    counter_kill
+    service_kill
     run -125 accept strict --confirm
     [[ "$output" == *"does not answer"* ]]
     run -2 "$COFRE" volume accept-rollback --key-file key volumes/strict/volume
@@ -239,17 +187,17 @@ while True:
     container_pid=$!
     wait_until 30 grep -q "1 synced" out
     exec {to}<>"/dev/tcp/127.0.0.1/$port"
-    counter hang
+    service_tell hang
     printf 2 >&$to
     run ! read -r -t 4 reply <&$to
-    counter run
+    service_tell run
     read -r -t 20 reply <&$to
     [ "$reply" = "2 synced in time: yes" ]
-    counter hang
+    service_tell hang
     printf 3 >&$to
     sleep 1
     run ! grep "3 synced" out
-    counter run
+    service_tell run
     wait_until 20 grep -q "3 synced" out
     exec {to}>&-
     wait $container_pid

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Keys that are released after attestation: `cofre key-server`, volumes and encrypted images, with the software quoting enclave.
 load helpers
+load services
 
 # A policy whose key server is asked for so many seconds; where it is, COFRE_KEY_SERVER says.
 policy() { # policy TIMEOUT
@@ -41,28 +42,15 @@ setup() {
     rules app-1 'simulation: true'
 }
 
-teardown() { server_stop; }
+teardown() { key_server_stop; }
 
 # rules NAME [MORE]: who gets the key.
 rules() { printf 'version: 1\nidentities: [{mrsigner: %s, product: 0}]\n%s\n' "$SIGNER" "${2-}" >"keys/$1.yaml"; }
 
 # server_start OPTION...: the server with those keys; what it says is in `log`.
 server_start() {
-    : >address
-    "$COFRE" key-server --listen "${PORT:-0}" --key "$FILES/server.pem" --offline --collateral "$FILES/simulation" "$@" keys \
-        >address 2>>log 3>&- &
-    server_pid=$!
-    wait_until 10 test -s address
-    read -r COFRE_KEY_SERVER key <address
-    export COFRE_KEY_SERVER
-    [ "$key" = "$SERVER_KEY" ]
-}
-
-server_stop() {
-    [ -n "${server_pid-}" ] || return 0
-    kill -KILL "$server_pid" 2>/dev/null || true
-    wait "$server_pid" 2>/dev/null || true
-    server_pid=
+    key_server_start "$FILES/server.pem" keys --collateral "$FILES/simulation" "$@"
+    [ "$key_server_key" = "$SERVER_KEY" ]
 }
 
 simulated() { server_start --root "$FILES/simulation/root.pem"; }
@@ -114,7 +102,7 @@ refused() { # refused IMAGE WORD: it does not get the key; it is not told why, b
     refused volume 'no policy says who gets it'
     rules data 'simulation: true'
     run -0 with volume true
-    server_stop
+    key_server_stop
     server_start # without --root
     refused volume 'root'
 }
@@ -151,10 +139,9 @@ while True:
     done
     # a server of another key does not understand what it is asked
     "$COFRE" volume keygen another.pem >another
-    "$COFRE" key-server --listen 0 --key another.pem --offline keys >address 2>log 3>&- &
-    server_pid=$!
-    wait_until 10 grep -q "$(cat another)" address
-    COFRE_KEY_SERVER=$(cut -d' ' -f1 address) run -125 with impatient true
+    key_server_start another.pem keys
+    [ "$key_server_key" = "$(cat another)" ]
+    run -125 with impatient true
     [[ $output == *"not released: the key server does not answer, or hangs up"* ]]
     grep -q 'means another key server' log
     COFRE_KEY_SERVER=somewhere run -125 with impatient true
@@ -196,7 +183,7 @@ END
     run -0 with volume true
     grep -q 'no first message' log
     grep -q 'means another key server' log
-    kill -0 "$server_pid"
+    kill -0 "$key_server_pid"
 }
 
 @test "key server: an encrypted image runs with a released key, with all its processes; not without" {

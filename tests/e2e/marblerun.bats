@@ -2,33 +2,15 @@
 # Volumes whose newest state a counter of a MarbleRun coordinator knows, over its own protocol; the coordinator is
 # tests/tools/marble-coordinator, on Go's TLS and HTTP server as MarbleRun is.
 load helpers
-
-MODES="lag strict output"
+load services
 
 # coordinator_start [PORT]: with its counters in this test's folder, and always the same certificates; sets COFRE_ANCHOR.
 coordinator_start() {
     mkdir -p coordinator
     [ -e coordinator/root.pem ] || cp "$E2E"/marblerun/*.pem "$E2E"/marblerun/*.key coordinator/
-    coproc COORDINATOR { exec "$E2E/marble-coordinator" --dir "$PWD/coordinator" --port "${1:-0}" 3>&-; }
-    exec {coordinator_in}>&"${COORDINATOR[1]}" {coordinator_out}<&"${COORDINATOR[0]}"
-    coordinator_pid=$COORDINATOR_PID
-    read -r -t 10 coordinator_port <&$coordinator_out
+    service_start "$E2E/marble-coordinator" --dir "$PWD/coordinator" --port "${1:-0}"
+    read -r -t 10 coordinator_port <&$service_out
     export COFRE_ANCHOR=127.0.0.1:$coordinator_port
-}
-
-coordinator_kill() {
-    [ -n "${coordinator_pid-}" ] || return 0
-    kill -KILL "$coordinator_pid" 2>/dev/null || true
-    wait "$coordinator_pid" 2>/dev/null || true
-    exec {coordinator_in}>&- {coordinator_out}<&-
-    coordinator_pid=
-}
-
-# coordinator COMMAND: what it answers, without the "ok".
-coordinator() {
-    local line
-    echo "$*" >&$coordinator_in
-    while read -r -t 10 line <&$coordinator_out && [ "$line" != ok ]; do echo "$line"; done
 }
 
 # The certificates last as long as the program that makes them.
@@ -60,6 +42,7 @@ anchor:
 
 setup_file() {
     load helpers
+    load services
     mkdir -p "$E2E"
     GO111MODULE=off go build -o "$E2E/marble-coordinator" "$TOP/tests/tools/marble-coordinator/main.go"
     certificates_make
@@ -74,7 +57,10 @@ setup() {
     coordinator_start
 }
 
-teardown() { coordinator_kill; }
+teardown() {
+    service_kill
+    key_server_stop
+}
 
 # with MODE SCRIPT [MARBLE]: in a container with the volume of that name, as the marble of that name.
 with() {
@@ -83,21 +69,9 @@ with() {
 }
 
 @test "marblerun: an older volume put back is refused in each mode, the newest one is not" {
-    for mode in $MODES; do
-        run -0 with $mode "echo 1 >/$mode/a; sync /$mode/a"
-        cp volumes/$mode/volume old
-        run -0 with $mode "echo 2 >/$mode/a; sync /$mode/a"
-        cp volumes/$mode/volume new
-        cp old volumes/$mode/volume
-        run -125 with $mode true
-        [[ "$output" == *"rolled back"* ]]
-        cp new volumes/$mode/volume
-        run -0 --separate-stderr with $mode "cat /$mode/a"
-        [ "$output" = 2 ]
-    done
-    [ "$(coordinator list | wc -l)" = "$(wc -w <<<"$MODES")" ]
+    older_volumes_are_refused
     # the counter's key as MarbleRun makes it: type, UUID and name, each in base64
-    coordinator list | grep -q " dm9sdW1l:$(printf 'f3a1c3f0-9d5e-4c1f-8a51-6b1d0e9f7a22' | base64 -w0):"
+    service_tell list | grep -q " dm9sdW1l:$(printf 'f3a1c3f0-9d5e-4c1f-8a51-6b1d0e9f7a22' | base64 -w0):"
 }
 
 @test "marblerun: a marble that the coordinator does not know is refused at once, and what is none is not shown" {
@@ -106,10 +80,10 @@ with() {
         [[ "$output" == *"HTTP status 401"* ]]
         [[ "$output" == *"its anchor refuses"* ]]
     done
-    coordinator status 403 # without the feature gate MonotonicCounter
+    service_tell status 403 # without the feature gate MonotonicCounter
     run -125 with strict true
     [[ "$output" == *"HTTP status 403"* && "$output" == *"its anchor refuses"* ]]
-    coordinator run
+    service_tell run
     run -125 with strict true rsa
     [[ "$output" == *"came without its key, an ECDSA key on P-384"* ]]
     run -125 with strict true root
@@ -133,14 +107,14 @@ misbehaves() {
     cd "$1"
     head -c 32 /dev/urandom >key
     coordinator_start
-    trap coordinator_kill EXIT
+    trap service_kill EXIT
     export COFRE_VOLUMES=$PWD/volumes
     with strict 'echo 1 >/strict/a'
-    coordinator "$@"
+    service_tell "$@"
     code=0
     IMPATIENT=1 with strict true "${MARBLE-marble}" >out 2>&1 || code=$?
     echo $code >code
-    coordinator run
+    service_tell run
     with strict 'cat /strict/a' >again
 }
 
@@ -175,13 +149,13 @@ misbehaves() {
 
 @test "marblerun: a counter that was set back, or began anew, or lies, is not believed" {
     run -0 with strict 'echo 1 >/strict/a; sync /strict/a'
-    coordinator lie
+    service_tell lie
     run -125 with strict true
-    coordinator run
-    coordinator set 17
+    service_tell run
+    service_tell set 17
     run -125 with strict true
     [[ "$output" == *"rolled back"* ]]
-    coordinator set 0
+    service_tell set 0
     run -125 with strict true
     [[ "$output" == *"rolled back"* ]]
 }
@@ -189,12 +163,12 @@ misbehaves() {
 @test "marblerun: a lost answer costs nothing, but for the one of the take-over, which is accepted by who has the key" {
     run -0 with strict 'echo 1 >/strict/a; sync /strict/a'
     for n in 1 3 4; do # what it is; the confirmation; the sync
-        coordinator drop $n
+        service_tell drop $n
         run -0 --separate-stderr with strict "cat /strict/a; echo $n >/strict/a; sync /strict/a"
         [ "$output" = "${last-1}" ]
         last=$n
     done
-    coordinator drop 2
+    service_tell drop 2
     run -125 with strict true
     [[ "$output" == *"was cut short while it did, or two did at once"* ]]
     run -125 with strict true
@@ -207,10 +181,10 @@ misbehaves() {
     [[ "$output" == *"--confirm"* ]]
     run -125 accept foreign --confirm
     [[ "$output" == *"refuses the marble"* ]]
-    coordinator other
+    service_tell other
     run -125 accept marble --confirm
     [[ "$output" == *"is not the anchor of that certificate"* ]]
-    coordinator run
+    service_tell run
     run -0 accept marble-chain --marble-key coordinator/marble.key --confirm
     run -0 --separate-stderr with strict 'cat /strict/a'
     [ "$output" = 4 ]
@@ -218,29 +192,21 @@ misbehaves() {
     run -2 accept marble --anchor-key "$(printf '%064d' 9)" --confirm
 }
 
-# container MODE SCRIPT: in the background, its input from the descriptor $to, its output in the file "out".
-container() {
-    mkfifo in
-    with "$1" "$2" <in >out 2>err &
-    container_pid=$!
-    exec {to}>in
-}
-
 @test "marblerun: the coordinator refuses, hangs, is killed and comes back under a container that goes on" {
     IMPATIENT=1 container strict 'cd /strict; for n in 1 2 3 4 5 6; do echo $n >a; until sync a; do echo "late $n"; done; echo "good $n"; read x; done'
     wait_until 20 grep -q "good 1" out
-    coordinator status 401 # as after an update of its manifest, which gives it other roots
+    service_tell status 401 # as after an update of its manifest, which gives it other roots
     echo >&$to
     wait_until 20 grep -q "late 2" out
-    coordinator run
+    service_tell run
     wait_until 20 grep -q "good 2" out
-    coordinator hang
+    service_tell hang
     echo >&$to
     wait_until 20 grep -q "late 3" out
-    coordinator run
+    service_tell run
     wait_until 20 grep -q "good 3" out
     local port=$coordinator_port
-    coordinator_kill
+    service_kill
     coordinator_start "$port"
     for n in 4 5 6; do
         echo >&$to
@@ -253,28 +219,13 @@ container() {
 }
 
 @test "marblerun: of two on copies of one volume, one holds it and the other ends before it says more" {
-    for mode in $MODES; do
-        rm -rf in out err volumes other
-        container $mode "cd /$mode; echo 1 >a; sync a; sleep 0.2; echo first; read x; echo 2 >a; sync a; sleep 1; echo second; read x"
-        wait_until 20 grep -q first out
-        cp -r volumes other
-        run -0 --separate-stderr env COFRE_VOLUMES=$PWD/other timeout -k 5 40 "$COFRE" run --softsgx \
-            --marble "$PWD/coordinator/marble.pem" -v $mode:/$mode:key=key "$E2E/volume-marble" -- cat /$mode/a </dev/null 3>&-
-        [ "$output" = 1 ]
-        echo >&$to
-        code=0
-        wait $container_pid || code=$?
-        [ $code = 125 ]
-        grep -q "taken over by another container" err
-        run ! grep -q second out
-        exec {to}>&-
-    done
+    one_of_two_holds_a_volume
 }
 
 @test "marblerun: one connection serves all requests" {
-    before=($(coordinator stats))
+    before=($(service_tell stats))
     run -0 with strict 'cd /strict; for i in 1 2 3 4 5 6 7 8; do echo $i >a; sync a; done'
-    after=($(coordinator stats))
+    after=($(service_tell stats))
     [ $((after[1] - before[1])) = 1 ]
     [ $((after[0] - before[0])) -gt 8 ]
 }
@@ -295,12 +246,7 @@ container() {
         .marble_key_name == "shop-marble" and (.public_key | length) == 194'
     printf 'version: 1\nidentities: [{mrsigner: %s, product: 0}]\nsimulation: true\n' \
         "$("$COFRE" inspect --json image | jq -r .signature.mrsigner)" >keys/shop-marble.yaml
-    "$COFRE" key-server --listen 0 --key server.pem --offline --collateral simulation --root simulation/root.pem keys \
-        >address 2>log 3>&- &
-    server_pid=$!
-    wait_until 10 test -s address
-    read -r COFRE_KEY_SERVER server_key <address
-    export COFRE_KEY_SERVER
+    key_server_start server.pem keys --collateral simulation --root simulation/root.pem
     as() { timeout -k 5 60 "$COFRE" run --softsgx --marble "coordinator/$1.pem" -v strict:/strict:key=key image -- sh -c "$2" 3>&-; }
     run -0 as marble-chain 'echo 1 >/strict/a; sync /strict/a'
     [[ "$output" != *"marble's key comes from a file"* ]]
@@ -309,6 +255,5 @@ container() {
     rm keys/shop-marble.yaml
     run -125 as marble-chain true
     [[ "$output" == *"the key of the marble's certificate was not released"* ]]
-    kill $server_pid
-    wait $server_pid || true
+    key_server_stop
 }
