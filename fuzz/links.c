@@ -36,6 +36,11 @@ void *kmalloc(size_t size)
     return malloc(size);
 }
 
+void *kmalloc_transient(size_t size)
+{
+    return kmalloc(size);
+}
+
 void kfree(void *p)
 {
     free(p);

@@ -5,7 +5,6 @@
 #include <linux/fcntl.h>
 #include <linux/magic.h>
 
-#include "kernel/boot/boot.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/mm/shared.h"
@@ -13,8 +12,7 @@
 static void mem_statfs(struct super_block *sb, struct statfs *ret)
 {
     struct mem_super *super = mem_super(sb);
-    uint64_t heap = policy()->kernel_heap_size, used = kmalloc_bytes_used();
-    uint64_t room = heap > used ? (heap - used) / PAGE_SIZE : 0;
+    uint64_t room = kmalloc_room_for_files() / PAGE_SIZE;
     uint64_t total = super->page_max ? super->page_max : super->page_count + room;
     uint64_t free = super->page_max ? MIN(room, super->page_max - super->page_count) : room;
     ret->f_blocks = total;

@@ -112,8 +112,10 @@ static void free_page(struct mem_inode *m, void *page)
     mem_super(m->inode.sb)->page_count--;
 }
 
-/* A page of our own to change. *ret_new says that it was just made; fill: with what was there before. */
-static int take_page(struct mem_inode *m, uint64_t index, bool fill, uint8_t **ret_page, bool *ret_new)
+/* A page of our own to change. *ret_new says that it was just made; fill: with what was there before; back: its
+ * contents have nowhere else to go. */
+static int take_or_make_page(struct mem_inode *m, uint64_t index, bool fill, bool back, uint8_t **ret_page,
+                             bool *ret_new)
 {
     struct mem_super *super = mem_super(m->inode.sb);
     *ret_new = false;
@@ -122,7 +124,7 @@ static int take_page(struct mem_inode *m, uint64_t index, bool fill, uint8_t **r
         return 0;
     if (super->page_max && super->page_count >= super->page_max)
         return -ENOSPC;
-    uint8_t *page = page_alloc();
+    uint8_t *page = back || kmalloc_room_for_files() ? page_alloc() : NULL;
     if (!page)
         return -ENOSPC;
     int error = fill ? fill_page(m, index, page) : 0;
@@ -142,6 +144,11 @@ static int take_page(struct mem_inode *m, uint64_t index, bool fill, uint8_t **r
     return 0;
 }
 
+static int take_page(struct mem_inode *m, uint64_t index, bool fill, uint8_t **ret_page, bool *ret_new)
+{
+    return take_or_make_page(m, index, fill, false, ret_page, ret_new);
+}
+
 int mem_write_page(struct inode *inode, uint64_t index, const void *src)
 {
     struct mem_inode *m = mem_inode(inode);
@@ -152,7 +159,7 @@ int mem_write_page(struct inode *inode, uint64_t index, const void *src)
     /* Not own_page(): the page may be on its way out of the very mapping that would be asked. */
     page = page_map_get(&m->file.pages, index);
     if (!is_page(page)) {
-        int error = take_page(m, index, false, &page, &is_new);
+        int error = take_or_make_page(m, index, false, true, &page, &is_new);
         if (error)
             return error;
     }

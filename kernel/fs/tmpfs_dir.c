@@ -163,9 +163,10 @@ static void remove_name(struct inode *dir_inode, const char *name, bool keep)
     inode_touch_mtime(dir_inode);
 }
 
+/* NULL: no room, which is -ENOSPC as on Linux. */
 static struct mem_inode *new_in(struct inode *dir, uint32_t mode)
 {
-    struct mem_inode *m = mem_inode_new(dir->sb, mode);
+    struct mem_inode *m = kmalloc_room_for_files() ? mem_inode_new(dir->sb, mode) : NULL;
     if (m && (dir->mode & S_ISGID)) {
         m->inode.gid = dir->gid;
         if (S_ISDIR(mode))
@@ -189,7 +190,7 @@ static int dir_create(struct inode *dir, const char *name, uint32_t mode, uint64
 {
     struct mem_inode *m = new_in(dir, mode);
     if (!m)
-        return -ENOMEM;
+        return -ENOSPC;
     m->inode.rdev = rdev;
     return add_new(dir, name, m, ret_inode);
 }
@@ -198,7 +199,7 @@ static int dir_mkdir(struct inode *dir, const char *name, uint32_t mode, struct 
 {
     struct mem_inode *m = new_in(dir, mode);
     if (!m)
-        return -ENOMEM;
+        return -ENOSPC;
     m->inode.nlink = 2;
     int error = add_new(dir, name, m, ret_inode);
     if (!error)
@@ -210,7 +211,7 @@ static int dir_symlink(struct inode *dir, const char *name, const char *target, 
 {
     struct mem_inode *m = new_in(dir, S_IFLNK | 0777);
     if (!m)
-        return -ENOMEM;
+        return -ENOSPC;
     m->target = kstrdup(target);
     if (!m->target) {
         inode_put(&m->inode);
@@ -224,7 +225,7 @@ int mem_tmpfile(struct inode *dir, uint32_t mode, struct inode **ret_inode)
 {
     struct mem_inode *m = new_in(dir, mode);
     if (!m)
-        return -ENOMEM;
+        return -ENOSPC;
     m->inode.nlink = 0;
     *ret_inode = &m->inode;
     return 0;

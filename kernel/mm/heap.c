@@ -57,6 +57,16 @@ uint64_t heap_pages_used(void)
     return heap.used + (heap.pages_committed - (uint64_t)heap.pages) / PAGE_SIZE;
 }
 
+uint64_t heap_pages_limit(void)
+{
+    return heap.limit;
+}
+
+uint64_t heap_pages_left(void)
+{
+    return heap.limit - heap.used;
+}
+
 static void free_list_push(uint32_t number, unsigned order)
 {
     struct heap_page *page = heap_page_at(number);

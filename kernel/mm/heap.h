@@ -37,6 +37,9 @@ struct heap_page *heap_page_at(uint32_t number);
 uint32_t heap_page_number(const void *p);
 void *heap_page_address(uint32_t number);
 uint64_t heap_pages_used(void);
+/* All there may be, and those not handed out. */
+uint64_t heap_pages_limit(void);
+uint64_t heap_pages_left(void);
 
 /* kernel/mm/commit.c: make pages of the heap exist, zeroed. The hosted tests have their own. */
 void heap_commit_init(bool with_edmm);

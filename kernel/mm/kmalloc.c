@@ -192,6 +192,17 @@ void *kmalloc(size_t size)
     return heap_alloc((size + PAGE_SIZE - 1) / PAGE_SIZE);
 }
 
+void *kmalloc_transient(size_t size)
+{
+    size_t pages = 1;
+
+    if (size <= SLAB_SIZE_MAX)
+        return kmalloc(size);
+    while (pages * PAGE_SIZE < size && pages < heap_pages_limit())
+        pages *= 2;
+    return pages * PAGE_SIZE < size ? NULL : heap_alloc(pages);
+}
+
 void *kzalloc(size_t size)
 {
     void *p = kmalloc(size);
@@ -262,4 +273,11 @@ void page_free_many(void *first, size_t count)
 uint64_t kmalloc_bytes_used(void)
 {
     return heap_pages_used() * PAGE_SIZE;
+}
+
+uint64_t kmalloc_room_for_files(void)
+{
+    uint64_t kept = MIN(heap_pages_limit() / 16, (16UL << 20) / PAGE_SIZE), left = heap_pages_left();
+
+    return left > kept ? (left - kept) * PAGE_SIZE : 0;
 }

@@ -180,7 +180,7 @@ static void out_send(struct agent *agent, enum message_type type, int64_t result
 /* The small buffer is exchanged for a full one when it does not suffice; without memory it goes on. */
 static void out_grow(struct agent *agent)
 {
-    uint8_t *big = agent->out == agent->small ? kmalloc(LINK_MESSAGE_MAX) : NULL;
+    uint8_t *big = agent->out == agent->small ? kmalloc_transient(LINK_MESSAGE_MAX) : NULL;
     if (!big)
         return;
     memcpy(big, agent->out, agent->out_size);

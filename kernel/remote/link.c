@@ -209,7 +209,7 @@ static int seal(struct link *link, const void *message, size_t size)
 
 static int enqueue(struct link *link, const void *message, size_t size)
 {
-    struct record *record = kmalloc(sizeof(*record) + size);
+    struct record *record = kmalloc_transient(sizeof(*record) + size);
     if (!record)
         return -ENOMEM;
     record->size = size;
@@ -417,7 +417,7 @@ int link_receive(struct link *link, struct record **ret_record)
     int r = next_header(link, &header);
     if (r < 0)
         return r;
-    struct record *record = kmalloc(sizeof(*record) + header.size);
+    struct record *record = kmalloc_transient(sizeof(*record) + header.size);
     if (!record)
         return -ENOMEM;
     record->size = header.size;

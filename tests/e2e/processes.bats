@@ -33,6 +33,22 @@ stress() { timeout -k 1 60 "$COFRE" run --softsgx "$E2E/stress" -- "$@"; }
     [[ "$stderr" == *"out of memory: "*"the host has no more enclave memory; process 2 is killed"* ]]
 }
 
+@test "a file system in memory that is full is ENOSPC, for PID 1 and for others, and what is removed can be used again" {
+    e2e_image busybox-small busybox "$OPEN_POLICY"'kernel_heap: 64M
+' >&2
+    run -1 --separate-stderr timeout -k 1 60 "$COFRE" run --softsgx "$E2E/busybox-small" -- sh -c '
+        for n in 1 2 3; do
+            busybox dd if=/dev/zero of=/tmp/f bs=1M 2>&1 | grep -o "No space left on device"
+            size=$(stat -c %s /tmp/f); [ "$size" -gt 45000000 ] || echo only "$size"
+            rm /tmp/f
+        done
+        exec dd if=/dev/zero of=/tmp/f bs=1M'
+    [ "$output" = "No space left on device
+No space left on device
+No space left on device" ]
+    [[ "$stderr" == *"No space left on device"* ]]
+}
+
 @test "statistics have what every process counted, also one that the end of the container kills" {
     run -0 --separate-stderr timeout -k 1 60 "$COFRE" run --softsgx --stats=json:"$BATS_TEST_TMPDIR/stats" "$E2E/stress" -- sleep 6
     jq -c '[.hostcalls.PARK, .eexit, .syscalls.clock_nanosleep]' "$BATS_TEST_TMPDIR/stats"

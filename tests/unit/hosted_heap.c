@@ -97,3 +97,15 @@ uint64_t kmalloc_bytes_used(void)
 {
     return 0;
 }
+
+void *kmalloc_transient(size_t size)
+{
+    return kmalloc(size);
+}
+
+uint64_t hosted_room_for_files = UINT64_MAX;
+
+uint64_t kmalloc_room_for_files(void)
+{
+    return hosted_room_for_files;
+}

@@ -145,6 +145,23 @@ static void data_keeps_its_holes(void **state)
     CALL1(unlink, "/sparse");
 }
 
+/* Files leave the kernel some of its heap: what is there can be used and removed. */
+static void a_full_heap_is_no_room(void **state)
+{
+    char page[4096] = "";
+    int64_t fd = CALL3(open, "/grows", O_CREAT | O_RDWR, 0644);
+    assert_int_equal(CALL3(write, fd, page, sizeof(page)), sizeof(page));
+    hosted_room_for_files = 0;
+    assert_int_equal(CALL3(write, fd, page, sizeof(page)), -ENOSPC);
+    assert_int_equal(CALL4(pwrite64, fd, page, sizeof(page), 0), sizeof(page));
+    assert_int_equal(CALL3(open, "/another", O_CREAT | O_RDWR, 0644), -ENOSPC);
+    assert_int_equal(CALL2(mkdir, "/folder", 0755), -ENOSPC);
+    assert_int_equal(CALL2(symlink, "grows", "/link"), -ENOSPC);
+    CALL1(close, fd);
+    assert_int_equal(CALL1(unlink, "/grows"), 0);
+    hosted_room_for_files = UINT64_MAX;
+}
+
 static void size_limits_hold(void **state)
 {
     char page[4096] = "";
@@ -252,6 +269,7 @@ int main(void)
         cmocka_unit_test(the_name_cache_is_bounded),
         cmocka_unit_test(permissions_hold),
         cmocka_unit_test(data_keeps_its_holes),
+        cmocka_unit_test(a_full_heap_is_no_room),
         cmocka_unit_test(size_limits_hold),
         cmocka_unit_test(page_maps_find_what_was_put),
         cmocka_unit_test(every_allocation_may_fail),
