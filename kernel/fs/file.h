@@ -59,6 +59,7 @@ struct file {
     void *epoll_watchers;           /* kernel/fs/epoll.c: to drop watches at release */
     bool has_locks;                 /* OFD or flock locks may exist: kernel/fs/locks.c */
     bool write_counted;             /* counted in inode->write_count */
+    bool messages; /* a socket for messages: what one write sends is one, and cannot be sent in parts */
 };
 
 /* A file of no file system, e.g. "anon_inode:[eventfd]" for /proc/self/fd. flags: O_RDWR, O_NONBLOCK... */

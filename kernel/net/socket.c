@@ -85,6 +85,7 @@ struct file *socket_file_new(struct socket *sock, unsigned flags)
         return NULL;
     }
     file->inode->mode = S_IFSOCK | 0777;
+    file->messages = sock->type != SOCK_STREAM;
     sock->file = file;
     return file;
 }

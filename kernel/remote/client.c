@@ -260,7 +260,7 @@ static int send_data(const struct message *like, struct gathered *g, uint32_t *c
     size_t head = sizeof(struct message) + sizeof(struct store);
     int r = 0;
     size_t sealed = sealed_count(g) * PAGE_SIZE;
-    uint8_t *buffer = kmalloc(head + MIN(most, (size_t)g->window.size - sealed));
+    uint8_t *buffer = kmalloc_transient(head + MIN(most, (size_t)g->window.size - sealed));
     if (!buffer)
         return -ENOMEM;
     for (size_t done = sealed, n; r == 0 && done < g->window.size; done += n) {
@@ -355,7 +355,7 @@ static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6
     int r = send_ahead(&message, w, &head.data_count, &size);
     if (r < 0)
         return r;
-    if (size > sizeof(small) && !(buffer = kmalloc(size)))
+    if (size > sizeof(small) && !(buffer = kmalloc_transient(size)))
         return -ENOMEM;
     size = build_call(buffer, &message, &head, w);
     (void)remote_linger_begin(p->linger);
@@ -413,7 +413,7 @@ static int answer_fetch(const struct pending *p, const struct record *record)
     if (record->size < sizeof(struct message) + sizeof(*wanted))
         panic("a request of the init enclave");
     size_t size = MIN((size_t)wanted->size, 0x10000UL);
-    struct message *answer = kmalloc(sizeof(*answer) + size);
+    struct message *answer = kmalloc_transient(sizeof(*answer) + size);
     if (!answer)
         return -ENOMEM;
     *answer = (struct message){MESSAGE_FETCHED, p->request, process_self()->pid, p->task->tid};
@@ -557,12 +557,17 @@ static void advance(struct transfer *t, uint64_t moved)
     }
 }
 
-/* What is over when a piece was moved in part, or may not be followed by another, is the caller's to ask for again. */
-static int64_t move_all(struct transfer *t)
+/* What is over when a piece was moved in part, or may not be followed by another, is the caller's to ask for again.
+ * *ret_before: what was moved before -ERECALLED, after which the rest goes another way. */
+static int64_t move_all(struct transfer *t, uint64_t *ret_before)
 {
     uint64_t total = 0, most, flags;
     for (;;) {
         int64_t r = move_piece(t, &most, &flags);
+        if (r == -ERECALLED) {
+            *ret_before = total;
+            return r;
+        }
         if (r <= 0)
             return total > 0 ? (int64_t)total : r;
         total += (uint64_t)r;
@@ -575,7 +580,7 @@ static int64_t move_all(struct transfer *t)
 /* As Linux's MAX_RW_COUNT. */
 #define MOVE_MAX 0x7ffff000UL
 
-static int64_t move(uint64_t nr, const uint64_t args[6], unsigned moves)
+static int64_t move(uint64_t nr, const uint64_t args[6], unsigned moves, uint64_t *ret_before)
 {
     struct transfer t = {.nr = nr, .moves = moves};
     memcpy(t.args, args, sizeof(t.args));
@@ -584,7 +589,7 @@ static int64_t move(uint64_t nr, const uint64_t args[6], unsigned moves)
         t.segment_count = args[2] > 0;
         t.wanted = MIN(args[2], MOVE_MAX);
         t.fast[0] = (struct io_segment){args[1], args[2]};
-        return move_all(&t);
+        return move_all(&t, ret_before);
     }
     struct io_segment *segments;
     if (iov_import(args[1], args[2], t.fast, &segments) < 0)
@@ -593,7 +598,7 @@ static int64_t move(uint64_t nr, const uint64_t args[6], unsigned moves)
     t.segment_count = args[2];
     for (size_t i = 0; i < t.segment_count; i++)
         t.wanted += MIN(segments[i].size, MOVE_MAX - t.wanted);
-    int64_t r = move_all(&t);
+    int64_t r = move_all(&t, ret_before);
     iov_release(t.fast, segments);
     return r;
 }
@@ -621,7 +626,8 @@ static void settle_watched(int fd)
     }
 }
 
-static int64_t run_elsewhere(uint64_t nr, struct trap_frame *frame, const uint64_t args[6])
+/* *ret_before: bytes moved before -ERECALLED. */
+static int64_t run_elsewhere(uint64_t nr, struct trap_frame *frame, const uint64_t args[6], uint64_t *ret_before)
 {
     const struct call *call = remote_call_describe(nr);
     int64_t result;
@@ -636,7 +642,7 @@ static int64_t run_elsewhere(uint64_t nr, struct trap_frame *frame, const uint64
     if (call->place == CALL_MIXED)
         result = remote_mixed(nr, frame, args);
     else if (call->moves)
-        result = move(nr, args, call->moves);
+        result = move(nr, args, call->moves, ret_before);
     else
         result = remote_call(nr, args);
     if (nr == __NR_pselect6)
@@ -653,9 +659,15 @@ static int64_t run(uint64_t nr, struct trap_frame *frame, const uint64_t call_ar
     int64_t result, before = 0, done;
     memcpy(args, call_args, sizeof(args));
     do {
+        uint64_t moved = 0;
         bool whole = pipe_ends_call(nr, args, &done);
-        result = whole ? done : run_elsewhere(nr, frame, args);
+        result = whole ? done : run_elsewhere(nr, frame, args, &moved);
         before += whole ? 0 : done;
+        if (moved > 0) { /* the first pieces of a write */
+            before += (int64_t)moved;
+            args[1] += moved;
+            args[2] -= moved;
+        }
     } while (result == -ERECALLED);
     return before > 0 ? before + MAX(result, 0) : result;
 }

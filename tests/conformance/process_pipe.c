@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -307,9 +308,43 @@ static void sigchld(void)
     signal(SIGCHLD, SIG_DFL);
 }
 
+/* One large write goes whole to whoever reads slowly, and one large read is whole where there is no end. */
+static void large(void)
+{
+    static char block[3 << 20];
+    int socket[2], end[2];
+    socketpair(AF_UNIX, SOCK_STREAM, 0, socket);
+    for (int round = 0; round < 3; round++) {
+        struct iovec parts[] = {{block, 1 << 20}, {block + (1 << 20), 2 << 20}};
+        pipe(end);
+        int out = round == 1 ? socket[1] : end[1], in = round == 1 ? socket[0] : end[0];
+        int writer = child();
+        if (writer == 0)
+            _exit((round == 2 ? writev(out, parts, 2) : write(out, block, sizeof block)) == sizeof block);
+        int reader = child();
+        if (reader == 0) {
+            ssize_t n, total = 0;
+            char buf[70000];
+            close(end[1]), close(socket[1]);
+            while (total < (ssize_t)sizeof block && (n = read(in, buf, sizeof buf)) > 0)
+                total += n;
+            _exit(total == sizeof block);
+        }
+        close(end[0]), close(end[1]);
+        status("large write", writer);
+        status("and read", reader);
+    }
+    int reader = child();
+    if (reader == 0)
+        _exit(read(open("/dev/zero", O_RDONLY), block, sizeof block) == sizeof block &&
+              read(open("/dev/urandom", O_RDONLY), block, sizeof block) == sizeof block);
+    status("large reads", reader);
+}
+
 int main(void)
 {
     pipes();
+    large();
     opened_again();
     broken_pipe();
     offsets();
