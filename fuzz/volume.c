@@ -7,7 +7,7 @@
  * fuzz-sources: kernel/volume/checkpoint.c kernel/volume/data.c kernel/volume/diff.c kernel/volume/dir.c
  * fuzz-sources: kernel/volume/inode.c kernel/volume/snapshot.c
  * fuzz-sources: kernel/volume/keys.c kernel/volume/log.c kernel/volume/mount.c kernel/volume/names.c
- * fuzz-sources: kernel/volume/recovery.c kernel/volume/rekey.c
+ * fuzz-sources: kernel/volume/recovery.c kernel/volume/rekey.c kernel/volume/renew.c
  * fuzz-sources: kernel/volume/replay.c kernel/volume/tree.c kernel/volume/xattr.c kernel/lib/string.c
  * fuzz-sources: volume/hosted_memory.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter

@@ -8,7 +8,7 @@
  * fuzz-sources: kernel/volume/checkpoint.c kernel/volume/data.c kernel/volume/diff.c kernel/volume/dir.c
  * fuzz-sources: kernel/volume/header.c kernel/volume/inode.c kernel/volume/keys.c kernel/volume/log.c
  * fuzz-sources: kernel/volume/mount.c kernel/volume/names.c kernel/volume/receive.c kernel/volume/replay.c
- * fuzz-sources: kernel/volume/recovery.c kernel/volume/rekey.c
+ * fuzz-sources: kernel/volume/recovery.c kernel/volume/rekey.c kernel/volume/renew.c
  * fuzz-sources: kernel/volume/snapshot.c kernel/volume/snapshot_change.c kernel/volume/tree.c
  * fuzz-sources: kernel/volume/xattr.c kernel/lib/string.c volume/hosted_memory.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter

@@ -277,6 +277,19 @@ must_check int vol_snapshot_add(struct volume *v, const char *name, const uint8_
 /* kernel/volume/header.c: the header has this feature, and its name, durable. */
 must_check int vol_header_feature(struct volume *v, uint64_t incompat, const char *name);
 
+/* kernel/volume/renew.c: making blocks dirty, so that checkpoints write them anew */
+struct vol_renewal {
+    bool (*is_due)(const struct volume *v, const struct volume_pointer *pointer);
+    int (*renew)(struct volume_node *node, unsigned level, uint64_t index, void *arg); /* not 0: no further */
+    void *arg;
+};
+/* One block, with room for it on the disk and in memory, for which checkpoints may be made. -ENOSPC. */
+must_check int vol_block_renew(struct volume_node *node, unsigned level, uint64_t index);
+/* Every block of a node that is due; what renew() returned if not 0. */
+must_check int vol_node_renew(struct volume_node *node, const struct vol_renewal *renewal);
+/* The same of the inode of that number, if there is one. */
+must_check int vol_number_renew(struct volume *v, uint64_t ino, const struct vol_renewal *renewal);
+
 /* kernel/volume/inode.c */
 must_check int vol_node_dirty(struct volume_node *node);
 /* The node of a number, used or free, dirty; not to be put with volume_node_put(). */

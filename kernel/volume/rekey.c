@@ -16,8 +16,6 @@
 #include "kernel/mm/kmalloc.h"
 #include "kernel/volume/internal.h"
 
-#define PATH_BLOCKS 16 /* that making one block dirty may make dirty, too */
-
 /* ---- key slots ---- */
 
 static uint32_t slot_generation(const struct volume_key_slot *slot)
@@ -165,81 +163,25 @@ static bool is_old(const struct volume *v, const struct volume_pointer *pointer)
     return pointer->where != 0 && VOLUME_WHERE_EPOCH(pointer->where) < v->rekey_epoch;
 }
 
-static int room_make(struct volume *v)
+/* 1: the budget is spent. */
+static int block_renew(struct volume_node *node, unsigned level, uint64_t index, void *arg)
 {
-    int err = v->dirty_count + PATH_BLOCKS > v->dirty_max ? vol_checkpoint(v) : 0;
-    for (unsigned tries = 0; err == 0; tries++) {
-        if (vol_allocatable(v) >= v->dirty_count + PATH_BLOCKS + v->reserve / 4)
-            return 0;
-        if (tries == 3)
-            return -ENOSPC;
-        err = vol_checkpoint(v); /* what was freed becomes usable after two */
-    }
-    return err;
-}
-
-static int block_renew(struct volume_node *node, unsigned level, uint64_t index, uint64_t *budget)
-{
-    struct volume *v = node->volume;
-    struct vol_block *b = vol_block_find(node, level, index);
+    uint64_t *budget = arg;
+    const struct vol_block *b = vol_block_find(node, level, index);
     if (b && b->dirty)
         return 0; /* on its way */
     if (*budget == 0)
         return 1;
-    int err = room_make(v);
-    if (err == 0)
-        err = vol_block_get(node, level, index, VOL_READ, &b);
-    if (err < 0 || !b)
-        return err;
-    err = vol_block_dirty(b);
-    vol_block_put(b);
     --*budget;
-    return err;
-}
-
-static int children_renew(struct volume_node *node, unsigned level, uint64_t index, uint64_t *budget)
-{
-    struct vol_block *b;
-    int err = vol_block_get(node, level, index, VOL_READ, &b);
-    if (err < 0 || !b)
-        return err;
-    for (unsigned slot = 0; err == 0 && slot < VOLUME_FANOUT; slot++) {
-        uint64_t child = index * VOLUME_FANOUT + slot;
-        if (vol_pointers(b)[slot].where == 0)
-            continue;
-        if (is_old(node->volume, &vol_pointers(b)[slot]))
-            err = block_renew(node, level - 1, child, budget);
-        if (err == 0 && level > 1)
-            err = children_renew(node, level - 1, child, budget);
-    }
-    vol_block_put(b);
-    return err;
+    return vol_block_renew(node, level, index);
 }
 
 /* 0: all of it is new or on its way; 1: the budget is spent. */
-static int node_renew(struct volume_node *node, uint64_t *budget)
-{
-    const struct volume_inode *i = &node->inode;
-    int err = is_old(node->volume, &i->xattr) ? block_renew(node, VOLUME_LEVEL_XATTR, 0, budget) : 0;
-    if (err != 0 || i->inline_size > 0)
-        return err;
-    if (is_old(node->volume, &i->root))
-        err = block_renew(node, i->height, 0, budget);
-    return err == 0 && i->height > 0 ? children_renew(node, i->height, 0, budget) : err;
-}
-
 static int inodes_renew(struct volume *v, uint64_t *budget)
 {
+    const struct vol_renewal renewal = {is_old, block_renew, budget};
     for (; v->rekey_next < v->inode_next; v->rekey_next++) {
-        struct volume_node *node;
-        int err = volume_node_get(v, v->rekey_next, &node);
-        if (err == -ENOENT)
-            continue;
-        if (err < 0)
-            return err;
-        err = node_renew(node, budget);
-        node->refs--; /* not volume_node_put(): nothing is destroyed here */
-        vol_node_release(node);
+        int err = vol_number_renew(v, v->rekey_next, &renewal);
         if (err != 0)
             return err;
     }
@@ -250,9 +192,10 @@ static int inodes_renew(struct volume *v, uint64_t *budget)
 static int finish(struct volume *v)
 {
     uint64_t all = UINT64_MAX;
+    const struct vol_renewal renewal = {is_old, block_renew, &all};
     int err = vol_checkpoint(v);
     for (unsigned i = 0; err == 0 && i < VOLUME_OBJECT_COUNT; i++)
-        err = node_renew(&v->objects[i], &all);
+        err = vol_node_renew(&v->objects[i], &renewal);
     if (err == 0)
         err = vol_checkpoint(v);
     if (err < 0)

@@ -6,8 +6,6 @@
  */
 #include "kernel/volume/internal.h"
 
-#define PATH_BLOCKS 16 /* that making one block dirty may make dirty, too */
-
 struct move {
     struct volume *v;
     volume_progress_fn progress;
@@ -15,98 +13,29 @@ struct move {
     uint64_t total;
 };
 
-/* Room in memory and on the disk for one block more, and its parents. */
-static int room_make(struct move *m)
+static bool is_beyond(const struct volume *v, const struct volume_pointer *pointer)
 {
-    struct volume *v = m->v;
-    int err = v->dirty_count + PATH_BLOCKS > v->dirty_max ? vol_checkpoint(v) : 0;
-    for (unsigned tries = 0; err == 0; tries++) {
-        if (vol_allocatable(v) >= v->dirty_count + PATH_BLOCKS + v->reserve / 4)
-            break;
-        if (tries == 3)
-            return -ENOSPC;
-        err = vol_checkpoint(v); /* what was freed becomes usable after two */
-    }
+    return pointer->where != 0 && VOLUME_WHERE_BLOCK(pointer->where) >= v->limit;
+}
+
+static int block_move(struct volume_node *node, unsigned level, uint64_t index, void *arg)
+{
+    const struct move *m = arg;
+    int err = vol_block_renew(node, level, index);
     if (m->progress)
-        m->progress(m->arg, m->total - MIN(m->total, v->vacating_count), m->total);
+        m->progress(m->arg, m->total - MIN(m->total, m->v->vacating_count), m->total);
     return err;
-}
-
-static bool beyond(const struct move *m, const struct volume_pointer *pointer)
-{
-    return pointer->where != 0 && VOLUME_WHERE_BLOCK(pointer->where) >= m->v->limit;
-}
-
-static int block_move(struct move *m, struct volume_node *node, unsigned level, uint64_t index)
-{
-    struct vol_block *b;
-    int err = room_make(m);
-    if (err == 0)
-        err = vol_block_get(node, level, index, VOL_READ, &b);
-    if (err < 0 || !b)
-        return err;
-    err = vol_block_dirty(b);
-    vol_block_put(b);
-    return err;
-}
-
-/* Everything below a block of pointers. */
-static int children_move(struct move *m, struct volume_node *node, unsigned level, uint64_t index)
-{
-    struct vol_block *b;
-    int err = vol_block_get(node, level, index, VOL_READ, &b);
-    if (err < 0 || !b)
-        return err;
-    for (unsigned slot = 0; err == 0 && slot < VOLUME_FANOUT; slot++) {
-        uint64_t child = index * VOLUME_FANOUT + slot;
-        if (vol_pointers(b)[slot].where == 0)
-            continue;
-        if (beyond(m, &vol_pointers(b)[slot]))
-            err = block_move(m, node, level - 1, child);
-        if (err == 0 && level > 1)
-            err = children_move(m, node, level - 1, child);
-    }
-    vol_block_put(b);
-    return err;
-}
-
-static int node_move(struct move *m, struct volume_node *node)
-{
-    const struct volume_inode *i = &node->inode;
-    int err = beyond(m, &i->xattr) ? block_move(m, node, VOLUME_LEVEL_XATTR, 0) : 0;
-    if (err < 0 || i->inline_size > 0)
-        return err;
-    if (beyond(m, &i->root))
-        err = block_move(m, node, i->height, 0);
-    return err == 0 && i->height > 0 ? children_move(m, node, i->height, 0) : err;
-}
-
-static int inodes_move(struct move *m)
-{
-    for (uint64_t ino = VOLUME_ROOT_INO; ino < m->v->inode_next && m->v->vacating_count > 0; ino++) {
-        struct volume_node *node;
-        int err = volume_node_get(m->v, ino, &node);
-        if (err == -ENOENT)
-            continue;
-        if (err < 0)
-            return err;
-        err = node_move(m, node);
-        node->refs--; /* not volume_node_put(): nothing is destroyed here */
-        vol_node_release(node);
-        if (err < 0)
-            return err;
-    }
-    return 0;
 }
 
 static int all_move(struct move *m)
 {
     struct volume *v = m->v;
+    const struct vol_renewal renewal = {is_beyond, block_move, m};
     int err = vol_checkpoint(v); /* the log leaves */
-    if (err == 0)
-        err = inodes_move(m);
+    for (uint64_t ino = VOLUME_ROOT_INO; err == 0 && ino < v->inode_next && v->vacating_count > 0; ino++)
+        err = vol_number_renew(v, ino, &renewal);
     for (unsigned i = 0; err == 0 && i < VOLUME_OBJECT_COUNT; i++)
-        err = node_move(m, &v->objects[i]);
+        err = vol_node_renew(&v->objects[i], &renewal);
     if (err == 0)
         err = vol_checkpoint(v);
     return err < 0 ? err : v->vacating_count == 0 ? 0 : -EUCLEAN;
