@@ -173,10 +173,8 @@ void inode_touch_mtime(struct inode *inode)
     inode->mtime = inode->ctime = time_now();
 }
 
-int inode_setattr(struct inode *inode, const struct inode_attr *attr)
+void inode_attr_store(struct inode *inode, const struct inode_attr *attr)
 {
-    if (inode->ops->setattr)
-        return inode->ops->setattr(inode, attr);
     if (attr->valid & ATTR_MODE)
         inode->mode = (inode->mode & S_IFMT) | (attr->mode & 07777);
     if (attr->valid & ATTR_UID)
@@ -189,6 +187,27 @@ int inode_setattr(struct inode *inode, const struct inode_attr *attr)
         inode->mtime = attr->mtime;
     if (attr->valid & ATTR_CTIME)
         inode->ctime = attr->ctime;
+}
+
+void inode_attr_copy(struct inode *inode, const struct inode *from)
+{
+    inode->mode = from->mode;
+    inode->nlink = from->nlink;
+    inode->uid = from->uid;
+    inode->gid = from->gid;
+    inode->rdev = from->rdev;
+    inode->size = from->size;
+    inode->atime = from->atime;
+    inode->mtime = from->mtime;
+    inode->ctime = from->ctime;
+    inode->btime = from->btime;
+}
+
+int inode_setattr(struct inode *inode, const struct inode_attr *attr)
+{
+    if (inode->ops->setattr)
+        return inode->ops->setattr(inode, attr);
+    inode_attr_store(inode, attr);
     return 0;
 }
 

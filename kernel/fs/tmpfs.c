@@ -125,16 +125,7 @@ int overlay_cover(struct super_block *sb, struct inode *lower, struct inode **re
     inode->sb = sb;
     inode->refcount = 1;
     inode->ino = lower->ino;
-    inode->mode = lower->mode;
-    inode->nlink = lower->nlink;
-    inode->uid = lower->uid;
-    inode->gid = lower->gid;
-    inode->rdev = lower->rdev;
-    inode->size = lower->size;
-    inode->atime = lower->atime;
-    inode->mtime = lower->mtime;
-    inode->ctime = lower->ctime;
-    inode->btime = lower->btime;
+    inode_attr_copy(inode, lower);
     set_ops(cover, lower->mode);
     if (S_ISREG(lower->mode))
         cover->file.lower_size = lower->size;
@@ -195,17 +186,9 @@ void mem_evict(struct inode *inode)
 int mem_setattr(struct inode *inode, const struct inode_attr *attr)
 {
     mem_pin(mem_inode(inode));
-    if (attr->valid & ATTR_MODE)
-        inode->mode = (inode->mode & S_IFMT) | (attr->mode & 07777);
-    if (attr->valid & ATTR_UID)
-        inode->uid = attr->uid;
-    if (attr->valid & ATTR_GID)
-        inode->gid = attr->gid;
-    if (attr->valid & ATTR_ATIME)
-        inode->atime = attr->atime;
-    if (attr->valid & ATTR_MTIME)
-        inode->mtime = attr->mtime;
-    inode->ctime = attr->valid & ATTR_CTIME ? attr->ctime : time_now();
+    inode_attr_store(inode, attr);
+    if (!(attr->valid & ATTR_CTIME))
+        inode->ctime = time_now();
     return 0;
 }
 

@@ -164,16 +164,7 @@ int upper_get_lower(struct volumefs *fs, struct volumefs_inode *parent, const ch
         return -ENOMEM;
     }
     struct inode *inode = &vi->inode;
-    inode->mode = lower->mode;
-    inode->nlink = lower->nlink;
-    inode->uid = lower->uid;
-    inode->gid = lower->gid;
-    inode->rdev = lower->rdev;
-    inode->size = lower->size;
-    inode->atime = lower->atime;
-    inode->mtime = lower->mtime;
-    inode->ctime = lower->ctime;
-    inode->btime = lower->btime;
+    inode_attr_copy(inode, lower);
     vi->lower = lower;
     vi->lower_data = S_ISREG(lower->mode);
     volumefs_set_ops(inode);
