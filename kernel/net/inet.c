@@ -26,11 +26,6 @@ static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 static const uint8_t v6_loopback[16] = {[15] = 1};
 static const uint8_t zero[16];
 
-bool ip_is_v4(const uint8_t ip[16])
-{
-    return memcmp(ip, v4_prefix, sizeof(v4_prefix)) == 0;
-}
-
 bool ip_is_any(const uint8_t ip[16])
 {
     return memcmp(ip, zero, 16) == 0 || (ip_is_v4(ip) && memcmp(ip + 12, zero, 4) == 0);

@@ -61,8 +61,15 @@ static inline struct inet_socket *inet_of(struct socket *sock)
 #define EVENTS_ALL (EVENTS_IN | EVENTS_OUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
 /* Addresses (inet.c) */
+static inline bool ip_is_v4(const uint8_t ip[16])
+{
+    uint64_t zero;
+    uint32_t prefix;
+    __builtin_memcpy(&zero, ip, sizeof(zero));
+    __builtin_memcpy(&prefix, ip + sizeof(zero), sizeof(prefix));
+    return zero == 0 && prefix == 0xffff0000; /* ::ffff:0:0/96 */
+}
 bool ip_is_any(const uint8_t ip[16]);
-bool ip_is_v4(const uint8_t ip[16]);
 bool ip_is_loopback(const uint8_t ip[16]);
 bool ip_is_multicast(const uint8_t ip[16]); /* or broadcast */
 /* Loopback, or an address the host has shown to be ours. */

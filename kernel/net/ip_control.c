@@ -72,8 +72,6 @@ void ip_control_deliver(const struct inet_socket *in, struct message *msg, bool 
 {
     const int *options = in->cold->options;
     int hops = control.hops, tclass = control.tclass;
-    if (!msg->has_control)
-        return;
     if (v4) {
         if (options[INET_RECVTTL])
             message_put_control(msg, SOL_IP, IP_TTL, &hops, sizeof(hops));

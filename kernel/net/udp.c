@@ -335,7 +335,8 @@ static ssize_t recv_inside(struct udp_socket *u, struct message *msg)
     size_t wanted = MIN(msg->iter.count, packet->size - offset);
     size_t n = copy_to_iter(&msg->iter, packet->data + offset, wanted);
     deliver_name(u, msg, &origin.from);
-    ip_control_deliver(&u->in, msg, ip_is_v4(origin.from.ip), origin.control);
+    if (msg->has_control)
+        ip_control_deliver(&u->in, msg, ip_is_v4(origin.from.ip), origin.control);
     ssize_t r = deliver_result(msg, packet->size - offset, n, wanted);
     if (!peek)
         packet_free(packet);
