@@ -17,7 +17,7 @@
 #define SIN6_SIZE_MIN 24 /* without sin6_scope_id, RFC 2133 */
 
 LIST_HEAD(port_list, inet_socket);
-static struct port_list ports[2][PORT_BUCKETS]; /* TCP, UDP */
+static struct port_list ports[3][PORT_BUCKETS]; /* TCP, UDP, UDP-Lite */
 
 static uint8_t own[OWN_MAX][16];
 static size_t own_count;
@@ -140,9 +140,9 @@ bool endpoint_from_host(const void *addr, size_t size, struct endpoint *ret_endp
 
 /* Ports */
 
-static struct port_list *port_bucket(int type, uint16_t port)
+static struct port_list *port_bucket(int protocol, uint16_t port)
 {
-    return &ports[type == SOCK_DGRAM][port % PORT_BUCKETS];
+    return &ports[protocol == IPPROTO_TCP ? 0 : protocol == IPPROTO_UDP ? 1 : 2][port % PORT_BUCKETS];
 }
 
 /* Does a socket bound to `any` at this family see packets for `ip`? */
@@ -180,7 +180,7 @@ static bool may_share(struct inet_socket *a, struct inet_socket *b)
 static bool port_conflicts(struct inet_socket *in, uint16_t port)
 {
     struct inet_socket *other;
-    LIST_FOREACH (other, port_bucket(in->sock.type, port), port_link)
+    LIST_FOREACH (other, port_bucket(in->sock.protocol, port), port_link)
         if (other != in && other->local.port == port && addresses_overlap(in, other) && !may_share(in, other))
             return true;
     return false;
@@ -190,7 +190,7 @@ static void port_take(struct inet_socket *in, uint16_t port)
 {
     in->local.port = port;
     in->bound = true;
-    LIST_INSERT_HEAD(port_bucket(in->sock.type, port), in, port_link);
+    LIST_INSERT_HEAD(port_bucket(in->sock.protocol, port), in, port_link);
 }
 
 void inet_unbind(struct inet_socket *in)
@@ -229,6 +229,8 @@ int inet_autobind(struct inet_socket *in, const uint8_t ip[16])
 static int bind_outside(struct inet_socket *in, struct endpoint *ep)
 {
     void (*news)(struct chan *, uint32_t) = in->sock.type == SOCK_STREAM ? tcp_news : udp_news;
+    if (in->sock.protocol == IPPROTO_UDPLITE) /* inside only */
+        return ip_is_any(ep->ip) || ip_is_own(ep->ip) ? 0 : -EADDRNOTAVAIL;
     if (ep->port ? !inet_port_allowed(in->sock.type, ep->port)
                  : !policy_allows(POLICY_PORTS_ANY) && !policy_allows(POLICY_CONNECT_ANY))
         return ep->port ? -EACCES : 0;
@@ -290,11 +292,12 @@ fail:
     return r;
 }
 
-struct inet_socket *inet_lookup(int type, const struct endpoint *dst, const struct endpoint *src, inet_weigh_fn weigh)
+struct inet_socket *inet_lookup(int protocol, const struct endpoint *dst, const struct endpoint *src,
+                                inet_weigh_fn weigh)
 {
     struct inet_socket *in, *best = NULL;
     int best_score = 0;
-    LIST_FOREACH (in, port_bucket(type, dst->port), port_link) {
+    LIST_FOREACH (in, port_bucket(protocol, dst->port), port_link) {
         int score, extra;
         if (in->local.port != dst->port)
             continue;
@@ -335,9 +338,9 @@ int inet_socket_new(int family, int type, int protocol, struct socket **ret_sock
     case SOCK_DGRAM:
         if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
             return -EACCES; /* net.ipv4.ping_group_range is empty */
-        if (protocol && protocol != IPPROTO_UDP)
+        if (protocol && protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
             return -EPROTONOSUPPORT;
-        return udp_socket_new(family, ret_sock);
+        return udp_socket_new(family, protocol ? protocol : IPPROTO_UDP, ret_sock);
     case SOCK_RAW:
         return protocol ? -EPERM : -EPROTONOSUPPORT;
     default:

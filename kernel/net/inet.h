@@ -90,7 +90,8 @@ void inet_unbind(struct inet_socket *in);
 /* The best matching bound socket of the protocol for a destination inside, or NULL. weigh: -1 = not this one, else what
  * speaks for it beyond its address. */
 typedef int (*inet_weigh_fn)(struct inet_socket *in, const struct endpoint *src);
-struct inet_socket *inet_lookup(int type, const struct endpoint *dst, const struct endpoint *src, inet_weigh_fn weigh);
+struct inet_socket *inet_lookup(int protocol, const struct endpoint *dst, const struct endpoint *src,
+                                inet_weigh_fn weigh);
 int inet_getname(struct socket *sock, bool peer, void *addr);
 
 /* The host's side (inet_host.c) */
@@ -118,7 +119,8 @@ void inet_options_replay(struct inet_socket *in);
 void inet_options_forget(struct inet_socket *in); /* those not told to the host yet: its socket goes */
 
 int tcp_socket_new(int family, struct socket **ret_sock) must_check;
-int udp_socket_new(int family, struct socket **ret_sock) must_check;
+/* UDP, or UDP-Lite, which is UDP with ports of its own and no outside. */
+int udp_socket_new(int family, int protocol, struct socket **ret_sock) must_check;
 /* What of SO_RCVBUF and SO_SNDBUF is used. */
 void udp_queued(struct socket *sock, uint32_t *ret_rx, uint32_t *ret_tx);
 void tcp_news(struct chan *c, uint32_t events);

@@ -52,7 +52,7 @@ static bool ask_host(const uint8_t to[16], int family, uint8_t ret_ip[16])
     struct endpoint ep = {.port = 9};
     bool known = false;
     memcpy(ep.ip, to, 16);
-    if (udp_socket_new(family, &sock) < 0)
+    if (udp_socket_new(family, IPPROTO_UDP, &sock) < 0)
         return false;
     struct inet_socket *in = inet_of(sock);
     if (inet_host_create(in, family, udp_news) == 0 && inet_host_connect(in, &ep) == 0 && !ip_is_any(in->local.ip) &&

@@ -2,6 +2,7 @@
 #include <asm/errno.h>
 #include <asm/fcntl.h>
 #include <asm/ioctls.h>
+#include <linux/in.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
 
@@ -34,6 +35,8 @@ static struct socket_list *list_of(const struct socket *sock)
         return &lists[SOCKETS_UNIX];
     case AF_INET:
     case AF_INET6:
+        if (sock->protocol == IPPROTO_UDPLITE)
+            return NULL;
         return &lists[sock->type == SOCK_STREAM ? SOCKETS_TCP : SOCKETS_UDP];
     default:
         return NULL;

@@ -232,7 +232,7 @@ static int connect_start(struct tcp_socket *t, struct endpoint *to)
     if (ip_is_multicast(to->ip))
         return -ENETUNREACH;
     t->connect_told = false;
-    struct inet_socket *listener = ip_is_own(to->ip) ? inet_lookup(SOCK_STREAM, to, NULL, weigh_listener) : NULL;
+    struct inet_socket *listener = ip_is_own(to->ip) ? inet_lookup(IPPROTO_TCP, to, NULL, weigh_listener) : NULL;
     int r = listener || ip_is_loopback(to->ip) ? connect_inside(t, listener ? tcp_of(&listener->sock) : NULL, to)
                                                : connect_outside(t, to);
     if (r < 0)

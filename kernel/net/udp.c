@@ -40,12 +40,12 @@ static struct udp_socket *udp_of(struct socket *sock)
     return (struct udp_socket *)sock;
 }
 
-int udp_socket_new(int family, struct socket **ret_sock)
+int udp_socket_new(int family, int protocol, struct socket **ret_sock)
 {
     struct udp_socket *u = kzalloc(sizeof(*u));
     if (!u)
         return -ENOMEM;
-    socket_setup(&u->in.sock, &udp_ops, family, SOCK_DGRAM, IPPROTO_UDP);
+    socket_setup(&u->in.sock, &udp_ops, family, SOCK_DGRAM, protocol);
     packet_queue_init(&u->rx);
     ip_any(u->in.local.ip, family == AF_INET);
     inet_options_init(&u->in, &u->cold);
@@ -72,9 +72,10 @@ static int weigh_any(struct inet_socket *in, const struct endpoint *src)
     return 0;
 }
 
-static bool goes_inside(const struct endpoint *to)
+static bool goes_inside(const struct udp_socket *u, const struct endpoint *to)
 {
-    return ip_is_loopback(to->ip) || (ip_is_own(to->ip) && inet_lookup(SOCK_DGRAM, to, NULL, weigh_any) != NULL);
+    return ip_is_loopback(to->ip) ||
+           (ip_is_own(to->ip) && inet_lookup(u->in.sock.protocol, to, NULL, weigh_any) != NULL);
 }
 
 static void source_for(const struct udp_socket *u, const struct endpoint *to, struct endpoint *ret_source)
@@ -111,7 +112,7 @@ static int need_channel(struct udp_socket *u, const struct endpoint *to)
 {
     if (u->in.chan)
         return 0;
-    if (!policy_allows(POLICY_CONNECT_ANY))
+    if (!policy_allows(POLICY_CONNECT_ANY) || u->in.sock.protocol == IPPROTO_UDPLITE)
         return -ENETUNREACH;
     if (ip_is_loopback(u->in.local.ip))
         return -EINVAL;
@@ -149,7 +150,7 @@ static int udp_connect(struct socket *sock, const void *addr, size_t size, bool 
     if (ip_is_multicast(to.ip) && to.ip[12] == 255 && !socket_option(sock, SO_BROADCAST))
         return -EACCES;
     u->in.peer.port = 0;
-    u->peer_inside = goes_inside(&to);
+    u->peer_inside = goes_inside(u, &to);
     if (u->peer_inside) {
         source_for(u, &to, &source);
         r = inet_autobind(&u->in, source.ip);
@@ -183,7 +184,7 @@ static ssize_t send_inside(struct udp_socket *u, struct message *msg, const stru
         return -EFAULT;
     }
     memcpy(packet->name, &origin, sizeof(origin));
-    struct inet_socket *target = inet_lookup(SOCK_DGRAM, to, &origin.from, weigh_receiver);
+    struct inet_socket *target = inet_lookup(u->in.sock.protocol, to, &origin.from, weigh_receiver);
     if (!target) {
         if (u->in.peer.port) {
             u->in.sock.error = ECONNREFUSED;
@@ -294,7 +295,7 @@ static ssize_t udp_send(struct socket *sock, struct message *msg, bool nonblock)
     int error = socket_take_error(sock);
     if (error < 0)
         return error;
-    return goes_inside(&to) ? send_inside(u, msg, &to) : send_outside(u, msg, &to, nonblock);
+    return goes_inside(u, &to) ? send_inside(u, msg, &to) : send_outside(u, msg, &to, nonblock);
 }
 
 /* Receiving */

@@ -336,6 +336,35 @@ static void datagrams(void **state)
     net_poll_ready();
 }
 
+static int no_socket(struct hostcall_socket *op)
+{
+    fail_msg("host call %d", (int)op->op);
+    return -EIO;
+}
+
+/* The same ports are others, and the host never hears of them. */
+static void datagrams_of_udp_lite(void **state)
+{
+    char b[64];
+    struct sockaddr_in a = v4(ANY, 53), to = v4(LOOPBACK, 53), away = v4(0xc0000201, 54);
+    int udp = (int)CALL3(socket, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, IPPROTO_UDP);
+    int lite = (int)CALL3(socket, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, IPPROTO_UDPLITE);
+    int from = (int)CALL3(socket, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, IPPROTO_UDPLITE);
+    assert_int_equal(CALL3(socket, AF_INET, SOCK_STREAM, IPPROTO_UDPLITE), -EPROTONOSUPPORT);
+    assert_int_equal(CALL3(bind, udp, &to, sizeof(to)), 0);
+    world.socket = no_socket;
+    assert_int_equal(CALL3(bind, lite, &a, sizeof(a)), 0);
+    assert_int_equal(CALL3(bind, from, &away, sizeof(away)), -EADDRNOTAVAIL);
+    assert_int_equal(CALL6(sendto, from, "lite", 4, 0, &to, sizeof(to)), 4);
+    assert_int_equal(CALL6(sendto, from, "lite", 4, 0, &away, sizeof(away)), -ENETUNREACH);
+    assert_int_equal(world_read(udp, b, sizeof(b)), -EAGAIN);
+    assert_int_equal(world_read(lite, b, sizeof(b)), 4);
+    world_close(udp);
+    world_close(lite);
+    world_close(from);
+    world.socket = NULL;
+}
+
 static void epoll_sees_news(void **state)
 {
     char b[16];
@@ -833,6 +862,7 @@ int main(void)
         cmocka_unit_test(writer_goes_on_while_there_is_room),
         cmocka_unit_test(reader_tells_of_room),
         cmocka_unit_test(datagrams),
+        cmocka_unit_test(datagrams_of_udp_lite),
         cmocka_unit_test(epoll_sees_news),
         cmocka_unit_test(stray_news),
         cmocka_unit_test(inside_leaves_nothing),
