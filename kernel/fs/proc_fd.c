@@ -98,9 +98,14 @@ static int fd_place(const struct pseudo_ctx *ctx, struct dentry **ret_dentry)
 
 static int fdinfo_show(struct seq *seq, const struct pseudo_ctx *ctx)
 {
+    struct process *process;
     bool cloexec;
-    struct file *file = file_of(ctx, &cloexec);
     char more[1024] = "";
+    int r = proc_inspect(ctx, &process);
+
+    if (r < 0)
+        return r;
+    struct file *file = file_of(ctx, &cloexec);
 
     if (!file)
         return -ENOENT;

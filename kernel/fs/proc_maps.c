@@ -121,7 +121,10 @@ static void show_vma_sizes(struct seq *seq, const struct vma *vma)
 
 int proc_show_smaps(struct seq *seq, const struct pseudo_ctx *ctx)
 {
-    return show_each(seq, show_vma_sizes);
+    struct process *process;
+    int r = reach(seq, ctx, "smaps", &process);
+
+    return r <= 0 ? r : show_each(seq, show_vma_sizes);
 }
 
 int proc_show_smaps_rollup(struct seq *seq, const struct pseudo_ctx *ctx)

@@ -375,8 +375,21 @@ static int show_limits(struct seq *seq, const struct pseudo_ctx *ctx)
         if (limit_names[i].unit[0])
             seq_printf(seq, "%-25s %-20s %-20s %-10s\n", limit_names[i].name, soft, hard, limit_names[i].unit);
         else
-            seq_printf(seq, "%-25s %-20s %-20s\n", limit_names[i].name, soft, hard);
+            seq_printf(seq, "%-25s %-20s %-20s \n", limit_names[i].name, soft, hard);
     }
+    return 0;
+}
+
+/* The processes that this thread made, or has from others that ended. */
+static int show_children(struct seq *seq, const struct pseudo_ctx *ctx)
+{
+    const struct process *process = proc_process(ctx), *child;
+
+    if (!process)
+        return -ESRCH;
+    TAILQ_FOREACH (child, &process->children, sibling)
+        if (child->parent_tid == ctx->tid)
+            seq_printf(seq, "%d ", child->pid);
     return 0;
 }
 
@@ -499,7 +512,8 @@ static int show_sessionid(struct seq *seq, const struct pseudo_ctx *ctx)
         OWNED("status", S_IFREG | 0444, .show = proc_show_status),                                                     \
         OWNED("uid_map", S_IFREG | 0644, .show = show_id_map), OWNED("wchan", S_IFREG | 0444, .text = "0")
 
-static const struct pseudo_entry task_entries[] = {TASK_ENTRIES, {0}};
+static const struct pseudo_entry task_entries[] = {
+    TASK_ENTRIES, OWNED("children", S_IFREG | 0444, .show = show_children), {0}};
 static const struct pseudo_entry task_entry = {.mode = S_IFDIR | 0555, .owned = true, .children = task_entries};
 
 static bool next_task(const struct pseudo_ctx *dir, uint64_t *number)

@@ -85,12 +85,29 @@ static void show_all(int pid)
     show_file(pid, "oom_score_adj", NULL);
 }
 
+/* The first mapping is the same one in both. */
+static void show_maps(int pid)
+{
+    char text[2][4096] = {"", ""};
+    static const char *const names[] = {"maps", "smaps"};
+    for (int i = 0; i < 2; i++) {
+        int fd = open(proc_path(pid, names[i]), O_RDONLY);
+        int size = fd < 0 ? -1 : (int)read(fd, text[i], sizeof text[i] - 1);
+        printf("%s: %s\n", names[i], size < 0 ? strerrorname_np(errno) : size > 0 ? "some" : "none");
+        close(fd);
+    }
+    printf("the same: %d\n", strncmp(text[0], text[1], strcspn(text[0], "\n")) == 0);
+}
+
 /* Kernels differ in what they say of these for a zombie. */
 static void show_living(int pid)
 {
     show_all(pid);
     show_file(pid, "environ", "HOME=");
     show_file(pid, "maps", "nothing of the sort");
+    show_maps(pid);
+    show_file(pid, "fdinfo/9", "pos:");
+    show_file(pid, "limits", "Max nice priority");
     show_link(pid, "cwd");
     show_link(pid, "root");
     show_link(pid, "exe");
@@ -119,6 +136,13 @@ static int session(void *arg)
     show_state("stopped", pid, 'T');
     kill(pid, SIGCONT);
     show_state("goes on", pid, 'S');
+    char children[32], text[64] = "", wanted[16];
+    snprintf(children, sizeof children, "task/%d/children", getpid());
+    int fd = open(proc_path(getpid(), children), O_RDONLY);
+    read(fd, text, sizeof text - 1);
+    close(fd);
+    sprintf(wanted, "%d ", pid);
+    printf("my child: %d\n", strcmp(text, wanted) == 0);
     puts("root's, for a user:");
     instead(look_as_user, (void *)(long)pid);
     waitpid(-1, NULL, __WALL);
