@@ -6,6 +6,7 @@
 #define CHILD_H
 #include "show.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -132,6 +133,20 @@ static inline void show_wait(const char *what, int pid, int options)
     else
         printf("%s: %s%s\n", what, pid <= 0 || r == pid ? "" : "another, ", status_text(status));
     fflush(stdout);
+}
+
+/* A line of /proc/PID/status. */
+static inline void show_status(int pid, const char *line)
+{
+    char path[64], text[8192];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    int fd = open(path, O_RDONLY);
+    ssize_t size = read(fd, text, sizeof text - 1);
+    text[size < 0 ? 0 : size] = 0;
+    char *at = strstr(text, line);
+    printf("%.*s\n", at ? (int)strcspn(at, "\n") : 4, at ? at : "none");
+    fflush(stdout);
+    close(fd);
 }
 
 /* The program itself is PID 1, which signals treat differently and whose session is its starter's: the tests run in a

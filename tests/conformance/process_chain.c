@@ -34,20 +34,6 @@ static int family(void)
     return pid;
 }
 
-/* A line of /proc/PID/status. */
-static void show_status(int pid, const char *line)
-{
-    char path[64], text[8192];
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
-    int fd = open(path, O_RDONLY);
-    ssize_t size = read(fd, text, sizeof text - 1);
-    text[size < 0 ? 0 : size] = 0;
-    char *at = strstr(text, line);
-    printf("%.*s\n", at ? (int)strcspn(at, "\n") : 4, at ? at : "none");
-    fflush(stdout);
-    close(fd);
-}
-
 static int number_in(int pid, int field)
 {
     char path[64], text[1024] = "";

@@ -38,6 +38,19 @@ network: {listen: any, connect: true}
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+# make_tree FOLDER: with links, a large and a sparse file, a FIFO, many names and an extended attribute.
+make_tree() {
+    mkdir -p "$1/d/deep"
+    echo hello >"$1/d/a"
+    ln "$1/d/a" "$1/d/b"
+    ln -s a "$1/d/l"
+    head -c 3000000 /dev/urandom >"$1/big"
+    truncate -s 5M "$1/sparse"
+    mkfifo "$1/fifo"
+    for i in $(seq 500); do : >"$1/d/deep/file-$i"; done
+    setfattr -n user.note -v text "$1/d/a"
+}
+
 # wait_until SECONDS COMMAND...: true as soon as the command succeeds.
 wait_until() {
     local end=$((SECONDS + $1))

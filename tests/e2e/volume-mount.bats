@@ -8,15 +8,7 @@ setup() {
     [ "$(id -u)" = 0 ] || command -v fusermount3 >/dev/null || skip "neither root nor fusermount3"
     head -c 32 /dev/urandom >key
     mkdir at
-    mkdir -p tree/d/deep
-    echo hello >tree/d/a
-    ln tree/d/a tree/d/b
-    ln -s a tree/d/l
-    head -c 3000000 /dev/urandom >tree/big
-    truncate -s 5M tree/sparse
-    mkfifo tree/fifo
-    for i in $(seq 500); do : >"tree/d/deep/file-$i"; done
-    setfattr -n user.note -v text tree/d/a
+    make_tree tree
     "$COFRE" volume create --size 32M --key-file key v
     tar -C tree --xattrs -c . | "$COFRE" volume import --key-file key v
     if ! "$COFRE" volume mount --key-file key v at 2>err; then

@@ -9,15 +9,7 @@ setup() {
 }
 
 @test "volume: a tree goes in and comes out, with links, attributes and times" {
-    mkdir -p tree/d/deep
-    echo hello >tree/d/a
-    ln tree/d/a tree/d/b
-    ln -s a tree/d/l
-    head -c 3000000 /dev/urandom >tree/big
-    truncate -s 5M tree/sparse
-    mkfifo tree/fifo
-    for i in $(seq 500); do : >"tree/d/deep/file-$i"; done
-    setfattr -n user.note -v text tree/d/a
+    make_tree tree
     tar -C tree --xattrs -cf in.tar .
     "$COFRE" volume create --size 32M --key-file key v
     "$COFRE" volume import --key-file key v in.tar
