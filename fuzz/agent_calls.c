@@ -3,7 +3,7 @@
  * accesses. Whatever it says, the agent reads only what was sent, and its replies are well formed and bring each byte
  * that was written once. Each frame of sealed pages that it claims goes to one reader or back, whatever the call does.
  *
- * fuzz-sources: kernel/remote/agent_memory.c tests/unit/hosted_libc.c
+ * fuzz-sources: kernel/remote/agent_memory.c tests/unit/hosted_libc.c tests/unit/one_task.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include <linux/errno.h>
@@ -20,16 +20,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct task task;
 static struct agent agent;
 static struct link link_there;
 static uint64_t written, stored;
 static unsigned replies;
-
-struct task *task_current(void)
-{
-    return &task;
-}
 
 void *kmalloc(size_t size)
 {
@@ -51,10 +45,6 @@ void panic_at(const char *file, int line, const char *format, ...)
     abort();
 }
 
-void task_prepare_sleep(bool interruptible)
-{
-}
-
 /* The answer to a FETCH: some bytes, or none. */
 int task_sleep(uint64_t deadline_ns)
 {
@@ -66,14 +56,6 @@ int task_sleep(uint64_t deadline_ns)
     memset(record->data, 7, record->size);
     agent_fetched(&agent, record);
     return 0;
-}
-
-void task_cancel_sleep(void)
-{
-}
-
-void task_wake(struct task *woken)
-{
 }
 
 void task_yield(void)
@@ -234,8 +216,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input in = {data, size};
     memset(&agent, 0, sizeof(agent));
     TAILQ_INIT(&agent.data);
-    task.agent = &agent;
-    agent.task = &task;
+    task_current()->agent = &agent;
+    agent.task = task_current();
     agent.link = &link_there;
     memset(frames, 0, sizeof(frames));
     agent_fetch_count = written = stored = replies = 0;

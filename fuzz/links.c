@@ -4,7 +4,7 @@
  * alone; what is received is still what was sent, in order.
  *
  * fuzz-sources: kernel/remote/link.c kernel/remote/area.c kernel/arch/untrusted.c kernel/sched/wait.c
- * fuzz-sources: tests/unit/hosted_libc.c tests/unit/sum_cipher.c
+ * fuzz-sources: tests/unit/hosted_libc.c tests/unit/one_task.c tests/unit/sum_cipher.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include <stdlib.h>
@@ -65,27 +65,9 @@ void hostcall_kick_member(unsigned number, uint64_t vcpu_mask)
 {
 }
 
-struct task *task_current(void)
-{
-    static struct task task;
-    return &task;
-}
-
-void task_prepare_sleep(bool interruptible)
-{
-}
-
 int task_sleep(uint64_t deadline_ns)
 {
     return 0;
-}
-
-void task_cancel_sleep(void)
-{
-}
-
-void task_wake(struct task *task)
-{
 }
 
 /* ---- */

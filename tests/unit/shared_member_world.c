@@ -282,29 +282,6 @@ static void init_says(void)
 
 /* ---- the one thread ---- */
 
-static struct task the_task;
-
-struct task *task_current(void)
-{
-    return &the_task;
-}
-
-void task_prepare_sleep(bool interruptible)
-{
-}
-
-void task_prepare_sleep_killable(void)
-{
-}
-
-void task_cancel_sleep(void)
-{
-}
-
-void task_wake(struct task *task)
-{
-}
-
 /* While it waits things come; then it is killed. */
 int task_sleep(uint64_t deadline_ns)
 {

@@ -388,29 +388,7 @@ bool link_drained(const struct link *link)
 
 /* ---- the home's own tasks: one at a time ---- */
 
-static struct task the_task;
 static struct process init_process;
-
-struct task *task_current(void)
-{
-    return &the_task;
-}
-
-void task_prepare_sleep(bool interruptible)
-{
-}
-
-void task_prepare_sleep_killable(void)
-{
-}
-
-void task_cancel_sleep(void)
-{
-}
-
-void task_wake(struct task *task)
-{
-}
 
 /* What others do meanwhile; then it is killed. */
 int task_sleep(uint64_t deadline_ns)
@@ -462,7 +440,7 @@ static void (*thread)(void *arg);
 struct task *kernel_thread_start(const char *name, void (*fn)(void *), void *arg)
 {
     thread = fn;
-    return &the_task;
+    return task_current();
 }
 
 static void thread_runs(void)
@@ -811,7 +789,7 @@ static void begin(void)
     if (!done)
         shared_home_init();
     done = true;
-    the_task.process = &init_process;
+    task_current()->process = &init_process;
     memset(stored, 0, sizeof(stored));
     memset(last, 0, sizeof(last));
     for (size_t f = 0; f < FILES; f++) {
