@@ -25,7 +25,7 @@ static bool reserved_page(uint64_t addr)
 }
 
 /* One EMODPR. Returns 0, -EFAULT (no such page) or an SGX error code. */
-static int emodpr(uint64_t addr, uint32_t permissions)
+static int emodpr(uint64_t addr, uint64_t permissions)
 {
     if (reserved_page(addr))
         return -EFAULT;
@@ -36,8 +36,30 @@ static int emodpr(uint64_t addr, uint32_t permissions)
             return -EFAULT;
         if (e & (EPCM_PENDING | EPCM_MODIFIED))
             return SGX_PAGE_NOT_MODIFIABLE;
-    } while (!atomic_compare_exchange_weak(entry, &e, (e & ~(EPCM_RWX & ~permissions)) | EPCM_PR));
+    } while (!atomic_compare_exchange_weak(entry, &e, (e & ~(EPCM_RWX & ~(uint32_t)permissions)) | EPCM_PR));
     return 0;
+}
+
+/*
+ * What the two ioctls do page by page, up to the first that says no: an SGX error code goes to *ret_result. What was
+ * done is dropped from the page tables.
+ */
+static int each_page(uint64_t offset, uint64_t length, int (*leaf)(uint64_t addr, uint64_t how), uint64_t how,
+                     __u64 *ret_result, __u64 *ret_count)
+{
+    uint64_t done = 0, base = softsgx.secs.base + offset;
+    int r = 0;
+    for (; done < length && r == 0; done += r ? 0 : PAGE_SIZE) {
+        r = leaf(base + done, how);
+        softsgx_charge(softsgx.cost.page);
+    }
+    if (r > 0) {
+        *ret_result = (uint64_t)r;
+        r = -EFAULT;
+    }
+    *ret_count = done;
+    int dropped = done ? softsgx_pte_drop(base, base + done) : 0;
+    return r ? r : dropped;
 }
 
 int softsgx_restrict_permissions(struct sgx_enclave_restrict_permissions *arg)
@@ -48,18 +70,7 @@ int softsgx_restrict_permissions(struct sgx_enclave_restrict_permissions *arg)
     if (arg->permissions & ~PERMISSIONS_VALID || ((arg->permissions & EPCM_W) && !(arg->permissions & EPCM_R)) ||
         arg->result || arg->count)
         return -EINVAL;
-    uint64_t done = 0, base = softsgx.secs.base + arg->offset;
-    for (; done < arg->length && r == 0; done += r ? 0 : PAGE_SIZE) {
-        r = emodpr(base + done, (uint32_t)arg->permissions);
-        softsgx_charge(softsgx.cost.page);
-    }
-    if (r > 0) {
-        arg->result = (uint64_t)r;
-        r = -EFAULT;
-    }
-    arg->count = done;
-    int dropped = done ? softsgx_pte_drop(base, base + done) : 0;
-    return r ? r : dropped;
+    return each_page(arg->offset, arg->length, emodpr, arg->permissions, &arg->result, &arg->count);
 }
 
 /* One EMODT. */
@@ -92,18 +103,7 @@ int softsgx_modify_types(struct sgx_enclave_modify_types *arg)
         return r;
     if ((arg->page_type != PT_TCS && arg->page_type != PT_TRIM) || arg->result || arg->count)
         return -EINVAL;
-    uint64_t done = 0, base = softsgx.secs.base + arg->offset;
-    for (; done < arg->length && r == 0; done += r ? 0 : PAGE_SIZE) {
-        r = emodt(base + done, arg->page_type);
-        softsgx_charge(softsgx.cost.page);
-    }
-    if (r > 0) {
-        arg->result = (uint64_t)r;
-        r = -EFAULT;
-    }
-    arg->count = done;
-    int dropped = done ? softsgx_pte_drop(base, base + done) : 0;
-    return r ? r : dropped;
+    return each_page(arg->offset, arg->length, emodt, arg->page_type, &arg->result, &arg->count);
 }
 
 /* Trimmed and accepted: may go. */
