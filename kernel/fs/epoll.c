@@ -591,13 +591,9 @@ SYSCALL_DEFINE4(epoll_wait, int, epfd, uaddr_t, events, int, max, int, timeout_m
 
 static int64_t epoll_pwait_user(int epfd, uaddr_t events, int max, uint64_t deadline_ns, uaddr_t mask, size_t mask_size)
 {
-    if (mask) {
-        sigset64_t set;
-        int r = sigset_from_user(&set, mask, mask_size);
-        if (r < 0)
-            return r;
-        signal_mask_temporary(set);
-    }
+    int r = signal_mask_temporary_user(mask, mask_size);
+    if (r < 0)
+        return r;
     int64_t result = epoll_wait_user(epfd, events, max, deadline_ns);
     signal_mask_restore_unless_interrupted(result);
     return result;

@@ -298,15 +298,10 @@ SYSCALL_DEFINE5(ppoll, uaddr_t, fds, uint32_t, count, uaddr_t, timeout, uaddr_t,
 {
     uint64_t deadline;
     int r = deadline_from_user(timeout, &deadline);
+    if (r == 0)
+        r = signal_mask_temporary_user(mask, mask_size);
     if (r < 0)
         return r;
-    if (mask) {
-        sigset64_t set;
-        r = sigset_from_user(&set, mask, mask_size);
-        if (r < 0)
-            return r;
-        signal_mask_temporary(set);
-    }
     int64_t result = poll_user(fds, count, deadline);
     if (result == -EINTR)
         result = -ERESTARTNOHAND;
@@ -455,13 +450,9 @@ SYSCALL_DEFINE6(pselect6, int, fd_count, uaddr_t, in, uaddr_t, out, uaddr_t, exc
     } mask_arg = {0, 0};
     if (sig && copy_from_user(&mask_arg, sig, sizeof(mask_arg)) < 0)
         return -EFAULT;
-    if (mask_arg.mask) {
-        sigset64_t set;
-        r = sigset_from_user(&set, mask_arg.mask, mask_arg.mask_size);
-        if (r < 0)
-            return r;
-        signal_mask_temporary(set);
-    }
+    r = signal_mask_temporary_user(mask_arg.mask, mask_arg.mask_size);
+    if (r < 0)
+        return r;
     int64_t result = select_user(fd_count, (const uaddr_t[3]){in, out, except}, deadline);
     signal_mask_restore_unless_interrupted(result);
     timeout_left_to_user(timeout, deadline);

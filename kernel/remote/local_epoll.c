@@ -298,7 +298,6 @@ bool local_epoll_wait(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
 {
     struct half *h = find((int)args[0]);
     uint64_t deadline = NO_DEADLINE;
-    sigset64_t set;
     int r = 0;
     if (!h)
         return false;
@@ -306,15 +305,12 @@ bool local_epoll_wait(uint64_t nr, const uint64_t args[6], int64_t *ret_result)
         r = deadline_from_user(args[3], &deadline);
     else if ((int)args[3] >= 0)
         deadline = deadline_after((unsigned)args[3] / 1000, (unsigned)args[3] % 1000 * 1000000ULL);
-    bool masked = r == 0 && nr != __NR_epoll_wait && args[4];
-    if (masked)
-        r = sigset_from_user(&set, args[4], args[5]);
+    if (r == 0 && nr != __NR_epoll_wait)
+        r = signal_mask_temporary_user(args[4], args[5]);
     if (r < 0) {
         *ret_result = r;
         return true;
     }
-    if (masked)
-        signal_mask_temporary(set);
     *ret_result = wait_user(h, args[1], (int)args[2], deadline);
     signal_mask_restore_unless_interrupted(*ret_result);
     return *ret_result != -ESTALE;

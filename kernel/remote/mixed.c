@@ -143,13 +143,9 @@ static int64_t wait_masked(uint64_t nr, const uint64_t args[6], unsigned mask_ar
     uint64_t there[6];
     for (unsigned i = 0; i < 6; i++)
         there[i] = i == mask_arg ? 0 : args[i];
-    if (mask) {
-        sigset64_t set;
-        int r = sigset_from_user(&set, mask, mask_size);
-        if (r < 0)
-            return r;
-        signal_mask_temporary(set);
-    }
+    int r = signal_mask_temporary_user(mask, mask_size);
+    if (r < 0)
+        return r;
     int64_t result = remote_call(nr, there);
     signal_mask_restore_unless_interrupted(result);
     return result;
