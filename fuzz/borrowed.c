@@ -3,7 +3,7 @@
  * the host writes, and which of these two lies (tests/unit/borrower_world.h).
  *
  * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/hosted_heap.c tests/unit/borrower_world.c
- * fuzz-sources: tests/unit/borrower_program.c tests/unit/borrower_kernel.c
+ * fuzz-sources: tests/unit/borrower_program.c tests/unit/borrower_kernel.c tests/unit/net_hostile.c
  * fuzz-sources: kernel/remote/accepting.c kernel/remote/borrower.c kernel/remote/descriptors.c
  * fuzz-sources: kernel/remote/local.c kernel/remote/local_epoll.c
  * fuzz-sources: kernel/net/channel.c kernel/net/inet.c kernel/net/inet_host.c kernel/net/inet_option.c

@@ -21,6 +21,7 @@
 #include "kernel/remote/local_epoll.h"
 #include "kernel/remote/member.h"
 #include "kernel/sched/task.h"
+#include "net_hostile.h"
 
 struct borrower_world_counts *borrower_world_counts;
 
@@ -131,51 +132,11 @@ void check(const struct connection *c, const uint8_t *bytes, size_t size, uint32
 
 /* ---- the peer and the host ---- */
 
-static void lie_in_channel(uint32_t n)
-{
-    struct channel *s = &world.channels[n];
-    switch (choose(8)) {
-    case 0:
-        s->rx_head = choose(2) ? word() : s->rx_head + choose(200);
-        break;
-    case 1:
-        s->tx_tail = choose(2) ? word() : s->tx_tail + choose(200);
-        break;
-    case 2:
-        s->host_events = choose(2) ? word() : 1U << choose(8);
-        break;
-    case 3:
-        s->host_error = (int32_t)word();
-        break;
-    case 4:
-        s->rx_base = word();
-        break;
-    case 5: /* the kernel's own words */
-        ((uint32_t *)s)[16 + choose(16)] = word();
-        break;
-    default:
-        s->ready_queued = choose(2);
-    }
-}
-
 static void lie_in_queue(void)
 {
     struct arena_queue *q = choose(2) ? world.own_ready : world.own_dirty;
-    if (!q)
-        return;
-    switch (choose(8)) {
-    case 0:
-        q->head += choose(4);
-        break;
-    case 1:
-        q->head = word();
-        break;
-    case 2:
-        q->tail = choose(4) ? q->tail + choose(4) : word();
-        break;
-    default:
-        q->entries[choose(WORLD_CHANNELS)] = choose(4) ? choose(WORLD_CHANNELS) : word();
-    }
+    if (q)
+        hostile_queue(q, choose, word);
 }
 
 void host_pumps(void)
@@ -193,7 +154,7 @@ static void host_acts(void)
     if (who == HOST_LIES && choose(16) == 0)
         lie_in_queue();
     if (who == HOST_LIES && choose(4) == 0)
-        lie_in_channel(choose(16) ? n : sharing.channel);
+        hostile_channel(&world.channels[choose(16) ? n : sharing.channel], choose, word);
     if (choose(6) == 0) {
         host_pumps();
         n = choose(4) ? sharing.channel : LISTENER;

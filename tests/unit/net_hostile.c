@@ -46,66 +46,69 @@ static bool lying(void)
     return choose(1000) < lie_rate;
 }
 
-/* What the host writes in a channel's shared words, or in its records. */
+void hostile_channel(struct channel *c, choose_fn choose_below, uint32_t (*any)(void))
+{
+    switch (choose_below(10)) {
+    case 0:
+        c->rx_head = any();
+        break;
+    case 1:
+        c->rx_head += choose_below(200);
+        break;
+    case 2:
+        c->tx_tail = any();
+        break;
+    case 3:
+        c->tx_tail += choose_below(100);
+        break;
+    case 4:
+        c->host_events |= 1U << choose_below(8);
+        break;
+    case 5:
+        c->host_events = any();
+        break;
+    case 6:
+        c->host_error = (int32_t)any();
+        break;
+    case 7:
+        c->rx_base = any();
+        break;
+    case 8: /* the kernel's own words */
+        ((uint32_t *)c)[16 + choose_below(16)] = any();
+        break;
+    default:
+        c->ready_queued = choose_below(2);
+        c->dirty_queued = choose_below(2);
+    }
+}
+
+void hostile_queue(struct arena_queue *q, choose_fn choose_below, uint32_t (*any)(void))
+{
+    switch (choose_below(4)) {
+    case 0:
+        q->head += choose_below(4);
+        break;
+    case 1:
+        q->head = any();
+        break;
+    case 2:
+        q->tail = choose_below(4) ? q->tail + choose_below(4) : any();
+        break;
+    default:
+        q->entries[choose_below(WORLD_CHANNELS)] = choose_below(4) ? choose_below(WORLD_CHANNELS) : any();
+    }
+}
+
+/* What the host writes in a channel's shared words, or in its bytes and records: sizes, addresses, channel numbers. */
 static void lie_in_channel(void)
 {
     uint32_t n = choose(5) ? 3 + choose(12) : choose(WORLD_CHANNELS);
-    struct channel *c = &world.channels[n];
-    switch (choose(12)) {
-    case 0:
-        c->rx_head = word();
-        break;
-    case 1:
-        c->rx_head += choose(200);
-        break;
-    case 2:
-        c->tx_tail = word();
-        break;
-    case 3:
-        c->tx_tail += choose(100);
-        break;
-    case 4:
-        c->host_events |= 1U << choose(8);
-        break;
-    case 5:
-        c->host_events = word();
-        break;
-    case 6:
-        c->host_error = (int32_t)word();
-        break;
-    case 7:
-        c->rx_base = word();
-        break;
-    case 8: /* the kernel's own words */
-        ((uint32_t *)c)[16 + choose(16)] = word();
-        break;
-    case 9:
-        c->ready_queued = choose(2);
-        c->dirty_queued = choose(2);
-        break;
-    default: /* bytes and records: sizes, addresses, channel numbers */
+    if (choose(6))
+        hostile_channel(&world.channels[n], choose, word);
+    else
         ((uint32_t *)(world.rings + (size_t)n * 2 * WORLD_RING))[choose(40)] = word();
-    }
     if (choose(2))
         host_ready(n);
-}
-
-static void lie_in_queue(void)
-{
-    struct arena_queue *q = choose(2) ? world.ready : world.dirty;
-    switch (choose(4)) {
-    case 0:
-        q->head += choose(4);
-        break;
-    case 1:
-        q->head = word();
-        break;
-    case 2:
-        q->tail = choose(4) ? q->tail + choose(4) : word();
-        break;
-    default:
-        q->entries[choose(WORLD_CHANNELS)] = choose(4) ? choose(WORLD_CHANNELS) : word();
-    }
 }
 
 static int hostile_socket(struct hostcall_socket *op)
@@ -365,7 +368,7 @@ void hostile_step(uint32_t lies)
 {
     lie_rate = lies;
     if (lying())
-        choose(30) ? lie_in_channel() : lie_in_queue();
+        choose(30) ? lie_in_channel() : hostile_queue(choose(2) ? world.ready : world.dirty, choose, word);
     switch (choose(4)) {
     case 0:
         host_acts();
