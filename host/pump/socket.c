@@ -200,7 +200,11 @@ static int socket_close(struct pump *p, struct chan *c, struct hostcall_socket *
     c->closing = true;
     if (op->value & CLOSE_RESET)
         c->reset = true;
-    chan_todo(p, c);
+    /* Nothing is under way of one that was only bound: its port is free when the call is over. */
+    if (c->kind == CHAN_STREAM && !c->rx_on && !c->connecting && c->inflight == 0)
+        chan_service(p, c);
+    else
+        chan_todo(p, c);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/net/channel.h"
+#include "kernel/sched/wait.h"
 
 #define CHANNEL_COUNT_MAX 65536U
 #define RING_SIZE_MIN 4096U
@@ -32,7 +33,10 @@ static struct {
     uint32_t never_used;     /* even numbers from here on were never handed out */
     bool borrower;           /* channels are another enclave's, but those that begin here */
     struct chan *queued;     /* a borrower's: to be made dirty by the owner */
+    uint32_t closing;        /* in state CHAN_CLOSING */
+    uint64_t closed;         /* were, so far */
 } arena;
+static struct wait_queue closed_wait = {TAILQ_HEAD_INITIALIZER(closed_wait.entries)};
 
 #define SHARED(c, field) host_ptr_add((c)->shared, offsetof(struct channel, field))
 
@@ -260,6 +264,10 @@ static void chan_ready(uint32_t number)
         if (!(events & CHAN_EV_CLOSED))
             return;
         c->state = CHAN_FREE;
+        arena.closing--;
+        arena.closed++;
+        if (wait_queue_active(&closed_wait))
+            wake_up_all(&closed_wait, 0);
         if (number % 2 == 0 && number >= CHANNEL_FIRST_SOCKET) {
             c->next_free = arena.free;
             arena.free = c;
@@ -357,6 +365,7 @@ void chan_close(struct chan *c, bool reset, bool at_once)
     ASSERT(c->state == CHAN_OPEN);
     /* The host names accepted channels itself: one is free for it as soon as it hears of the close. */
     c->state = c->number % 2 ? CHAN_FREE : CHAN_CLOSING;
+    arena.closing += c->state == CHAN_CLOSING;
     c->news = NULL;
     c->owner = NULL;
     if (!at_once) {
@@ -367,6 +376,12 @@ void chan_close(struct chan *c, bool reset, bool at_once)
     struct hostcall_socket op = {.op = SOCKET_CLOSE, .channel = c->number, .value = reset ? CLOSE_RESET : 0};
     int r = hostcall_socket(&op);
     (void)r; /* nothing to do about a host that cannot close */
+}
+
+bool chan_wait_closed(uint64_t deadline)
+{
+    uint64_t before = arena.closed;
+    return arena.closing > 0 && wait_event_deadline(&closed_wait, arena.closed != before, deadline) == 0;
 }
 
 void chan_shutdown_write(struct chan *c)

@@ -69,6 +69,9 @@ void chan_unalloc(struct chan *c);
 /* No more use of c by its owner. Bytes in tx still go out, then FIN; or, with reset, RST. At once by SOCKET_CLOSE; or,
  * for a connected stream, when the host next pumps. */
 void chan_close(struct chan *c, bool reset, bool at_once);
+/* The host closes when it next pumps. True: another one is closed now. False: none is to be, or the deadline is over.
+ */
+bool chan_wait_closed(uint64_t deadline);
 void chan_shutdown_write(struct chan *c); /* a connected stream; when the host next pumps */
 /* A listening one on demand: CHAN_EV_ACCEPTABLE will come, once. */
 void chan_want_accept(struct chan *c);

@@ -8,6 +8,9 @@
 #include "kernel/lib/string.h"
 #include "kernel/net/inet.h"
 #include "kernel/sched/output.h"
+#include "kernel/sched/time.h"
+
+#define CLOSING_NS 50000000ULL /* a vCPU that computes has its host pump every 4 ms */
 
 bool inet_port_allowed(int type, uint16_t port)
 {
@@ -66,10 +69,19 @@ static void op_address(struct hostcall_socket *op, const struct inet_socket *in,
 
 int inet_host_bind(struct inet_socket *in, struct endpoint *endpoint)
 {
-    struct hostcall_socket op = {.op = SOCKET_BIND, .channel = in->chan->number};
+    const struct chan *c = in->chan;
+    struct hostcall_socket op = {.op = SOCKET_BIND, .channel = c->number};
     struct endpoint answer;
     op_address(&op, in, endpoint);
     int r = run(&op);
+    /* The port may be that of a socket which is closed but for the host's part. */
+    uint64_t deadline = r == -EADDRINUSE ? time_monotonic_ns() + CLOSING_NS : 0;
+    while (r == -EADDRINUSE && chan_wait_closed(deadline)) {
+        if (in->chan != c || in->bound)
+            return -EINVAL; /* two calls at once */
+        op_address(&op, in, endpoint);
+        r = run(&op);
+    }
     if (r < 0)
         return r;
     if (!endpoint->port) {
