@@ -12,18 +12,19 @@ static int robust_death(struct task *task, uaddr_t addr, bool pi, bool pending)
         return -1;
     if (get_user32(&value, addr) < 0)
         return -1;
+    /* A PI futex that enclaves share is not handed over, but freed and waited for like any other. */
+    pi = pi && !futex_key_of(addr, false).file;
     for (;;) {
-        /* Died between unlock and its wake-up: nobody else will wake the waiters. */
-        if (pending && !pi && value == 0) {
+        /* Died between unlock and its wake-up, or was woken and did not get to take it: nobody else will wake the
+         * waiters. */
+        if (pending && !pi && (value & FUTEX_TID_MASK) == 0) {
             futex_wake_address(addr, 1);
             return 0;
         }
         if ((value & FUTEX_TID_MASK) != (uint32_t)task->tid)
             return 0;
         uint32_t new = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-        /* A PI futex with waiters keeps its owner until futex_exit_pi() hands it over; one that enclaves share is not
-         * handed over, but freed like any other. */
-        pi = pi && !futex_key_of(addr, false).file;
+        /* A PI futex with waiters keeps its owner until futex_exit_pi() hands it over. */
         if (pi && (value & FUTEX_WAITERS))
             return 0;
         if (cmpxchg_user32(addr, value, new, &found) < 0)

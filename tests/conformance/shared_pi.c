@@ -8,8 +8,8 @@
 #include <time.h>
 
 static struct {
-    pthread_mutex_t plain, robust;
-    volatile int held;
+    pthread_mutex_t plain, robust, contended;
+    volatile int held, over;
     long count;
 } * shared;
 
@@ -81,11 +81,47 @@ static void wait_until_held(void)
     shared->held = 0;
 }
 
+static void contend(void)
+{
+    while (!shared->over) {
+        if (pthread_mutex_lock(&shared->contended) == EOWNERDEAD)
+            pthread_mutex_consistent(&shared->contended);
+        for (int i = 0; i < 20; i++)
+            shared->count++;
+        pthread_mutex_unlock(&shared->contended);
+    }
+}
+
+/* Killed wherever they are: who holds the mutex, waits, or was just woken. The others go on. */
+static void kill_contenders(void)
+{
+    pid_t pids[4];
+    struct timespec limit;
+    for (int i = 0; i < 4; i++)
+        pids[i] = child(contend);
+    for (int i = 0; i < 40; i++) {
+        usleep(1000 + i % 5 * 300);
+        kill(pids[i % 4], SIGKILL);
+        waitpid(pids[i % 4], NULL, 0);
+        pids[i % 4] = child(contend);
+    }
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 10;
+    int locked = pthread_mutex_timedlock(&shared->contended, &limit);
+    printf("still there: %d\n", locked == 0 || locked == EOWNERDEAD);
+    pthread_mutex_consistent(&shared->contended);
+    shared->over = 1;
+    pthread_mutex_unlock(&shared->contended);
+    for (int i = 0; i < 4; i++)
+        end(pids[i]);
+}
+
 int main(void)
 {
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     make(&shared->plain, PTHREAD_MUTEX_STALLED, PTHREAD_MUTEX_ERRORCHECK);
     make(&shared->robust, PTHREAD_MUTEX_ROBUST, PTHREAD_MUTEX_NORMAL);
+    make(&shared->contended, PTHREAD_MUTEX_ROBUST, PTHREAD_MUTEX_NORMAL);
 
     pid_t pids[3];
     for (int i = 0; i < 3; i++)
@@ -121,5 +157,7 @@ int main(void)
     SHOW(pthread_mutex_lock(&shared->robust));
     SHOW(pthread_mutex_unlock(&shared->robust)); /* not made consistent */
     SHOW(pthread_mutex_lock(&shared->robust));
+
+    kill_contenders();
     return 0;
 }
