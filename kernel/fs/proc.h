@@ -25,6 +25,7 @@ struct proc_memory {
 struct proc_figures {
     struct proc_memory memory;
     uint64_t user_ns, system_ns, threads;
+    struct io_counts io;
     uint64_t pending, blocked; /* the thread's */
     uint64_t ignored, caught;
     uint64_t start_stack, brk_start, arg_start, arg_end, env_start, env_end;

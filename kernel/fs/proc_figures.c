@@ -64,6 +64,15 @@ static void thread_figures(const struct process *process, const struct task *tas
     }
 }
 
+static void io_of_all(const struct process *process, struct io_counts *ret)
+{
+    const struct task *task;
+
+    *ret = process->dead_io;
+    TAILQ_FOREACH (task, &process->threads, thread_link)
+        io_counts_add(ret, &task->io);
+}
+
 /* What is in this enclave's tables: of zombies and of processes elsewhere it is only a part. */
 static void from_tables(const struct process *process, int tid, struct proc_figures *ret)
 {
@@ -76,6 +85,10 @@ static void from_tables(const struct process *process, int tid, struct proc_figu
         ret->system_ns = MIN(task->system_ns, all);
         ret->user_ns = all - ret->system_ns;
     }
+    if (tid && task)
+        ret->io = task->io;
+    else
+        io_of_all(process, &ret->io);
     ret->threads = process->thread_count ? process->thread_count : 1;
     thread_figures(process, task, ret);
     dispositions(process, ret);

@@ -380,6 +380,27 @@ static int show_limits(struct seq *seq, const struct pseudo_ctx *ctx)
     return 0;
 }
 
+/* Files are in memory, or the host's: nothing is read from a disk or written to one. */
+static int show_io(struct seq *seq, const struct pseudo_ctx *ctx)
+{
+    struct process *process;
+    struct proc_figures figures;
+    int r = proc_inspect(ctx, &process);
+
+    if (r < 0)
+        return r;
+    process_get(process);
+    r = proc_figures(process, ctx->tid, &figures);
+    process_put(process);
+    if (r == 0)
+        seq_printf(
+            seq,
+            "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+            (unsigned long)figures.io.bytes_read, (unsigned long)figures.io.bytes_written,
+            (unsigned long)figures.io.reads, (unsigned long)figures.io.writes);
+    return r;
+}
+
 /* The processes that this thread made, or has from others that ended. */
 static int show_children(struct seq *seq, const struct pseudo_ctx *ctx)
 {
@@ -492,7 +513,8 @@ static int show_sessionid(struct seq *seq, const struct pseudo_ctx *ctx)
         OWNED("exe", S_IFLNK | 0777, .link = link_exe, .place = place_exe),                                            \
         OWNED("fd", S_IFDIR | 0500, .numbered = &proc_fds),                                                            \
         OWNED("fdinfo", S_IFDIR | 0555, .numbered = &proc_fdinfos),                                                    \
-        OWNED("gid_map", S_IFREG | 0644, .show = show_id_map), OWNED("limits", S_IFREG | 0444, .show = show_limits),   \
+        OWNED("gid_map", S_IFREG | 0644, .show = show_id_map), OWNED("io", S_IFREG | 0400, .show = show_io),           \
+        OWNED("limits", S_IFREG | 0444, .show = show_limits),                                                          \
         OWNED("loginuid", S_IFREG | 0644, .show = show_sessionid),                                                     \
         OWNED("maps", S_IFREG | 0444, .show = proc_show_maps),                                                         \
         OWNED("mountinfo", S_IFREG | 0444, .show = proc_show_mountinfo),                                               \

@@ -103,6 +103,7 @@ static void thread_remove(struct task *task)
     uint64_t all = thread_cpu_ns(task), in_kernel = MIN(task->system_ns, all);
     process->dead_system_ns += in_kernel;
     process->dead_user_ns += all - in_kernel;
+    io_counts_add(&process->dead_io, &task->io);
     signal_flush(process, &task->signals.pending, ~0ULL);
     if (task->tid == process->pid && !process->remote) /* else exec has given it another */
         memcpy(process->comm, task->comm, sizeof process->comm);

@@ -9,6 +9,7 @@
 
 #include "kernel/lib/list.h"
 #include "kernel/lib/types.h"
+#include "kernel/process/io_counts.h"
 #include "kernel/process/signal_types.h"
 #include "kernel/process/tid.h"
 #include "kernel/sched/wait.h"
@@ -101,6 +102,7 @@ struct process {
     struct wait_queue exit_wait;  /* woken when this one has ended: pidfds */
 
     /* use */
+    struct io_counts dead_io;              /* of threads that have ended */
     uint64_t dead_user_ns, dead_system_ns; /* of threads that have ended; elsewhere: of all, at the end */
     uint64_t resident_max;                 /* pages, at the end */
     struct process_usage children_usage;   /* of those waited for */

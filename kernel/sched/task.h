@@ -10,6 +10,7 @@
 #include "kernel/arch/trap.h"
 #include "kernel/lib/list.h"
 #include "kernel/lib/types.h"
+#include "kernel/process/io_counts.h"
 #include "kernel/process/signal_types.h"
 #include "kernel/process/tid.h"
 #include "kernel/sched/wait.h"
@@ -76,6 +77,7 @@ struct task {
     struct task_signals signals;
     /* for the report of a crash */
     struct recent_call recent_calls[RECENT_CALLS];
+    struct io_counts io;
     unsigned recent_count; /* ever */
     /* restart_syscall */
     int64_t (*restart_fn)(struct task *task);

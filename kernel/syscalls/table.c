@@ -70,6 +70,33 @@ const char *syscall_arguments(uint64_t nr)
     return nr < STATS_SYSCALL_MAX ? arguments[nr] : NULL;
 }
 
+enum { READS = 1, WRITES = 2 };
+
+/* Calls that /proc/PID/io counts, as Linux: those of sockets alone are not. */
+static const uint8_t io_kinds[STATS_SYSCALL_MAX] = {
+    [__NR_read] = READS,      [__NR_pread64] = READS,           [__NR_readv] = READS,
+    [__NR_preadv] = READS,    [__NR_preadv2] = READS,           [__NR_write] = WRITES,
+    [__NR_pwrite64] = WRITES, [__NR_writev] = WRITES,           [__NR_pwritev] = WRITES,
+    [__NR_pwritev2] = WRITES, [__NR_sendfile] = READS | WRITES, [__NR_copy_file_range] = READS | WRITES,
+};
+
+/* In the enclave of the thread that calls. */
+static void count_io(struct task *task, unsigned kinds, int64_t result)
+{
+    uint64_t bytes = result > 0 ? (uint64_t)result : 0;
+
+    if (result == -EBADF || task->agent)
+        return;
+    if (kinds & READS) {
+        task->io.reads++;
+        task->io.bytes_read += bytes;
+    }
+    if (kinds & WRITES) {
+        task->io.writes++;
+        task->io.bytes_written += bytes;
+    }
+}
+
 static bool tracing;
 
 void syscall_init(void)
@@ -105,10 +132,17 @@ int64_t syscall_call(struct trap_frame *frame, uint64_t nr, bool slow)
     }
     /* An agent's call is in the trace of whom it acts for. */
     if (likely(!tracing) || task_current()->agent) {
-        struct recent_call *call = task_call_begin(task_current(), nr, frame->rdi);
-        return call->result = fn(frame);
+        struct task *task = task_current();
+        struct recent_call *call = task_call_begin(task, nr, frame->rdi);
+        int64_t result = call->result = fn(frame);
+        if (io_kinds[nr])
+            count_io(task, io_kinds[nr], result);
+        return result;
     }
-    return call_traced(frame, nr, fn);
+    int64_t result = call_traced(frame, nr, fn);
+    if (io_kinds[nr])
+        count_io(task_current(), io_kinds[nr], result);
+    return result;
 }
 
 void syscall_stats(struct run_stats *stats)

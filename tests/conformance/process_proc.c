@@ -8,6 +8,14 @@
 static int lingerer(void *arg)
 {
     raw(SYS_prctl, PR_SET_NAME, (long)"lingerer", 0, 0);
+    static char block[1000];
+    int pipe_ends[2];
+    raw(SYS_pipe2, (long)pipe_ends, 0, 0, 0);
+    for (int i = 0; i < 5; i++) {
+        raw(SYS_write, pipe_ends[1], (long)block, sizeof block, 0);
+        raw(SYS_read, pipe_ends[0], (long)block, 300, 0);
+    }
+    raw(SYS_write, 99, (long)block, sizeof block, 0);
     return linger(arg);
 }
 
@@ -107,6 +115,10 @@ static void show_living(int pid)
     show_file(pid, "maps", "nothing of the sort");
     show_maps(pid);
     show_file(pid, "fdinfo/9", "pos:");
+    show_file(pid, "io", "rchar:");
+    show_file(pid, "io", "wchar:");
+    show_file(pid, "io", "syscr:");
+    show_file(pid, "io", "syscw:");
     show_file(pid, "limits", "Max nice priority");
     show_link(pid, "cwd");
     show_link(pid, "root");
