@@ -5,7 +5,8 @@
  * fuzz-sources: tests/unit/no_agents.c tests/unit/net_world.c tests/unit/lender_world.c
  * fuzz-sources: tests/unit/hosted_heap.c kernel/remote/lender.c
  * fuzz-sources: kernel/net/channel.c kernel/net/inet.c kernel/net/inet_host.c kernel/net/inet_option.c
- * fuzz-sources: kernel/net/interface.c kernel/net/ip_control.c kernel/net/loan.c kernel/net/message.c kernel/net/net.c kernel/net/netlink.c
+ * fuzz-sources: kernel/net/interface.c kernel/net/ip_control.c kernel/net/loan.c kernel/net/message.c
+ * fuzz-sources: kernel/net/net.c kernel/net/netlink.c
  * fuzz-sources: kernel/net/packet.c kernel/net/scm.c kernel/net/socket.c kernel/net/sockopt.c
  * fuzz-sources: kernel/net/tcp.c kernel/net/tcp_io.c kernel/net/tcp_urgent.c kernel/net/udp.c kernel/net/unix.c
  * fuzz-sources: kernel/net/unix_gc.c kernel/net/unix_io.c kernel/fs/epoll.c kernel/fs/poll.c

@@ -2,7 +2,8 @@
  * Messages about pages that enclaves share (GET, BACK), from members of which some lie: the input is what happens, one
  * step after another (tests/unit/shared_world.c).
  *
- * fuzz-sources: tests/unit/shared_world.c tests/unit/one_task.c tests/unit/hosted_heap.c tests/unit/hosted_libc.c kernel/remote/shared_home.c
+ * fuzz-sources: tests/unit/shared_world.c tests/unit/one_task.c tests/unit/hosted_heap.c
+ * fuzz-sources: tests/unit/hosted_libc.c kernel/remote/shared_home.c
  * fuzz-sources: kernel/remote/directory.c kernel/remote/turn.c kernel/fs/page_map.c kernel/sched/timer.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */

@@ -145,7 +145,7 @@ struct inode {
 /* A zeroed-and-set-up part common to all inodes: refcount 1, nlink 1, times now, ids of the caller. */
 void inode_init(struct inode *inode, struct super_block *sb, const struct inode_ops *ops, uint32_t mode);
 struct inode *inode_get(struct inode *inode);
-void inode_put(struct inode *inode); /* NULL is fine */
+void inode_put(struct inode *inode);                                       /* NULL is fine */
 void inode_attr_store(struct inode *inode, const struct inode_attr *attr); /* what is valid, and nothing besides */
 /* All that stat(2) shows but the device and the number. */
 void inode_attr_copy(struct inode *inode, const struct inode *from);
