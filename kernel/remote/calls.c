@@ -4,6 +4,7 @@
 #include <asm/unistd_64.h>
 
 #include "abi/stats.h"
+#include "kernel/net/socket_types.h"
 
 #define WINDOW(kind, arg, size_arg, size)                                                                              \
     {                                                                                                                  \
@@ -390,4 +391,13 @@ bool remote_call_moves(uint64_t nr)
 bool remote_call_reads(uint64_t nr)
 {
     return remote_call_describe(nr)->moves & MOVES_IN;
+}
+
+bool remote_call_streams(uint64_t nr, const uint64_t args[6])
+{
+    if (args[4])
+        return false;
+    if (nr == __NR_sendto)
+        return (args[3] & ~(uint64_t)(MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)) == 0;
+    return nr == __NR_recvfrom && (args[3] & ~(uint64_t)MSG_NOSIGNAL) == MSG_WAITALL;
 }

@@ -56,6 +56,8 @@ const struct call *remote_call_describe(uint64_t nr);
 /* May a member ask for this one? */
 bool remote_call_allowed(uint64_t nr);
 bool remote_call_moves(uint64_t nr);
+/* A sendto or recvfrom without an address which on a stream goes on until all is sent or received. */
+bool remote_call_streams(uint64_t nr, const uint64_t args[6]);
 bool remote_call_reads(uint64_t nr);
 
 #endif

@@ -643,6 +643,8 @@ static int64_t run_elsewhere(uint64_t nr, struct trap_frame *frame, const uint64
         result = remote_mixed(nr, frame, args);
     else if (call->moves)
         result = move(nr, args, call->moves, ret_before);
+    else if (args[2] > CALL_DATA_MAX && remote_call_streams(nr, args))
+        result = move(nr, args, nr == __NR_sendto ? MOVES_OUT : MOVES_IN, ret_before);
     else
         result = remote_call(nr, args);
     if (nr == __NR_pselect6)

@@ -181,9 +181,9 @@ static void lost(struct remote_member *member, const char *lie)
 /* ---- agents ---- */
 
 /* A longer read or write of this file goes on where a part was moved, rather than return. */
-static bool goes_on(uint64_t nr, uint64_t fd)
+static bool goes_on(uint64_t nr, const uint64_t args[6])
 {
-    struct file *file = fd_get((int)fd);
+    struct file *file = fd_get((int)args[0]);
     if (!file)
         return false;
     uint32_t type = file->inode->mode & S_IFMT;
@@ -227,7 +227,8 @@ static void serve(struct agent *agent, struct process *process)
     if (!pipe_lender_crossed(agent->member, process, head->nr, head->args[0]))
         result = syscall_call(&frame, head->nr, false);
     uint64_t flags = 0;
-    if (result > 0 && remote_call_moves(head->nr) && goes_on(head->nr, head->args[0]))
+    if (result > 0 && (remote_call_moves(head->nr) || remote_call_streams(head->nr, head->args)) &&
+        goes_on(head->nr, head->args))
         flags |= REPLY_CONTINUE;
     lender_offer(agent->member, process, head->nr, head->args[0], result);
     if (!pipe_lender_offer(agent->member, process, head->nr, head->args[0], result))

@@ -334,6 +334,16 @@ static void large(void)
         status("large write", writer);
         status("and read", reader);
     }
+    socketpair(AF_UNIX, SOCK_STREAM, 0, socket);
+    int sender = child();
+    if (sender == 0)
+        _exit(send(socket[1], block, sizeof block, MSG_NOSIGNAL) == sizeof block);
+    int receiver = child();
+    if (receiver == 0)
+        _exit(recv(socket[0], block, sizeof block, MSG_WAITALL) == sizeof block);
+    close(socket[0]), close(socket[1]);
+    status("large send", sender);
+    status("and receive", receiver);
     int reader = child();
     if (reader == 0)
         _exit(read(open("/dev/zero", O_RDONLY), block, sizeof block) == sizeof block &&
