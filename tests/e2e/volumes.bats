@@ -202,7 +202,7 @@ fill_disk() { # fill_disk KIND ROOM-COMMAND...
     "$@"
     synced=$(tail -n 3 out | head -n 1) # the last file that was synced; ended when there was none
     run -0 --separate-stderr with_file v:/data:key=key "cd /data; cat kept; sha256sum large; [ $synced = ended ] || wc -c <${synced/ended/kept}
-        dd if=/dev/urandom of=again bs=1M count=8 conv=fsync 2>/dev/null && sha256sum again | wc -l"
+        dd if=/dev/urandom of=again bs=1M count=6 conv=fsync 2>/dev/null && sha256sum again | wc -l"
     umount small
     [ "${lines[0]}" = old ]
     [ "${lines[1]}" = "$(sed 's|/data/||' sum)" ]
