@@ -339,6 +339,7 @@ static void commit_undo(uaddr_t start, uaddr_t end)
 static uaddr_t commit_idle(uaddr_t page, uaddr_t end, unsigned rights)
 {
     uaddr_t idle_end = idle_run_end(page, end);
+    bool old = page_state(page) & PAGE_OLD, alone = sched_alone();
 
     if (idle_end == page)
         return page;
@@ -349,10 +350,11 @@ static uaddr_t commit_idle(uaddr_t page, uaddr_t end, unsigned rights)
     if (can_overwrite(page)) {
         revive(page, idle_end);
         memset((void *)page, 0, idle_end - page);
-    } else if ((idle_rights(page) & PAGE_W) && !(idle_rights(page) & ~rights)) {
+    } else if ((idle_rights(page) & PAGE_W) && !(idle_rights(page) & ~rights) && (alone || !old)) {
         revive(page, idle_end);
-        /* A thread that ran while they became idle may have written once more: what is another process's memory now. */
-        for (; keep_text && page < idle_end; page += PAGE_SIZE)
+        /* A thread that ran while they became idle may have written once more. If others run now they may have them
+         * already, and have written: then they stay as they are, and what is there is this program's own. */
+        for (; alone && (keep_text || old) && page < idle_end; page += PAGE_SIZE)
             clear_page(page);
     } else {
         evict_idle(page, idle_end, (idle_end - page) / PAGE_SIZE);
@@ -633,6 +635,14 @@ void pages_shelve(uaddr_t start, uaddr_t end)
 void pages_keep_text(void)
 {
     keep_text = true;
+}
+
+void pages_age_idle(void)
+{
+    for (uaddr_t page = pages_next_idle(USER_BASE, elrange_end); page < elrange_end;
+         page = pages_next_idle(page + PAGE_SIZE, elrange_end))
+        if (!is_shelved(page))
+            page_state_set(page, PAGE_OLD);
 }
 
 void pages_leave_open(void)

@@ -371,6 +371,7 @@ void mm_reset(void)
     struct vma *vma, *next;
 
     rewrite_forget(USER_BASE, KERNEL_BASE - USER_BASE);
+    pages_age_idle();
     for (vma = vma_first(); vma; vma = next) {
         next = vma_next(vma);
         vma_zap(vma, vma->start, vma->end);

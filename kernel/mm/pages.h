@@ -22,6 +22,7 @@ enum page_state {
     PAGE_COMMITTED = 8,
     PAGE_SHARED = 16,    /* the home of a page of a shared file mapping (shared.c) */
     PAGE_REWRITTEN = 32, /* its text went through the rewriter */
+    PAGE_OLD = 32,       /* of an idle page: it was when the program began (pages_age_idle()) */
     PAGE_CLEAN = 128,    /* what a private mapping's file has there, but for rewriting; never writable since */
     PAGE_OPEN = 128,     /* of an idle page: the host's page tables were left as they are (pages_leave_open()) */
     PAGE_IDLE = 64, /* not committed, but kept, out of reach by the host's page tables: zero, with rights RW; or, if
@@ -84,6 +85,8 @@ void pages_keep_text(void);
  * does that for the rest.
  */
 void pages_leave_open(void);
+/* Another program begins: what idle pages contain is none of its memory, and may not be seen by it. */
+void pages_age_idle(void);
 void pages_close_idle(void);
 /* Contents become zero; committed pages may stay so. */
 void pages_discard(uaddr_t start, uaddr_t end);

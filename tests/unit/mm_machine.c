@@ -383,9 +383,11 @@ void enclu_emodpe(const struct secinfo *secinfo, uint64_t page)
 /* Others run: no page may come into their reach with what it contained for somebody else. */
 static void check_reach(uint64_t page, uint64_t arg)
 {
-    uint8_t entry = *entry_of(page);
+    uint8_t entry = *entry_of(page), state = page_state(page);
+    /* Zeroed by this program: what is there since is its own threads'. */
+    bool own = !(state & PAGE_OLD) && (!(state & PAGE_R) || (state & PAGE_W));
 
-    if (arg == 0 || machine_alone || !with_edmm || !(page_state(page) & PAGE_IDLE) || !(entry & VALID) ||
+    if (arg == 0 || machine_alone || !with_edmm || own || !(state & PAGE_IDLE) || !(entry & VALID) ||
         (entry & (MODIFIED | TRIM)))
         return;
     for (size_t i = 0; i < PAGE_SIZE; i++)

@@ -344,6 +344,31 @@ static void test_written_late(void **state)
     begin_anew();
 }
 
+/* What idle pages contain is cleared only where nobody else can have them already; the next program never sees it. */
+static void test_written_before(void **state)
+{
+    for (int alone = 0; alone < 2; alone++) {
+        machine_alone = alone;
+        for (int aged = 0; aged < 2; aged++) {
+            assert_int_equal(pages_commit(at(0), 4), 0);
+            pages_release(at(0), at(4));
+            *(uint8_t *)(at(2) + 5) = 1;
+            if (aged)
+                pages_age_idle();
+            assert_int_equal(page_state(at(2)), PAGE_IDLE | (aged ? PAGE_OLD : 0));
+            assert_int_equal(pages_commit(at(0), 4), 0);
+            assert_int_equal(*(uint8_t *)(at(2) + 5), !alone && !aged);
+            assert_int_equal(page_state(at(2)), PAGE_COMMITTED | PAGE_R | PAGE_W);
+            *(uint8_t *)(at(2) + 5) = 0;
+            for (size_t p = 0; p < 4; p++)
+                assert_true(is_filled(at(p), 0));
+            pages_decommit(at(0), at(4));
+        }
+    }
+    machine_alone = true;
+    begin_anew();
+}
+
 static void test_open(void **state)
 {
     unsigned long before;
@@ -439,8 +464,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_open),         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_discard),      cmocka_unit_test(test_open_beside_shelf),
         cmocka_unit_test(test_pieces),       cmocka_unit_test(test_written),
-        cmocka_unit_test(test_written_late), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_written_late), cmocka_unit_test(test_written_before),
+        cmocka_unit_test(test_random),       cmocka_unit_test(test_pieces),
     };
 
     if (argc > 1)
