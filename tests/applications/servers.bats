@@ -17,7 +17,8 @@ teardown() {
 
 # serve COMMAND...: COMMAND in an enclave, its port 8000 reached on PORT; standard input is the test's.
 serve() {
-    "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:8000" -e HOME=/root "$IMAGE" -- "$@" <&0 >server.out 2>server.err &
+    # shellcheck disable=SC2086
+    "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:8000" -e HOME=/root ${RUN_OPTIONS-} "$IMAGE" -- "$@" <&0 >server.out 2>server.err &
     SERVER=$!
 }
 
@@ -97,6 +98,39 @@ rates() {
     rates "nginx, 100 KiB, 64 clients" /big 64 sh -c "$command" </dev/null
     stop
     [ "$(grep -c '"GET /?n=[0-9]* HTTP/1.1" 200' server.out)" = 300 ]
+}
+
+# one_worker NAME DIRECTIVES: sets command
+one_worker() {
+    command='head -c 102400 /dev/zero >/var/www/html/big; head -c 1024 /dev/zero >/var/www/html/small; mkdir -p /var/log/nginx
+        echo "events {} http { access_log off; sendfile on; server { listen ${LISTEN:-8000}; root /var/www/html; } }" >/tmp/nginx.conf
+        exec nginx -c /tmp/nginx.conf -g "daemon off; '$2'"'
+    serve sh -c "$command" </dev/null
+    wait_until 20 curl -sf "127.0.0.1:$PORT/small"
+    rates "nginx, $1, 1 KiB, 64 clients" /small 64 sh -c "$command" </dev/null
+    rates "nginx, $1, 100 KiB, 64 clients" /big 64 sh -c "$command" </dev/null
+    stop
+}
+
+@test "nginx, one worker with a master: files under 64 clients" {
+    application_image servers
+    one_worker "one worker" "worker_processes 1;"
+}
+
+@test "nginx, one process: files under 64 clients, hardly an exit for them" {
+    application_image servers
+    one_worker "one process" "master_process off;"
+    RUN_OPTIONS=--stats=json:stats.json
+    serve sh -c "$command" </dev/null
+    wait_until 20 curl -sf "127.0.0.1:$PORT/small"
+    local path requests=0
+    for path in /small /big; do
+        load "$PORT" $path 64 3
+        requests=$((requests + $(awk '/requests in/ { print $1 }' wrk.out)))
+    done
+    stop
+    echo "# $(jq .eexit stats.json) exits, the start's among them, $requests requests" >&3
+    [ $(($(jq .eexit stats.json) * 10)) -le "$requests" ]
 }
 
 @test "PHP-FPM: three workers, FastCGI" {
