@@ -6,8 +6,6 @@
 #include "kernel/lib/printk.h"
 #include "kernel/mm/kmalloc.h"
 
-#define LOOK_AGAIN 16
-
 /* ---- sets of holders ---- */
 
 static bool set_has(const struct holder_set *set, uint32_t holder)
@@ -55,6 +53,7 @@ void directory_deinit(struct directory *directory)
         kfree(page);
     }
     page_map_deinit(&directory->pages);
+    page_use_deinit(&directory->use);
     directory->page_count = 0;
 }
 
@@ -142,32 +141,31 @@ static bool make_way(struct directory *directory, struct directory_page *page, c
     for (uint32_t h = set_next(&page->readers, 1); h < DIRECTORY_HOLDERS; h = set_next(&page->readers, h + 1)) {
         if (h == request->holder)
             continue;
+        if (!set_has(&page->asked, h))
+            page_use_withdrawn(&directory->use, page->index);
         ask(directory, page, h, false);
         clear = false;
     }
     return clear;
 }
 
-/* Does who reads a page write to it next? Looked at once more every few times: it may have changed its mind. */
-static void learn(struct directory_page *page, const struct directory_request *request)
+/* What became of copies for reading. */
+static void learn(struct directory *directory, const struct directory_page *page,
+                  const struct directory_request *request)
 {
-    bool alone = page->readers.count == (directory_has(page, request->holder) ? 1 : 0);
-    if (request->write) {
-        page->migrates |= alone && page->last_reader == request->holder;
-        page->last_reader = DIRECTORY_NOBODY;
-    } else if (alone) {
-        page->last_reader = request->holder;
-    } else {
-        page->last_reader = DIRECTORY_NOBODY;
-        page->migrates = false;
-    }
+    if (request->holder == 0)
+        return;
+    if (!request->write)
+        page_use_copied(&directory->use, page->index, request->may_write);
+    else if (set_has(&page->readers, request->holder))
+        page_use_written(&directory->use, page->index);
 }
 
 static void grant(struct directory *directory, struct directory_page *page, struct directory_request *request)
 {
     bool had = directory_has(page, request->holder);
     TAILQ_REMOVE(&page->requests, request, entry);
-    learn(page, request);
+    learn(directory, page, request);
     if (request->write) {
         set_remove(&page->readers, request->holder);
         page->owner = request->holder; /* the home: nobody */
@@ -213,8 +211,8 @@ int directory_request(struct directory *directory, uint64_t index, struct direct
     struct directory_page *page = find_or_make(directory, index);
     if (!page)
         return -ENOMEM;
-    if (request->may_write && page->migrates && page->readers.count == 0 && ++page->migrations % LOOK_AGAIN != 0)
-        request->write = true;
+    if (!request->write && request->may_write && page->readers.count == 0)
+        request->write = page_use_guess_write(&directory->use, index);
     if (directory->closed ? request->holder == 0 : request->first)
         TAILQ_INSERT_HEAD(&page->requests, request, entry);
     else
@@ -279,7 +277,7 @@ bool directory_keeps(const struct directory_page *page, uint32_t holder, bool wr
 
 bool directory_readable(const struct directory_page *page, uint32_t holder)
 {
-    return page->owner == DIRECTORY_NOBODY && page->readers.count > 1 && page->asked.count == 0 && !page->held &&
+    return page->owner == DIRECTORY_NOBODY && page->readers.count > 0 && page->asked.count == 0 && !page->held &&
            TAILQ_EMPTY(&page->requests) && !set_has(&page->readers, holder);
 }
 

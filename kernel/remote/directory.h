@@ -22,6 +22,7 @@
 #include "kernel/fs/page_map.h"
 #include "kernel/lib/list.h"
 #include "kernel/lib/types.h"
+#include "kernel/remote/page_use.h"
 
 #define DIRECTORY_HOLDERS 1088 /* numbers below this */
 #define DIRECTORY_NOBODY 0
@@ -48,10 +49,7 @@ struct directory_page {
     struct holder_set readers, asked; /* asked: were told to give it up and have not answered */
     struct holder_set promoted;       /* were last sent a grant without contents, and may have to refuse it */
     TAILQ_HEAD(, directory_request) requests;
-    bool held;            /* by the home */
-    bool migrates;        /* who reads it writes to it next: grants for reading would only double the requests */
-    uint32_t last_reader; /* the only one, since it came from an owner */
-    uint8_t migrations;
+    bool held; /* by the home */
     bool stepping;
 };
 
@@ -69,6 +67,7 @@ struct directory {
     const struct directory_ops *ops;
     struct page_map pages;
     size_t page_count;
+    struct page_use use;
     unsigned closed;
     bool behind; /* somebody waits for it to be opened */
 };
@@ -85,7 +84,7 @@ bool directory_lent(const struct directory *directory, uint64_t index);
 bool directory_has(const struct directory_page *page, uint32_t holder);
 /* And nobody asked for it. */
 bool directory_keeps(const struct directory_page *page, uint32_t holder, bool write);
-/* Several enclaves read it, this one does not, and nobody is in the way. */
+/* Others read it, this one does not, and nobody is in the way. */
 bool directory_readable(const struct directory_page *page, uint32_t holder);
 
 /* Queue a request; it may be granted before this returns. 0 or -ENOMEM. */

@@ -279,17 +279,19 @@ static int request_new(struct object *object, uint64_t index, const struct direc
     return r;
 }
 
-/* Pages after the one asked for that nobody has go along, ahead of it; to be read, those that several others read too.
+/*
+ * Pages after the one asked for that nobody has go along, ahead of it; to be read, those that others read too. Not
+ * where they would soon be wanted back.
  */
 static void grant_more(struct object *object, uint64_t index, const struct request *request)
 {
-    struct directory_request like = request->request;
+    struct directory_request like = {.holder = request->request.holder, .write = request->request.write};
+    if (!page_use_neighbours_stay(&object->directory.use, index))
+        return;
     for (uint64_t i = index + 1; i < index + request->count && in_file(object->inode, i); i++) {
         const struct directory_page *page = directory_find(&object->directory, i);
-        if (page ? request->request.write || !directory_readable(page, like.holder)
-                 : shared_page_here(object->inode, i))
+        if (page ? like.write || !directory_readable(page, like.holder) : shared_page_here(object->inode, i))
             continue;
-        like.may_write = request->request.may_write && !page;
         if (hold_page(object->inode, i, like.write, false) < 0)
             continue;
         if (request_new(object, i, &like, 1, NEARBY) < 0) {

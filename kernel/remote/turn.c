@@ -24,6 +24,7 @@
 #define UNUSED_MAX 4
 #define TRY_EVERY 64
 #define HABIT_PAGES 256
+#define WRITTEN_PAGES 512
 #define TRUST_MIN 2
 #define TRUST_ASKED 4
 #define TRUST_MAX 64
@@ -60,6 +61,8 @@ struct turn_habit {
     unsigned count, evict;
     uint32_t turn_count;
     struct habit_page pages[HABIT_PAGES];
+    unsigned written_count; /* since it was last called home: the last WRITTEN_PAGES of them */
+    uint64_t written[WRITTEN_PAGES];
 };
 
 static TAILQ_HEAD(, turn) turns = TAILQ_HEAD_INITIALIZER(turns); /* that somebody has */
@@ -160,14 +163,28 @@ static void habit_free(struct turn_habit *habit)
     kfree(habit);
 }
 
+static void habit_written(struct turn_habit *habit, uint64_t index)
+{
+    habit->written[habit->written_count++ % WRITTEN_PAGES] = index;
+}
+
+/* What it may write to, if it still has it, is on its way before somebody asks. */
+static void call_home(struct turn *turn, struct turn_habit *habit)
+{
+    for (unsigned i = 0; i < MIN(habit->written_count, WRITTEN_PAGES); i++)
+        ops->recall(turn, habit->enclave, habit->written[i]);
+    habit->written_count = 0;
+}
+
 static void habit_turn_over(struct turn *turn)
 {
     struct turn_habit *habit = habit_find(turn, turn->holder);
-    for (unsigned i = 0; habit && i < habit->count; i++) {
+    if (!habit)
+        return;
+    for (unsigned i = 0; i < habit->count; i++)
         habit->pages[i].left_out = false;
-        if (habit->pages[i].write && !TAILQ_EMPTY(&turn->waits))
-            ops->recall(turn, turn->holder, habit->pages[i].index);
-    }
+    if (!TAILQ_EMPTY(&turn->waits))
+        call_home(turn, habit);
 }
 
 static void send_wait(struct turn *turn, struct turn_wait *wait)
@@ -417,6 +434,8 @@ void turn_granted(struct turn *turn, uint32_t enclave, uint64_t index, bool writ
     struct turn_habit *habit = habit_find(turn, enclave);
     if (habit && !brought)
         habit->waits_ns = 0;
+    if (habit && write)
+        habit_written(habit, index);
     if (!turn_is_of(turn, enclave))
         return;
     if (habit && !brought)

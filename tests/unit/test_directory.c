@@ -393,9 +393,96 @@ static void test_closed(void **state)
     directory_deinit(&directory);
 }
 
+static void ask_for(uint64_t index, uint32_t holder, bool write)
+{
+    struct directory_request *request = kzalloc(sizeof(*request));
+    *request = (struct directory_request){.holder = holder, .write = write, .may_write = true};
+    assert_int_equal(directory_request(&directory, index, request), 0);
+    memset(members, 0, sizeof(members));
+}
+
+static void give_back(uint64_t index, uint32_t holder, bool asked)
+{
+    assert_true(directory_answered(&directory, index, holder, ANSWER_GAVE, asked));
+    memset(members, 0, sizeof(members));
+}
+
+/* Pages of one part of the file, each read, perhaps written to and given back: how often they were asked for. */
+static unsigned use_pages(uint64_t first, unsigned count, bool write)
+{
+    unsigned asked = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t index = first + i % 64;
+        ask_for(index, 1, false);
+        asked++;
+        if (write && !directory_owns(&directory, index, 1)) {
+            ask_for(index, 1, true);
+            asked++;
+        }
+        give_back(index, 1, false);
+        if (directory_find(&directory, index)) /* it had a grant without contents, which may have crossed this */
+            assert_true(directory_answered(&directory, index, 1, ANSWER_NOTHING, true));
+    }
+    return asked;
+}
+
+/* Where who reads a page mostly writes to it next it is granted for that at once; only there, and no longer. */
+static void test_writes_next(void **state)
+{
+    enum { MANY = 640 };
+    directory_init(&directory, &ops);
+    assert_in_range(use_pages(0, 64, true), 64 + 5, 64 + 16);
+    assert_in_range(use_pages(0, MANY, true), MANY + 1, MANY + MANY / 8);
+    unsigned guesses = directory.use.guesses;
+    (void)use_pages(64, MANY, false);
+    assert_int_equal(directory.use.guesses, guesses);
+    (void)use_pages(0, 8 * MANY, false);
+    guesses = directory.use.guesses;
+    (void)use_pages(0, MANY, false);
+    assert_int_equal(directory.use.guesses, guesses);
+    assert_int_equal(directory.page_count, 0);
+    directory_deinit(&directory);
+}
+
+static void all_read(void)
+{
+    for (uint64_t i = 0; i < 64; i++)
+        for (uint32_t holder = 1; holder <= MEMBERS; holder++)
+            ask_for(i, holder, false);
+}
+
+/* Where writers soon want pages back none is worth giving unasked. */
+static void test_neighbours_stay(void **state)
+{
+    directory_init(&directory, &ops);
+    all_read();
+    assert_true(page_use_neighbours_stay(&directory.use, 0));
+    for (uint64_t i = 0; i < 64; i++) {
+        struct directory_request home = {.write = true};
+        assert_int_equal(directory_request(&directory, i, &home), 0);
+        for (uint32_t holder = 1; holder <= MEMBERS; holder++)
+            give_back(i, holder, true);
+        directory_release(&directory, i);
+    }
+    assert_false(page_use_neighbours_stay(&directory.use, 0));
+    assert_false(page_use_neighbours_stay(&directory.use, 63));
+    assert_true(page_use_neighbours_stay(&directory.use, 64));
+    for (unsigned round = 0; round < 8; round++) {
+        all_read();
+        for (uint64_t i = 0; i < 64; i++)
+            for (uint32_t holder = 1; holder <= MEMBERS; holder++)
+                give_back(i, holder, false);
+    }
+    assert_true(page_use_neighbours_stay(&directory.use, 0));
+    assert_int_equal(directory.page_count, 0);
+    directory_deinit(&directory);
+    home_granted = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_lies),
-                                       cmocka_unit_test(test_closed)};
+                                       cmocka_unit_test(test_closed), cmocka_unit_test(test_writes_next),
+                                       cmocka_unit_test(test_neighbours_stay)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,7 @@ static struct turn turn;
 
 static struct {
     unsigned takes, expected, recalled;
-    uint64_t take_index[64], expected_index[256], recalled_index[256];
+    uint64_t take_index[64], expected_index[256], recalled_index[512];
     uint32_t take_of[64], expected_for;
     bool reached;
     int held;
@@ -398,6 +398,20 @@ static void test_many_pages(void **state)
     assert_in_range(seen.expected, 200, 256);
 }
 
+/* At the end of a turn all that was written in it is called home, also what it will not bring along; once. */
+static void test_calls_home(void **state)
+{
+    assert_false(wants(1, 0, 2));
+    asks_for_all(0, 400);
+    next_turn();
+    assert_int_equal(seen.recalled, 400);
+    for (uint64_t i = 0; i < 400; i++)
+        assert_int_equal(seen.recalled_index[i], i);
+    asks_for_all(1000, 1010);
+    next_turn();
+    assert_int_equal(seen.recalled, 10);
+}
+
 static void test_lost(void **state)
 {
     assert_false(wants(1, 10, 4));
@@ -470,6 +484,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_brings_along, setup, teardown),
         cmocka_unit_test_setup_teardown(test_trusts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_pages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_calls_home, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_starves, setup, teardown),
     };
