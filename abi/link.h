@@ -65,7 +65,9 @@ struct member_shared {
      * enclave then takes the time of whoever would answer. Only a hint.
      */
     uint32_t crowded;
-    uint32_t pad[61];
+    /* Of the host alone: 1 while it serves many clients and no processor is free (host/members.c). */
+    uint32_t serves_full;
+    uint32_t pad[60];
 };
 
 struct link_ring {

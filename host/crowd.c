@@ -28,15 +28,29 @@ unsigned crowd_runnable(const char *text)
     return (unsigned)strtoul(text, NULL, 10);
 }
 
+static void vote(unsigned *votes, bool yes)
+{
+    if (yes)
+        *votes += *votes < CROWD_LOOKS;
+    else
+        *votes -= *votes > 0;
+}
+
 bool crowd_look(struct crowd *crowd)
 {
     char text[64];
+    unsigned others;
     ssize_t size = pread(crowd->loadavg, text, sizeof(text) - 1, 0);
 
     text[size > 0 ? size : 0] = 0;
-    if (crowd_runnable(text) > crowd->cpus + 1) /* this thread is one of them */
-        crowd->looks += crowd->looks < CROWD_LOOKS;
-    else
-        crowd->looks -= crowd->looks > 0;
+    others = crowd_runnable(text);
+    others -= others > 0; /* this thread is one of them */
+    vote(&crowd->looks, others > crowd->cpus);
+    vote(&crowd->full, others >= crowd->cpus);
     return crowd->looks > CROWD_LOOKS / 2;
+}
+
+bool crowd_is_full(const struct crowd *crowd)
+{
+    return crowd->full > CROWD_LOOKS / 2;
 }

@@ -328,11 +328,22 @@ int64_t members_spawn(struct runtime *runtime, uint64_t op, uint64_t member)
     }
 }
 
+static void settle(const struct members *m, uint64_t member, unsigned i)
+{
+    uint16_t *apart = &m->apart[member * MEMBER_VCPU_MAX + i];
+
+    if (__atomic_exchange_n(apart, 0, __ATOMIC_RELAXED) != 0)
+        (void)sched_setaffinity((pid_t)m->shared[member].host_tid[i], sizeof(m->cpus), &m->cpus);
+}
+
 /*
  * Whoever wakes another enclave mostly goes on, at least to look out for the answer: the other one is to run beside it.
  * Linux would often have it wait behind the waker: to a guest a halted CPU does not count as idle
  * (vcpu_is_preempted()). So its thread keeps off the waker's CPU, until it has been at work for a while. In a crowd no
  * CPU is halted for long, and a thread that may not run on one that is free would wait for nothing.
+ *
+ * While the init process pumps for many clients and no CPU is free, the other CPUs are those of the clients: a member
+ * that is kept there takes their time, and then the init process's CPU is idle.
  */
 static void keep_apart(const struct runtime *runtime, uint64_t member, unsigned i)
 {
@@ -341,6 +352,10 @@ static void keep_apart(const struct runtime *runtime, uint64_t member, unsigned 
     int cpu = sched_getcpu();
     cpu_set_t others = m->cpus;
 
+    if (__atomic_load_n(&m->shared[0].serves_full, __ATOMIC_RELAXED)) {
+        settle(m, member, i);
+        return;
+    }
     if (cpu < 0 || cpu >= CPU_SETSIZE || __atomic_load_n(&member_self(runtime)->crowded, __ATOMIC_RELAXED) ||
         __atomic_load_n(apart, __ATOMIC_RELAXED) == cpu + 1)
         return;
@@ -353,11 +368,7 @@ static void keep_apart(const struct runtime *runtime, uint64_t member, unsigned 
 
 void members_settle(const struct runtime *runtime, unsigned i)
 {
-    const struct members *m = runtime->members;
-    uint16_t *apart = &m->apart[runtime->member * MEMBER_VCPU_MAX + i];
-
-    if (__atomic_exchange_n(apart, 0, __ATOMIC_RELAXED) != 0)
-        (void)sched_setaffinity((pid_t)m->shared[runtime->member].host_tid[i], sizeof(m->cpus), &m->cpus);
+    settle(runtime->members, runtime->member, i);
 }
 
 /* Who kicked it before may have been killed before the wake-up: so everybody wakes. */

@@ -5,6 +5,7 @@
 #include "host/clock.h"
 #include "host/crowd.h"
 #include "host/members.h"
+#include "host/pump/pump.h"
 #include "host/runtime.h"
 
 #include <errno.h>
@@ -98,8 +99,11 @@ static void *ticker_main(void *arg)
 
         clock_nanosleep(CLOCK_MONOTONIC, 0, &period, NULL);
         look(runtime, &running, &flush);
-        if (running && ++looks % CROWD_EVERY == 0)
+        if (running && ++looks % CROWD_EVERY == 0) {
             __atomic_store_n(&member_self(runtime)->crowded, crowd_look(&crowd), __ATOMIC_RELAXED);
+            __atomic_store_n(&member_self(runtime)->serves_full,
+                             crowd_is_full(&crowd) && pump_has_many_clients(runtime->pump), __ATOMIC_RELAXED);
+        }
         idle = running ? 0 : idle + 1;
         calm = flush ? 0 : calm + 1;
         if (idle > SLEEP_AFTER) {

@@ -148,6 +148,7 @@ struct pump {
     uint32_t epoch;
     uint64_t epoch_start_ns;
     uint32_t arrivals, arrivals_last, active, active_last;
+    atomic_uint clients; /* active_last, for other threads */
     /* spin.c: the mean length of the last waits, and how long none is spun after one that did not pay. */
     uint64_t gap_ns, rest_ns, no_spin_until_ns;
 

@@ -16,6 +16,7 @@
 #define RING_SIZE_DEFAULT 0x40000
 #define DRAIN_QUIET_NS 10000000000ULL
 #define EPOCH_NS 2000000ULL
+#define MANY_CLIENTS 8
 
 static uint64_t align_page(uint64_t value)
 {
@@ -361,6 +362,7 @@ static void roll_epoch(struct pump *p)
     /* After a long sleep the counts of before say nothing. */
     p->arrivals_last = now - p->epoch_start_ns < 2 * EPOCH_NS ? p->arrivals : 0;
     p->active_last = now - p->epoch_start_ns < 2 * EPOCH_NS ? p->active : 0;
+    atomic_store_explicit(&p->clients, p->active_last, memory_order_relaxed);
     p->arrivals = p->active = 0;
     p->epoch_start_ns = now;
 }
@@ -398,6 +400,11 @@ void pump_member_ended(struct pump *p, uint32_t member)
         return;
     handover_take(p); /* its last ones */
     numbers_reclaim(p, member);
+}
+
+bool pump_has_many_clients(const struct pump *p)
+{
+    return atomic_load_explicit(&p->clients, memory_order_relaxed) >= MANY_CLIENTS;
 }
 
 void pump_wake(struct pump *p)

@@ -82,6 +82,8 @@ void pump_window_size_changed(struct pump *pump);
 void pump_drain(struct pump *pump);
 /* True if the calling thread is the pump's. */
 bool pump_is_mine(const struct pump *pump);
+/* Did many connections bring input in the last 2 ms in which it pumped? Any thread. */
+bool pump_has_many_clients(const struct pump *pump);
 
 void pump_stats_read(const struct pump *pump, struct pump_stats *ret_stats);
 

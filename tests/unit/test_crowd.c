@@ -51,6 +51,29 @@ static void test_looks(void **state)
     unlink(path);
 }
 
+/* Two others have both processors. */
+static void test_full(void **state)
+{
+    char path[] = "/tmp/crowd-XXXXXX";
+    struct crowd crowd = {.loadavg = mkstemp(path), .cpus = 2};
+    (void)state;
+    assert_true(crowd.loadavg >= 0);
+    for (int i = 0; i < 10; i++) {
+        look_at(&crowd, 2);
+        assert_false(crowd_is_full(&crowd));
+    }
+    for (int i = 0; i < 10; i++) {
+        assert_false(look_at(&crowd, 3));
+        assert_true(crowd_is_full(&crowd) == (i >= 2));
+    }
+    look_at(&crowd, 1);
+    assert_true(crowd_is_full(&crowd));
+    look_at(&crowd, 0);
+    assert_false(crowd_is_full(&crowd));
+    close(crowd.loadavg);
+    unlink(path);
+}
+
 static void test_absent(void **state)
 {
     struct crowd crowd = {.loadavg = -1, .cpus = 1};
@@ -67,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_looks),
+        cmocka_unit_test(test_full),
         cmocka_unit_test(test_absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
