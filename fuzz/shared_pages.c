@@ -4,7 +4,8 @@
  *
  * fuzz-sources: tests/unit/shared_world.c tests/unit/one_task.c tests/unit/hosted_heap.c
  * fuzz-sources: tests/unit/hosted_libc.c kernel/remote/shared_home.c
- * fuzz-sources: kernel/remote/directory.c kernel/remote/page_use.c kernel/remote/turn.c kernel/fs/page_map.c kernel/sched/timer.c
+ * fuzz-sources: kernel/remote/directory.c kernel/remote/page_use.c kernel/remote/turn.c
+ * fuzz-sources: kernel/fs/page_map.c kernel/sched/timer.c
  * fuzz-flags: -DCOFRE_HOSTED -Wno-unused-parameter
  */
 #include "tests/unit/shared_world.h"
