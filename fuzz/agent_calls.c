@@ -230,7 +230,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int r = agent_decode(&agent);
     while (r == 0 && in.left > 0)
         access_memory(&in);
-    agent_reply(&agent, r, 0);
+    agent_reply(&agent, (struct reply_head){.result = r});
     if (written != stored || replies != 1)
         abort();
     agent_memory_free(&agent);

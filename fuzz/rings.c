@@ -9,6 +9,7 @@
  * fuzz-sources: kernel/net/packet.c kernel/net/scm.c kernel/net/socket.c kernel/net/sockopt.c
  * fuzz-sources: kernel/net/tcp.c kernel/net/tcp_io.c kernel/net/tcp_urgent.c kernel/net/udp.c kernel/net/unix.c
  * fuzz-sources: kernel/net/unix_gc.c kernel/net/unix_io.c kernel/fs/epoll.c kernel/fs/poll.c
+ * fuzz-sources: kernel/sched/timer.c
  * fuzz-sources: kernel/mm/uio.c kernel/sched/wait.c kernel/arch/untrusted.c
  * fuzz-flags: -DCOFRE_HOSTED -include fuzz/kernel_state.h -Itests/unit -w
  */

@@ -461,6 +461,15 @@ void epoll_file_watches(struct file *file, void (*fn)(struct file *ep_file, int 
         fn(item->ep->file, item->fd, &(struct epoll_event){item->events, item->data}, arg);
 }
 
+uint32_t epoll_file_flags(struct file *file)
+{
+    const struct epoll_item *item;
+    uint32_t flags = 0;
+    LIST_FOREACH (item, file_watchers(file), file_link)
+        flags |= (item->events & EPOLL_PRIVATE) | epoll_file_flags(item->ep->file);
+    return flags;
+}
+
 size_t epoll_file_collect(struct file *ep_file, struct epoll_event *events, size_t max)
 {
     return epoll_collect(epoll_of(ep_file), events, max);

@@ -18,6 +18,8 @@ must_check int epoll_file_adopt(struct file *ep_file, int fd, struct file *file,
 /* Calls fn for each set that file is in. */
 void epoll_file_watches(struct file *file, void (*fn)(struct file *ep_file, int fd, const struct epoll_event *, void *),
                         void *arg);
+/* EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT: those that a set has for that file, or for a set that the file is in. */
+uint32_t epoll_file_flags(struct file *file);
 /* Takes up to max events, as epoll_wait(2) does. */
 size_t epoll_file_collect(struct file *ep_file, struct epoll_event *events, size_t max);
 /* Woken when something may be ready; and may it? */

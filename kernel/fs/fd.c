@@ -12,11 +12,13 @@
 
 #define FD_TABLE_MIN 64
 #define FD_TABLE_MAX (1 << 20) /* fs.nr_open's default */
+#define END_STEPS 256          /* that one look for the end takes */
 
 struct fd_table {
     unsigned refcount;
     unsigned capacity;   /* a multiple of 64 */
     unsigned first_free; /* no lower descriptor is free */
+    unsigned end;        /* all from here on are */
     struct file **files;
     uint64_t *cloexec;
 };
@@ -84,6 +86,13 @@ void fd_table_put(struct fd_table *table)
     kfree(table);
 }
 
+/* files[fd] is to be something. */
+static void put_at(struct fd_table *table, unsigned fd, struct file *file)
+{
+    table->files[fd] = file;
+    table->end = MAX(table->end, fd + 1);
+}
+
 static void set_cloexec(struct fd_table *table, unsigned fd, bool on)
 {
     uint64_t bit = 1ULL << (fd % 64);
@@ -106,6 +115,7 @@ struct fd_table *fd_table_copy(struct fd_table *table)
         copy->files[fd] = table->files[fd] ? file_get(table->files[fd]) : NULL;
     memcpy(copy->cloexec, table->cloexec, table->capacity / 8);
     copy->first_free = table->first_free;
+    copy->end = table->end;
     return copy;
 }
 
@@ -167,7 +177,7 @@ int fd_install(struct file *file, int min, bool cloexec)
     }
     if ((unsigned)min <= table->first_free)
         table->first_free = fd + 1;
-    table->files[fd] = file;
+    put_at(table, fd, file);
     set_cloexec(table, fd, cloexec);
     return fd;
 }
@@ -182,7 +192,7 @@ int fd_table_set(struct fd_table *table, int fd, struct file *file, bool cloexec
             return error;
     }
     struct file *old = table->files[fd];
-    table->files[fd] = file;
+    put_at(table, (unsigned)fd, file);
     set_cloexec(table, fd, cloexec);
     if (old)
         file_close(table, old);
@@ -195,6 +205,13 @@ int fd_install_at(struct file *file, int fd, bool cloexec)
         return -EBADF;
     int error = fd_table_set(process_self()->files, fd, file, cloexec);
     return error ? error : fd;
+}
+
+unsigned fd_table_end(struct fd_table *table)
+{
+    for (unsigned steps = 0; steps < END_STEPS && table->end > 0 && !table->files[table->end - 1]; steps++)
+        table->end--;
+    return table->end;
 }
 
 bool fd_table_shared(const struct fd_table *table)

@@ -107,6 +107,8 @@ must_check int fd_unshare(void);
 must_check int fd_table_set(struct fd_table *table, int fd, struct file *file, bool cloexec);
 /* 0 or -EBADF. May sleep as far as closing the file does. */
 int fd_table_close(struct fd_table *table, int fd);
+/* All descriptors from here on are free; mostly the lowest such number. */
+unsigned fd_table_end(struct fd_table *table);
 /* Do several processes have this one? */
 bool fd_table_shared(const struct fd_table *table);
 /* Calls fn for each open descriptor, ascending; stops when it returns non-zero, which is returned. */

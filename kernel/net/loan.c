@@ -6,11 +6,13 @@
 #include <asm/socket.h>
 
 #include "kernel/arch/hostcall.h"
+#include "kernel/fs/epoll.h"
 #include "kernel/fs/poll.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/net/tcp.h"
 #include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 
 _Static_assert(TCP_LOAN_OPTIONS == INET_OPTION_MAX, "all options travel");
@@ -300,14 +302,33 @@ int tcp_foreign(const struct tcp_loan *loan, void *loan_of_lender, struct file *
     return connection_of_loan(loan, loan_of_lender, &lent_ops, chan_foreign, lent_news, ret_file);
 }
 
+#define JOINED_NS 1000000000ULL
+
+/* Sharing ends with a connection from inside, and with it what else members were told: not over and over. */
+static bool joined_lately(const struct tcp_socket *t)
+{
+    return t->joined_ns && time_monotonic_ns() - t->joined_ns < JOINED_NS;
+}
+
+/* The sets that the socket is in have heard of connections so far. */
+static int begin_demand(struct tcp_socket *t, const struct file *file)
+{
+    if (t->demand)
+        return 0;
+    int r = tcp_demand(t, true);
+    if (r == 0 && file->epoll_watchers)
+        chan_want_accept(t->in.chan);
+    return r;
+}
+
 bool tcp_share(struct file *file, struct tcp_loan *ret_loan)
 {
     struct socket *sock = socket_of_file(file);
-    if (!is_tcp(sock) || sock->ops != &tcp_ops || sock->rcv_timeout_ns || file->epoll_watchers)
+    if (!is_tcp(sock) || sock->ops != &tcp_ops || sock->rcv_timeout_ns || (epoll_file_flags(file) & EPOLLET))
         return false;
     struct tcp_socket *t = tcp_of(sock);
-    if (t->state != TCP_S_LISTEN || !t->in.chan || !TAILQ_EMPTY(&t->backlog) || !TAILQ_EMPTY(&t->waiting) ||
-        (!t->demand && tcp_demand(t, true) < 0) || chan_rx_used(t->in.chan) > 0)
+    if (t->state != TCP_S_LISTEN || !t->in.chan || joined_lately(t) || !TAILQ_EMPTY(&t->backlog) ||
+        !TAILQ_EMPTY(&t->waiting) || begin_demand(t, file) < 0 || chan_rx_used(t->in.chan) > 0)
         return false;
     memset(ret_loan, 0, sizeof(*ret_loan));
     write_loan(t, ret_loan);

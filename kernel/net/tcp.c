@@ -6,16 +6,19 @@
 
 #include "kernel/arch/hostcall.h"
 #include "kernel/boot/boot.h"
+#include "kernel/fs/epoll.h"
 #include "kernel/fs/poll.h"
 #include "kernel/lib/printk.h"
 #include "kernel/lib/string.h"
 #include "kernel/mm/kmalloc.h"
 #include "kernel/net/loan.h"
 #include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
 
 #define TCP_RCVBUF 131072
 #define TCP_SNDBUF 16384
+#define ASK_AGAIN_NS 1000000
 /* What Linux's autotuning makes of them on loopback once connected is not imitated. */
 
 struct tcp_socket *tcp_get(struct tcp_socket *t)
@@ -28,9 +31,17 @@ void tcp_put(struct tcp_socket *t)
 {
     if (!t || --t->refcount > 0)
         return;
+    timer_cancel(&t->ask_again);
     packet_queue_clear(&t->rx);
     socket_forget(&t->in.sock);
     kfree(t);
+}
+
+static void ask_again(struct timer *timer)
+{
+    struct tcp_socket *t = container_of(timer, struct tcp_socket, ask_again);
+    if (t->demand && t->in.chan)
+        chan_want_accept(t->in.chan);
 }
 
 struct tcp_socket *tcp_new(int family)
@@ -45,6 +56,7 @@ struct tcp_socket *tcp_new(int family)
     t->connect_told = true;
     t->rx_max = TCP_INSIDE_MAX;
     packet_queue_init(&t->rx);
+    timer_init(&t->ask_again, ask_again);
     TAILQ_INIT(&t->backlog);
     TAILQ_INIT(&t->waiting);
     ip_any(t->in.local.ip, family == AF_INET);
@@ -79,6 +91,16 @@ void tcp_end(struct tcp_socket *t, int error)
     wake_up_all(&t->in.sock.wait, EVENTS_ALL);
 }
 
+/*
+ * Whoever polls asks the host for news of the next connection. Sets with EPOLLEXCLUSIVE are not all told of this one,
+ * and who is may be in no hurry to poll again: then somebody else is to hear of what is still there or comes.
+ */
+static void told_of_connection(struct tcp_socket *t)
+{
+    if (t->in.sock.file && (epoll_file_flags(t->in.sock.file) & EPOLLEXCLUSIVE))
+        timer_arm(&t->ask_again, time_monotonic_ns() + ASK_AGAIN_NS);
+}
+
 void tcp_news(struct chan *c, uint32_t host_events)
 {
     struct tcp_socket *t = c->owner;
@@ -89,6 +111,8 @@ void tcp_news(struct chan *c, uint32_t host_events)
     }
     if (chan_rx_used(c) > 0 || (host_events & CHAN_EV_ACCEPTABLE))
         wake |= EVENTS_IN;
+    if (t->demand && (host_events & CHAN_EV_ACCEPTABLE))
+        told_of_connection(t);
     if (t->shared && chan_rx_used(c) > 0) /* accepted before that was on demand */
         tcp_share_end(t);
     if (c->flags & CHAN_K_WANT_ROOM)
@@ -158,6 +182,7 @@ static int join(struct tcp_socket *t, struct tcp_socket *listener, const struct 
     t->state = TCP_S_CONNECTED;
     TAILQ_INSERT_TAIL(&listener->backlog, server, backlog_link);
     listener->backlog_count++;
+    listener->joined_ns = time_monotonic_ns();
     if (listener->shared)
         tcp_share_end(listener);
     wake_up(&listener->in.sock.wait, EVENTS_IN);

@@ -13,6 +13,7 @@
 #include <linux/tcp.h>
 
 #include "kernel/net/inet.h"
+#include "kernel/sched/wait.h"
 
 enum { TCP_URGENT_NONE, TCP_URGENT_THERE, TCP_URGENT_READ };
 enum tcp_state { TCP_S_CLOSED, TCP_S_LISTEN, TCP_S_CONNECTING, TCP_S_CONNECTED, TCP_S_ENDED };
@@ -45,6 +46,8 @@ struct tcp_socket {
     int backlog_count, backlog_max;
     bool demand;                                 /* the host accepts when it is asked to, not by itself */
     bool shared;                                 /* other enclaves may accept from the same host socket */
+    uint64_t joined_ns;                          /* when the last connection came from inside */
+    struct timer ask_again;                      /* to hear of the next connection: tcp_news() */
     TAILQ_HEAD(tcp_waiting, tcp_socket) waiting; /* connecting inside while the backlog is full */
     TAILQ_ENTRY(tcp_socket) waiting_link;
     struct tcp_socket *waits_for; /* not referenced: the listener drops its list when it goes */

@@ -4,6 +4,7 @@
 #include <asm/socket.h>
 #include <linux/sockios.h>
 
+#include "kernel/fs/epoll.h"
 #include "kernel/fs/poll.h"
 #include "kernel/lib/printk.h"
 #include "kernel/mm/uaccess.h"
@@ -350,7 +351,7 @@ ssize_t tcp_send(struct socket *sock, struct message *msg, bool nonblock)
 static uint32_t poll_listener(struct tcp_socket *t)
 {
     /* Who is told of edges looks once only, so the host has to go on by itself. */
-    if (t->demand && t->in.sock.file && t->in.sock.file->epoll_watchers)
+    if (t->demand && t->in.sock.file && (epoll_file_flags(t->in.sock.file) & EPOLLET))
         (void)!tcp_demand(t, false);
     return tcp_acceptable(t) ? EVENTS_IN : 0;
 }

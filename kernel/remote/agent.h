@@ -65,7 +65,7 @@ must_check int agent_decode(struct agent *agent);
 /* Give back all that belongs to the request. */
 void agent_memory_free(struct agent *agent);
 /* Send the result, and the stores before it. Sleeps if there is no memory to queue it. */
-void agent_reply(struct agent *agent, int64_t result, uint64_t flags);
+void agent_reply(struct agent *agent, struct reply_head reply);
 void agent_fetched(struct agent *agent, struct record *record); /* takes the record over */
 
 /* For the current task's agent. Bytes moved; fewer than asked for: the next one faults. */

@@ -157,12 +157,11 @@ void agent_memory_free(struct agent *agent)
 
 /* ---- output ---- */
 
-static void out_send(struct agent *agent, enum message_type type, int64_t result, uint64_t flags)
+static void out_send(struct agent *agent, enum message_type type, struct reply_head reply)
 {
     struct message *message = (struct message *)agent->out;
-    struct reply_head *head = (struct reply_head *)(message + 1);
     *message = (struct message){type, agent->request, agent->pid, agent->tid};
-    *head = (struct reply_head){result, flags};
+    *(struct reply_head *)(message + 1) = reply;
     if (agent->last)
         agent->out_size = ALIGN_UP(agent->out_size, 8UL);
     int r = link_send(agent->link, agent->out, agent->out_size);
@@ -226,7 +225,7 @@ size_t agent_out_room(uaddr_t addr, size_t size, void **ret_room)
     if (!has_room(agent, addr, size))
         out_grow(agent);
     if (!has_room(agent, addr, MIN(size, agent->out_capacity - OUT_START - sizeof(struct store))))
-        out_send(agent, MESSAGE_STORE, 0, 0);
+        out_send(agent, MESSAGE_STORE, (struct reply_head){0});
     if (!extends(agent, addr)) {
         agent->out_size = ALIGN_UP(agent->out_size, 8UL);
         agent->last = (struct store *)(agent->out + agent->out_size);
@@ -251,7 +250,7 @@ bool agent_give_sealed(uaddr_t dst, const struct sealed_page *page)
     if (ALIGN_UP(agent->out_size, 8UL) + needed > agent->out_capacity)
         out_grow(agent);
     if (ALIGN_UP(agent->out_size, 8UL) + needed > agent->out_capacity) {
-        out_send(agent, MESSAGE_STORE, 0, 0);
+        out_send(agent, MESSAGE_STORE, (struct reply_head){0});
         extends_pages = false;
     }
     if (!extends_pages) {
@@ -302,9 +301,11 @@ size_t agent_clear_out(uaddr_t dst, size_t size)
     return copy_out(dst, NULL, size);
 }
 
-void agent_reply(struct agent *agent, int64_t result, uint64_t flags)
+void agent_reply(struct agent *agent, struct reply_head reply)
 {
-    out_send(agent, MESSAGE_REPLY, agent->send_failed ? -ENOMEM : result, flags);
+    if (agent->send_failed)
+        reply.result = -ENOMEM;
+    out_send(agent, MESSAGE_REPLY, reply);
 }
 
 /* ---- input ---- */
@@ -407,7 +408,7 @@ static size_t fetch(struct agent *agent, void *dst, uaddr_t src, size_t size)
     size = MIN(size, 0x10000UL);
     ask.window.span = ask.window.size = (uint32_t)size;
     if (agent->last)
-        out_send(agent, MESSAGE_STORE, 0, 0); /* so that it reads what it wrote */
+        out_send(agent, MESSAGE_STORE, (struct reply_head){0}); /* so that it reads what it wrote */
     agent_fetch_count++;
     agent->fetching = true;
     struct record *record = NULL;

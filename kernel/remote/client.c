@@ -439,7 +439,7 @@ static void answer_nothing(const struct pending *p)
 }
 
 /* A call is always waited for to its end; a signal only asks the agent to make it short. */
-static int64_t wait_reply(struct pending *p, uint64_t *ret_flags)
+static int64_t wait_reply(struct pending *p, struct reply_head *ret_reply)
 {
     bool cancelled = false, good = true;
     for (;;) {
@@ -458,16 +458,16 @@ static int64_t wait_reply(struct pending *p, uint64_t *ret_flags)
             good &= apply_stores(p, record);
         }
         bool done = message->type == MESSAGE_REPLY && record->size >= sizeof(*message) + sizeof(*head);
-        int64_t result = done ? head->result : 0;
-        *ret_flags = done ? head->flags : 0;
+        if (done)
+            *ret_reply = *head;
         kfree(record);
         if (done)
-            return result >= 0 && !good ? -EFAULT : result;
+            return ret_reply->result >= 0 && !good ? -EFAULT : ret_reply->result;
     }
 }
 
 static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[6], struct windows *w,
-                            uint64_t *ret_flags)
+                            struct reply_head *ret_reply)
 {
     pending_add(p, &lingers[nr % STATS_SYSCALL_MAX]);
     p->linger->prompt = true;
@@ -477,7 +477,7 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
     int64_t result = send_call(p, nr, args, w);
     if (result == 0) {
         uint64_t posts = posted_told();
-        result = wait_reply(p, ret_flags);
+        result = wait_reply(p, ret_reply);
         posted_heard(posts);
     }
     remote_linger_end();
@@ -485,23 +485,24 @@ static int64_t call_pending(struct pending *p, uint64_t nr, const uint64_t args[
     return result;
 }
 
-static int64_t call_once(uint64_t nr, const uint64_t args[6], struct windows *w, uint64_t *ret_flags)
+static int64_t call_once(uint64_t nr, const uint64_t args[6], struct windows *w, struct reply_head *ret_reply)
 {
     struct pending p = {.into = NULL};
-    return call_pending(&p, nr, args, w, ret_flags);
+    return call_pending(&p, nr, args, w, ret_reply);
 }
 
 int64_t remote_call_into(uint64_t nr, const uint64_t args[6], unsigned arg, void *buf, size_t size)
 {
     struct pending p = {.into = buf, .into_size = size};
     struct windows w;
-    uint64_t there[6], flags;
+    uint64_t there[6];
+    struct reply_head reply;
     memcpy(there, args, sizeof(there));
     there[arg] = INTO_KERNEL;
     windows_init(&w);
     int64_t result = windows_out_kernel(&w, INTO_KERNEL, size);
     if (result == 0)
-        result = call_pending(&p, nr, there, &w, &flags);
+        result = call_pending(&p, nr, there, &w, &reply);
     windows_free(&w);
     return result;
 }
@@ -516,7 +517,7 @@ struct transfer {
     uint64_t wanted; /* bytes in all */
 };
 
-static int64_t move_piece(struct transfer *t, uint64_t *ret_moved_most, uint64_t *ret_flags)
+static int64_t move_piece(struct transfer *t, uint64_t *ret_moved_most, struct reply_head *ret_reply)
 {
     struct sealed_page sealed[FRAMES_MEMBER_MAX];
     struct windows w;
@@ -533,7 +534,7 @@ static int64_t move_piece(struct transfer *t, uint64_t *ret_moved_most, uint64_t
     if (r == 0 && t->nr == __NR_write && w.count == 1)
         (void)sealed_window(&w.list[0], (int)t->args[0], sealed, ARRAY_COUNT(sealed));
     *ret_moved_most = w.in_bytes + w.out_bytes;
-    int64_t result = r < 0 ? r : call_once(t->nr, t->args, &w, ret_flags);
+    int64_t result = r < 0 ? r : call_once(t->nr, t->args, &w, ret_reply);
     windows_free(&w);
     return result;
 }
@@ -561,9 +562,10 @@ static void advance(struct transfer *t, uint64_t moved)
  * *ret_before: what was moved before -ERECALLED, after which the rest goes another way. */
 static int64_t move_all(struct transfer *t, uint64_t *ret_before)
 {
-    uint64_t total = 0, most, flags;
+    uint64_t total = 0, most;
+    struct reply_head reply;
     for (;;) {
-        int64_t r = move_piece(t, &most, &flags);
+        int64_t r = move_piece(t, &most, &reply);
         if (r == -ERECALLED) {
             *ret_before = total;
             return r;
@@ -571,7 +573,7 @@ static int64_t move_all(struct transfer *t, uint64_t *ret_before)
         if (r <= 0)
             return total > 0 ? (int64_t)total : r;
         total += (uint64_t)r;
-        if ((uint64_t)r < most || total >= t->wanted || !(flags & REPLY_CONTINUE))
+        if ((uint64_t)r < most || total >= t->wanted || !(reply.flags & REPLY_CONTINUE))
             return (int64_t)total;
         advance(t, (uint64_t)r);
     }
@@ -606,12 +608,15 @@ static int64_t move(uint64_t nr, const uint64_t args[6], unsigned moves, uint64_
 int64_t remote_call(uint64_t nr, const uint64_t call_args[6])
 {
     struct windows w;
-    uint64_t args[6], flags;
+    struct reply_head reply = {.free_from = 0};
+    uint64_t args[6];
     memcpy(args, call_args, sizeof(args));
     windows_init(&w);
     int64_t result = windows_gather(&w, remote_call_describe(nr), args);
     if (result == 0)
-        result = call_once(nr, args, &w, &flags);
+        result = call_once(nr, args, &w, &reply);
+    if (reply.free_from > 0)
+        descriptors_free_from(reply.free_from);
     windows_free(&w);
     return result;
 }

@@ -3,6 +3,7 @@
 
 #include <asm/ioctls.h>
 #include <asm/unistd_64.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 
@@ -12,7 +13,10 @@
 #define KNOWN_MAX 1024
 
 static unsigned used_below;                 /* none below is free */
+static uint64_t known_used[KNOWN_MAX / 64]; /* nor are these */
 static uint64_t known_free[KNOWN_MAX / 64]; /* these are */
+static unsigned free_from = UINT32_MAX;     /* and all from here on */
+static unsigned told_free_from;             /* by the answer to the call that runs; 0: nothing */
 static unsigned running;                    /* calls between begin and end */
 static unsigned changing;                   /* of these, those that do not only add one */
 static bool overlapped;                     /* two at once: who came first is not known */
@@ -161,34 +165,49 @@ enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6])
     }
 }
 
-static void set_free(unsigned fd, bool is_free)
+static void set(unsigned fd, bool is_free)
 {
     uint64_t bit = 1ULL << (fd % 64);
     if (fd >= KNOWN_MAX)
         return;
-    if (is_free)
-        known_free[fd / 64] |= bit;
-    else
-        known_free[fd / 64] &= ~bit;
+    known_free[fd / 64] &= ~bit;
+    known_used[fd / 64] &= ~bit;
+    (is_free ? known_free : known_used)[fd / 64] |= bit;
+}
+
+static bool is_in(const uint64_t known[KNOWN_MAX / 64], unsigned fd)
+{
+    return fd < KNOWN_MAX && (known[fd / 64] >> (fd % 64) & 1);
 }
 
 void descriptors_forget(void)
 {
     used_below = 0;
+    free_from = UINT32_MAX;
+    memset(known_used, 0, sizeof(known_used));
     memset(known_free, 0, sizeof(known_free));
 }
 
 void descriptors_reset(void)
 {
     descriptors_forget();
-    running = changing = 0;
+    running = changing = told_free_from = 0;
     overlapped = false;
 }
 
 void descriptors_begin(enum descriptor_use use)
 {
     overlapped |= running++ > 0;
+    told_free_from = 0;
     changing += use != DESCRIPTORS_ADDED;
+}
+
+/* By a call of the init enclave, which may have said more. */
+static void note_added(int fd)
+{
+    if (told_free_from > (unsigned)fd)
+        free_from = told_free_from;
+    descriptors_opened(fd);
 }
 
 void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t result)
@@ -200,11 +219,19 @@ void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t re
     if (!alone || use == DESCRIPTORS_CHANGED)
         descriptors_forget();
     else if (use == DESCRIPTORS_ADDED && result >= 0)
-        descriptors_opened((int)result);
+        note_added((int)result);
+    else if (use == DESCRIPTORS_ADDED && (result == -EFAULT || result == -ENOMEM))
+        descriptors_forget(); /* that may be of the answer only */
     else if (use == DESCRIPTORS_CLOSED && result == 0)
         descriptors_closed((int)args[0]);
     else if (use == DESCRIPTORS_CLOSED)
         descriptors_forget();
+    told_free_from = 0;
+}
+
+void descriptors_free_from(unsigned fd)
+{
+    told_free_from = running == 1 ? fd : 0;
 }
 
 bool descriptors_changing(void)
@@ -214,7 +241,7 @@ bool descriptors_changing(void)
 
 bool descriptors_next(int *ret_fd)
 {
-    if (running > 0 || used_below >= KNOWN_MAX || !(known_free[used_below / 64] >> (used_below % 64) & 1))
+    if (running > 0 || (used_below < free_from && !is_in(known_free, used_below)))
         return false;
     *ret_fd = (int)used_below;
     return true;
@@ -222,14 +249,17 @@ bool descriptors_next(int *ret_fd)
 
 void descriptors_opened(int fd)
 {
-    set_free((unsigned)fd, false);
-    used_below = (unsigned)fd + 1;
+    while (used_below <= (unsigned)fd)
+        set(used_below++, false); /* the lowest free one was taken */
+    free_from = MAX(free_from, used_below);
+    while (is_in(known_used, used_below))
+        used_below++;
 }
 
 void descriptors_closed(int fd)
 {
     overlapped |= running > 0;
-    set_free((unsigned)fd, true);
+    set((unsigned)fd, true);
     if ((unsigned)fd < used_below)
         used_below = (unsigned)fd;
 }

@@ -21,6 +21,8 @@ enum descriptor_use descriptors_use(uint64_t nr, const uint64_t args[6]);
 /* Around each call that is not IGNORED or SEEN. Between, the table may change. */
 void descriptors_begin(enum descriptor_use use);
 void descriptors_end(enum descriptor_use use, const uint64_t args[6], int64_t result);
+/* The init enclave's word with the result of the call that has begun: all from fd on are free. */
+void descriptors_free_from(unsigned fd);
 bool descriptors_changing(void); /* may a call that has begun give one another meaning? */
 /* It has changed, nobody knows how. */
 void descriptors_forget(void);

@@ -73,7 +73,8 @@ enum reply_flags {
 
 struct reply_head {
     int64_t result;
-    uint64_t flags;
+    uint32_t flags;
+    uint32_t free_from; /* of a call that returns a new descriptor: all from this one on are free; 0: not said */
 };
 
 /* Followed by `size` bytes and padding to 8; or, with STORE_SEALED, by struct sealed_page of `size` / PAGE_SIZE pages.

@@ -23,6 +23,7 @@
 #include "kernel/remote/agent.h"
 #include "kernel/remote/area.h"
 #include "kernel/remote/calls.h"
+#include "kernel/remote/descriptors.h"
 #include "kernel/remote/frames.h"
 #include "kernel/remote/leases.h"
 #include "kernel/remote/lender.h"
@@ -213,7 +214,7 @@ static void serve(struct agent *agent, struct process *process)
                                .orig_rax = (int64_t)head->nr,
                                .vector = TRAP_SYSCALL};
     if (!agent_enter(process, agent->tid, head->blocked, agent)) {
-        agent_reply(agent, -EINTR, 0);
+        agent_reply(agent, (struct reply_head){.result = -EINTR});
         return;
     }
     agent->entered = true;
@@ -226,17 +227,20 @@ static void serve(struct agent *agent, struct process *process)
     int64_t result = -ERECALLED;
     if (!pipe_lender_crossed(agent->member, process, head->nr, head->args[0]))
         result = syscall_call(&frame, head->nr, false);
-    uint64_t flags = 0;
+    struct reply_head reply = {.result = result == -ERESTART_RESTARTBLOCK ? -EINTR : result};
     if (result > 0 && (remote_call_moves(head->nr) || remote_call_streams(head->nr, head->args)) &&
         goes_on(head->nr, head->args))
-        flags |= REPLY_CONTINUE;
+        reply.flags |= REPLY_CONTINUE;
+    if (result >= 0 && descriptors_use(head->nr, head->args) == DESCRIPTORS_ADDED && process->files &&
+        !fd_table_shared(process->files))
+        reply.free_from = fd_table_end(process->files);
     lender_offer(agent->member, process, head->nr, head->args[0], result);
     if (!pipe_lender_offer(agent->member, process, head->nr, head->args[0], result))
         frames_offer(agent->member, process, head->nr, head->args[0], result);
     leases_offer(agent->member, process, head, result, changes);
     posts_offer(agent->member, process, head, result);
     (void)remote_linger_begin(agent->linger);
-    agent_reply(agent, result == -ERESTART_RESTARTBLOCK ? -EINTR : result, flags);
+    agent_reply(agent, reply);
     if (on_heard)
         on_heard(agent->member->number, MESSAGE_REPLY);
     agent->entered = false;
@@ -252,7 +256,7 @@ static void agent_run(struct agent *agent)
     if (r == 0 && (!process || !process->remote || process->remote->member != agent->member))
         r = -ESRCH;
     if (r < 0)
-        agent_reply(agent, r, 0);
+        agent_reply(agent, (struct reply_head){.result = r});
     else
         serve(agent, process);
 }

@@ -1,6 +1,6 @@
 """Four workers, children of PID 1, that accept from one listening socket; a connection asks for one thing and is closed.
 
-connections-workers.py serve PORT         until a connection asks for the end
+connections-workers.py serve PORT [epoll] until a connection asks for the end; the workers wait in accept and select, or with epoll
 connections-workers.py ask PORT SEED      some 2000 connections, six at a time: "all as it should be", or what is not. Each
                                           thing is asked for after a while of plain ones, in which workers come to
                                           accept by themselves
@@ -214,6 +214,36 @@ def receiver():
             c.sendall(b"passed " + text)
 
 
+def accept_now():
+    try:
+        return listener.accept()[0]
+    except BlockingIOError:
+        return None
+
+
+def work_with_epoll():
+    """Each in another way. The last is first told of levels and then of edges."""
+    flags = (0, select.EPOLLEXCLUSIVE, select.EPOLLONESHOT, 0)[number]
+    served, edges, ep = 0, False, select.epoll()
+    ep.register(listener, select.EPOLLIN | flags)
+    ep.register(pokes[number][0], select.EPOLLIN)
+    while True:
+        for fd, _ in ep.poll():
+            if fd == pokes[number][0]:
+                os.write(acks[1], os.read(fd, 1))
+                continue
+            while c := accept_now():
+                answer(c)
+                served += 1
+                if not edges:
+                    break
+            if flags == select.EPOLLONESHOT:
+                ep.modify(listener, select.EPOLLIN | flags)
+            if number == 3 and served == 150 and not edges:
+                edges = True
+                ep.modify(listener, select.EPOLLIN | select.EPOLLET)
+
+
 def work(n):
     global number
     number = n
@@ -222,6 +252,8 @@ def work(n):
     if number == 0:
         threading.Thread(target=receiver, daemon=True).start()
     try:
+        if "epoll" in sys.argv[3:]:
+            work_with_epoll()
         while True:
             if number % 2: # waits in select, as some servers do, and finds that another one was quicker
                 ready = select.select([listener, pokes[n][0]], [], [])[0]

@@ -100,15 +100,15 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))'
 
 @test "workers that accept from one listening socket, by themselves or not: as natively" {
     IMAGE=$(e2e_image python python "$OPEN_POLICY")
-    local pump
-    for pump in uring epoll; do
+    local pump wait
+    for pump in uring epoll; do for wait in "" epoll; do
         PORT=$(free_port)
-        COFRE_PUMP=$pump timeout -k 5 60 "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$(cat "$here/connections-workers.py")" serve "$PORT" \
+        COFRE_PUMP=$pump timeout -k 5 60 "$COFRE" run --softsgx -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$(cat "$here/connections-workers.py")" serve "$PORT" $wait \
             </dev/null >out 2>err 3>&- &
         SERVER=$!
         wait_until 10 grep -q "$(printf ':%04X .* 0A' "$PORT")" /proc/net/tcp
         [ "$(timeout -k 5 50 python3 "$here/connections-workers.py" ask "$PORT" "$RANDOM")" = "all as it should be" ]
         wait "$SERVER"
         SERVER=
-    done
+    done; done
 }

@@ -25,6 +25,7 @@
 #include "kernel/process/process.h"
 #include "kernel/process/signal.h"
 #include "kernel/sched/output.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/task.h"
 #include "kernel/sched/time.h"
 #include "kernel/sched/wait.h"
@@ -169,30 +170,10 @@ int task_sleep(uint64_t deadline_ns)
     return deadline_ns == NO_DEADLINE ? -EINTR : -ETIMEDOUT;
 }
 
-/* One timer is enough: it fires when the test says so. */
-static struct timer *armed;
-
-void timer_init(struct timer *timer, void (*fn)(struct timer *timer))
-{
-    timer->fn = fn;
-    timer->armed = false;
-}
-
-void timer_arm(struct timer *timer, uint64_t deadline_ns)
-{
-    (void)deadline_ns;
-    timer->armed = true;
-    armed = timer;
-}
-
 void world_timer(void)
 {
-    struct timer *timer = armed;
-    armed = NULL;
-    if (timer) {
-        timer->armed = false;
-        timer->fn(timer);
-    }
+    if (timers_next_ns() != NO_DEADLINE)
+        timers_run(timers_next_ns());
 }
 
 /* ---- boot, time, chance ---- */

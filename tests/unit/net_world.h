@@ -46,7 +46,7 @@ void world_init_borrower(bool has_pump);
 struct file;
 int world_fd_set(int fd, struct file *file); /* closes what is there; -EBADF */
 int world_signals(int signal);               /* how often it was sent */
-void world_timer(void);                      /* the armed timer's time has come */
+void world_timer(void);                      /* the first armed timer's time has come */
 
 /* The host's side, honest. */
 struct host_chan {

@@ -22,6 +22,7 @@
 #include "kernel/net/net.h"
 #include "kernel/net/socket_types.h"
 #include "kernel/net/tcp.h"
+#include "kernel/sched/sched.h"
 #include "kernel/sched/wait.h"
 #include "net_world.h"
 
@@ -813,6 +814,115 @@ static void goes_back_when_it_is_watched(void **state)
     world_close(l);
 }
 
+/* Who is in a set that tells of levels accepts on demand, too. */
+static void is_shared_while_it_is_watched(void **state)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data = 7};
+    int l = listener(80), ep[2];
+    demanding = kernel_channel(true);
+    for (int i = 0; i < 2; i++) {
+        ep[i] = (int)CALL1(epoll_create1, 0);
+        assert_int_equal(CALL4(epoll_ctl, ep[i], EPOLL_CTL_ADD, l, &e), 0);
+        assert_int_equal(CALL4(epoll_wait, ep[i], &e, 1, 0), 0);
+    }
+    assert_true(share(l));
+    host_pump();
+    assert_true(host_chans[demanding].wanted); /* nobody has polled since */
+    for (int i = 0; i < 3; i++) {
+        host_client(demanding);
+        net_poll_ready();
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(CALL4(epoll_wait, ep[k], &e, 1, 0), 1);
+            assert_int_equal(e.data, 7);
+        }
+        world_close(accept_now(l));
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(CALL4(epoll_wait, ep[k], &e, 1, 0), 0);
+        host_pump();
+        assert_true(host_chans[demanding].wanted);
+    }
+    assert_true(host_chans[demanding].demand);
+    assert_int_equal(unshared, 0);
+    for (int i = 0; i < 2; i++)
+        world_close(ep[i]);
+    world_close(l);
+}
+
+/* One watch is told once, until it is set again. */
+static void is_shared_with_one_shots(void **state)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT, .data = 7};
+    int l = shared_listener(), ep = (int)CALL1(epoll_create1, 0);
+    assert_int_equal(CALL4(epoll_ctl, ep, EPOLL_CTL_ADD, l, &e), 0);
+    host_pump();
+    host_client(demanding);
+    host_client(demanding);
+    net_poll_ready();
+    assert_int_equal(CALL4(epoll_wait, ep, &e, 1, 0), 1);
+    assert_int_equal(CALL4(epoll_wait, ep, &e, 1, 0), 0);
+    world_close(accept_now(l));
+    e.events = EPOLLIN | EPOLLONESHOT;
+    assert_int_equal(CALL4(epoll_ctl, ep, EPOLL_CTL_MOD, l, &e), 0);
+    assert_int_equal(CALL4(epoll_wait, ep, &e, 1, 0), 1);
+    world_close(accept_now(l));
+    assert_int_equal(CALL4(epoll_ctl, ep, EPOLL_CTL_MOD, l, &e), 0);
+    assert_int_equal(CALL4(epoll_wait, ep, &e, 1, 0), 0);
+    host_pump();
+    assert_true(host_chans[demanding].wanted);
+    world_close(ep);
+    world_close(l);
+}
+
+/* A set that tells of levels, in one that tells of edges. */
+static void goes_back_in_a_set_of_sets(void **state)
+{
+    struct epoll_event e = {.events = EPOLLIN};
+    int l = shared_listener(), inner = (int)CALL1(epoll_create1, 0), outer = (int)CALL1(epoll_create1, 0);
+    assert_int_equal(CALL4(epoll_ctl, inner, EPOLL_CTL_ADD, l, &e), 0);
+    assert_true(host_chans[demanding].demand);
+    host_pump();
+    host_client(demanding);
+    net_poll_ready();
+    e.events = EPOLLIN | EPOLLET;
+    assert_int_equal(CALL4(epoll_ctl, outer, EPOLL_CTL_ADD, inner, &e), 0);
+    assert_int_equal(CALL4(epoll_wait, inner, &e, 1, 0), 1);
+    assert_false(host_chans[demanding].demand);
+    world_close(accept_now(l));
+    assert_false(share(l));
+    world_close(outer);
+    world_close(inner);
+    assert_true(share(l));
+    world_close(l);
+}
+
+/* Not all sets are told of a connection; who is may not look again, but another may wait for the next. */
+static void asks_for_sets_that_were_not_told(void **state)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+    int l = shared_listener(), ep = (int)CALL1(epoll_create1, 0);
+    assert_int_equal(CALL4(epoll_ctl, ep, EPOLL_CTL_ADD, l, &e), 0);
+    host_pump();
+    host_client(demanding);
+    net_poll_ready();
+    assert_int_equal(CALL4(epoll_wait, ep, &e, 1, 0), 1);
+    host_chans[demanding].clients--; /* accepted by another process */
+    host_pump();
+    assert_false(host_chans[demanding].wanted);
+    timers_run(world.now_ns);
+    host_pump();
+    assert_false(host_chans[demanding].wanted);
+    world.now_ns += 1000000;
+    timers_run(world.now_ns);
+    host_pump();
+    assert_true(host_chans[demanding].wanted);
+    /* closed in the middle */
+    host_client(demanding);
+    net_poll_ready();
+    world_close(ep);
+    world_close(l);
+    assert_int_equal(timers_next_ns(), NO_DEADLINE);
+}
+
 static void connection_inside_of_a_shared_one(void **state)
 {
     struct sockaddr_in a = v4(LOOPBACK, 80);
@@ -829,6 +939,8 @@ static void connection_inside_of_a_shared_one(void **state)
     world_close(t);
     world_close(s);
     world_close(accept_now(l)); /* the one outside */
+    assert_false(share(l));     /* there may be another one soon */
+    world.now_ns += 1000000000;
     assert_true(share(l));
     world_close(l);
 }
@@ -874,6 +986,10 @@ int main(void)
         cmocka_unit_test(wakes_one_thread_for_each),
         cmocka_unit_test(takes_first_what_came_before),
         cmocka_unit_test(goes_back_when_it_is_watched),
+        cmocka_unit_test(is_shared_while_it_is_watched),
+        cmocka_unit_test(is_shared_with_one_shots),
+        cmocka_unit_test(goes_back_in_a_set_of_sets),
+        cmocka_unit_test(asks_for_sets_that_were_not_told),
         cmocka_unit_test(connection_inside_of_a_shared_one),
         cmocka_unit_test(listens_again),
     };

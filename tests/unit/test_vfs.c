@@ -243,6 +243,34 @@ static void tidy(void)
     dentry_shrink(SIZE_MAX);
 }
 
+/* Beyond the last descriptor all are free; a look at a table that was large may find a larger number first. */
+static void descriptors_have_an_end(void **state)
+{
+    struct fd_table *table = hosted_process.files, *copy;
+    assert_int_equal(fd_table_end(table), 0);
+    assert_true(put_file("/end", "x") > 0);
+    int a = (int)CALL3(open, "/end", O_RDONLY, 0), b = (int)CALL3(open, "/end", O_RDONLY, 0);
+    assert_int_equal(fd_table_end(table), b + 1);
+    CALL1(close, a);
+    assert_int_equal(fd_table_end(table), b + 1);
+    assert_int_equal(CALL2(dup2, b, 900), 900);
+    assert_int_equal(fd_table_end(table), 901);
+    copy = fd_table_copy(table);
+    assert_int_equal(fd_table_end(copy), 901);
+    fd_table_put(copy);
+    CALL1(close, 900);
+    unsigned end = 901, before;
+    do {
+        before = end;
+        end = fd_table_end(table);
+        assert_true(end >= (unsigned)b + 1 && end <= before);
+    } while (end != before);
+    assert_int_equal(end, b + 1);
+    CALL1(close, b);
+    assert_int_equal(fd_table_end(table), 0);
+    assert_int_equal(CALL1(unlink, "/end"), 0);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     busy_day();
@@ -272,6 +300,7 @@ int main(void)
         cmocka_unit_test(a_full_heap_is_no_room),
         cmocka_unit_test(size_limits_hold),
         cmocka_unit_test(page_maps_find_what_was_put),
+        cmocka_unit_test(descriptors_have_an_end),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("vfs", tests, setup, NULL);
