@@ -38,12 +38,12 @@ ipcs -m | awk -v id="$segment" '$2 == id {print $3, $4, $5, $6}'
 ipcrm -m "$segment"
 ipcs -m -u | grep -i 'segments allocated'
 sysctl -n kernel.ostype
-# Sockets and locks: those of a process of its own, found by its port and its number.
+# Sockets and locks: those of a process of its own, found by its port, which no connection gets by itself, and its number.
 perl -MIO::Socket::INET -e '
-    $l = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1:48123") or die;
-    $c = IO::Socket::INET->new("127.0.0.1:48123");
+    $l = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1:18123") or die;
+    $c = IO::Socket::INET->new("127.0.0.1:18123");
     $a = $l->accept;
-    $u = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.1:48123");
+    $u = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.1:18123");
     open $f, ">", "/tmp/tools.lock";
     flock $f, 2;
     sleep 100' &
@@ -52,11 +52,11 @@ for _ in $(seq 100); do
     grep -qs "$(stat -c %i /tmp/tools.lock 2>/dev/null || echo none)" /proc/locks && break
     sleep 0.1
 done
-netstat -tulpn | awk -v p="$serves/perl" '$4 ~ /:48123$/ {print $1, $2, $3, $4, $5, $6 == p || $7 == p}'
-netstat -tnp | awk -v p="$serves/perl" '$5 ~ /:48123$/ {print $1, $5, $6, $7 == p}'
-ss -Htlnp | awk -v p="pid=$serves," '$4 ~ /:48123$/ {print $1, $4, $5, (index($6, p) > 0)}'
+netstat -tulpn | awk -v p="$serves/perl" '$4 ~ /:18123$/ {print $1, $2, $3, $4, $5, $6 == p || $7 == p}'
+netstat -tnp | awk -v p="$serves/perl" '$5 ~ /:18123$/ {print $1, $5, $6, $7 == p}'
+ss -Htlnp | awk -v p="pid=$serves," '$4 ~ /:18123$/ {print $1, $4, $5, (index($6, p) > 0)}'
 ss -Htulnpx 2>&1 >/dev/null | wc -l
-ss -Hulnp | awk -v p="pid=$serves," '$4 ~ /:48123$/ {print $1, $4, $5, (index($6, p) > 0)}'
+ss -Hulnp | awk -v p="pid=$serves," '$4 ~ /:18123$/ {print $1, $4, $5, (index($6, p) > 0)}'
 lsof -nP -a -p $serves -i | awk 'NR > 1 {print $1, $5, $8, $9, $10}' | sed -E 's/:[0-9]+/:PORT/g'
 lslocks -n -o PID,TYPE,MODE,START,END,PATH | awk -v p=$serves '$1 == p {$1 = ""; print}'
 kill $serves
