@@ -17,6 +17,7 @@
 #include "kernel/remote/area.h"
 #include "kernel/remote/link.h"
 #include "kernel/sched/task.h"
+#include "kernel/sched/time.h"
 #include "tests/unit/input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -54,6 +55,12 @@ void panic_at(const char *file, int line, const char *format, ...)
 void host_lied(const char *what)
 {
     abort();
+}
+
+uint64_t time_monotonic_ns(void)
+{
+    static uint64_t now;
+    return now += 1000;
 }
 
 void random_bytes(void *buf, size_t size)

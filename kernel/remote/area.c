@@ -4,6 +4,11 @@
 #include "abi/link.h"
 #include "kernel/arch/hostcall.h"
 #include "kernel/arch/untrusted.h"
+#include "kernel/sched/time.h"
+
+#define SOON_NS 4000
+#define VAIN_MAX 4
+#define TRY_EVERY 16
 
 static struct {
     host_ptr base;
@@ -110,6 +115,37 @@ static uint64_t whom_to_kick(uint32_t number)
     return 1;
 }
 
+/* Not all that it has are asleep. */
+static bool runs(uint32_t number)
+{
+    for (unsigned i = 0; i < MEMBER_VCPU_MAX && untrusted_load32(MEMBER_FIELD(number, host_tid[i])) != 0; i++)
+        if (untrusted_load32(MEMBER_FIELD(number, parked[i])) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * The init enclave, while it runs, mostly looks within microseconds, when a task of it begins to wait: to interrupt it
+ * would take it longer, and wake another vCPU. Where that was in vain it is tried more rarely.
+ */
+static bool looks_soon(uint32_t number)
+{
+    static unsigned vain, skipped;
+    if (number != 0 || (vain >= VAIN_MAX && ++skipped % TRY_EVERY != 0) || !runs(number))
+        return false;
+    uint64_t end = time_monotonic_ns() + SOON_NS;
+    do {
+        if (untrusted_load32(MEMBER_FIELD(number, polling)) != 0 ||
+            untrusted_load32(MEMBER_FIELD(number, attention)) == 0) {
+            vain = 0;
+            return true;
+        }
+        __builtin_ia32_pause();
+    } while (time_monotonic_ns() < end);
+    vain += vain < VAIN_MAX;
+    return false;
+}
+
 /*
  * Rung already: whoever did that has kicked, or a vCPU polled then, and it will look again before it sleeps. The
  * exchange is a full barrier on both sides: ringer and poller cannot both miss what the other wrote.
@@ -117,7 +153,7 @@ static uint64_t whom_to_kick(uint32_t number)
 bool doorbell_ring(uint32_t number)
 {
     if (untrusted_exchange32(MEMBER_FIELD(number, attention), 1) != 0 ||
-        untrusted_load32(MEMBER_FIELD(number, polling)) != 0)
+        untrusted_load32(MEMBER_FIELD(number, polling)) != 0 || looks_soon(number))
         return true;
     hostcall_kick_member(number, whom_to_kick(number));
     return false;

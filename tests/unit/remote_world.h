@@ -39,6 +39,7 @@ extern syscall_fn world_syscalls[512];
 enum { WORLD_FIFO = 0010000, WORLD_REGULAR = 0100000 };
 extern unsigned world_file_mode; /* of every descriptor */
 extern unsigned world_kicks;
+extern void (*world_clock_read)(void); /* called each time that a kernel reads the clock; or NULL */
 
 /* A signal is pending for the task, or not any more; wakes it. */
 void world_signal(struct task *task, bool pending);

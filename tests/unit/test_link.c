@@ -178,6 +178,70 @@ static void test_full_ring_is_heard_of_in_another_process(void **unused)
     assert_int_equal(process_wait(pid), 0);
 }
 
+static struct member_shared *shared_of(uint32_t number)
+{
+    return (struct member_shared *)((char *)world_area() + world_area()->members_offset) + number;
+}
+
+static unsigned clock_reads;
+
+static void count_reads(void)
+{
+    clock_reads++;
+}
+
+static void init_looks_out(void)
+{
+    if (++clock_reads == 2)
+        shared_of(0)->polling = 1;
+}
+
+static void init_has_looked(void)
+{
+    if (++clock_reads == 2)
+        shared_of(0)->attention = 0;
+}
+
+/* Who rings the init enclave; how it takes notice. Returns whether that was without a kick. */
+static bool ring_init(void (*clock)(void))
+{
+    clock_reads = world_kicks = 0;
+    shared_of(0)->attention = shared_of(0)->polling = 0;
+    world_clock_read = clock;
+    bool awake = doorbell_ring(0);
+    world_clock_read = NULL;
+    assert_int_equal(world_kicks, !awake);
+    return awake;
+}
+
+/* The init enclave that runs is not interrupted if it looks soon; if it never does, that is not waited for for ever. */
+static void test_doorbell_of_init(void **unused)
+{
+    assert_false(ring_init(count_reads)); /* nobody is there */
+    assert_int_equal(clock_reads, 0);
+    shared_of(0)->host_tid[0] = shared_of(0)->host_tid[1] = 1;
+    shared_of(0)->parked[0] = shared_of(0)->parked[1] = 1;
+    assert_false(ring_init(count_reads)); /* it sleeps */
+    assert_int_equal(clock_reads, 0);
+    shared_of(0)->parked[1] = 0;
+    for (int i = 0; i < 20; i++) {
+        assert_true(ring_init(init_looks_out));
+        assert_true(ring_init(init_has_looked));
+    }
+    int waited = 0;
+    for (int i = 0; i < 100; i++) {
+        assert_false(ring_init(count_reads));
+        waited += clock_reads > 0;
+    }
+    assert_in_range(waited, 5, 12);
+    /* and it is noticed when that pays again */
+    for (int i = 0; i < 16; i++)
+        (void)ring_init(init_has_looked);
+    for (int i = 0; i < 20; i++)
+        assert_true(ring_init(init_looks_out));
+    memset(shared_of(0), 0, sizeof(*shared_of(0)));
+}
+
 static void test_doorbell(void **unused)
 {
     doorbell_take();
@@ -420,6 +484,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_ring_queues_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_ring_is_heard_of_in_another_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_doorbell, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_doorbell_of_init, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_dead_link_rings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_key_opens_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_replayed_life_opens_nothing, setup, teardown),
