@@ -112,22 +112,28 @@ one_worker() {
     stop
 }
 
-# few_exits: what one_worker has started answers with no more than one exit for ten requests, once it has been looked whether it is up.
+# run_exits URL-PATH: a run of what one_worker has started, once it has been looked whether it is up: has it one exit for ten requests, or fewer?
+run_exits() {
+    local requests
+    serve sh -c "$command" </dev/null
+    wait_until 20 curl -sf "127.0.0.1:$PORT/small"
+    for _ in 1 2 3 4; do
+        sleep 0.2
+        curl -sf -o /dev/null "127.0.0.1:$PORT/small"
+    done
+    load "$PORT" "$1" 64 3
+    stop
+    requests=$(awk '/requests in/ { print $1 }' wrk.out)
+    echo "# $1: $(jq .eexit stats.json) exits, the start's among them, $requests requests" >&3
+    [ $(($(jq .eexit stats.json) * 10)) -le "$requests" ]
+}
+
+# few_exits: in one run of three. A client that is slow for a while, as something else has its processor, finds a server that waits for each of few requests.
 few_exits() {
     RUN_OPTIONS=--stats=json:stats.json
-    local path requests
+    local path
     for path in /small /big; do
-        serve sh -c "$command" </dev/null
-        wait_until 20 curl -sf "127.0.0.1:$PORT/small"
-        for _ in 1 2 3 4; do
-            sleep 0.2
-            curl -sf -o /dev/null "127.0.0.1:$PORT/small"
-        done
-        load "$PORT" $path 64 3
-        stop
-        requests=$(awk '/requests in/ { print $1 }' wrk.out)
-        echo "# $path: $(jq .eexit stats.json) exits, the start's among them, $requests requests" >&3
-        [ $(($(jq .eexit stats.json) * 10)) -le "$requests" ]
+        run_exits $path || run_exits $path || run_exits $path
     done
 }
 

@@ -38,9 +38,9 @@ ipcs -m | awk -v id="$segment" '$2 == id {print $3, $4, $5, $6}'
 ipcrm -m "$segment"
 ipcs -m -u | grep -i 'segments allocated'
 sysctl -n kernel.ostype
-# Sockets and locks: those of a process of its own, found by its port, which no connection gets by itself, and its number.
+# Sockets and locks: those of a process of its own, found by its port, which no connection gets by itself, and its number. It was used a moment ago.
 perl -MIO::Socket::INET -e '
-    $l = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1:18123") or die;
+    $l = IO::Socket::INET->new(Listen => 5, ReuseAddr => 1, LocalAddr => "127.0.0.1:18123") or die;
     $c = IO::Socket::INET->new("127.0.0.1:18123");
     $a = $l->accept;
     $u = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.1:18123");
