@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 
 #define EVENTS_MAX 256
 #define WAKE_TAG UINT32_MAX
+#define SLACK_NS 50000 /* a sleep may take this much longer: prctl(2), PR_SET_TIMERSLACK */
 
 struct epoll {
     int fd;
@@ -194,19 +196,37 @@ static bool about_to_wait(struct pump *p, uint64_t *deadline_ns)
     return true;
 }
 
+/* What has come within `ns`, or already if that is `count`. A kick ends it early. */
+static int gather(struct pump *p, struct epoll *e, int count, uint64_t ns)
+{
+    struct pollfd kick = {.fd = p->wake_fd, .events = POLLIN};
+    struct timespec timeout = {.tv_nsec = (long)(ns - SLACK_NS)};
+    int n = epoll_wait(e->fd, e->events, EVENTS_MAX, 0);
+
+    if (n >= count || ppoll(&kick, 1, &timeout, e->wait_mask) != 0)
+        return n;
+    return epoll_wait(e->fd, e->events, EVENTS_MAX, 0);
+}
+
 static void epoll_turn(struct pump *p, uint64_t deadline_ns)
 {
     struct epoll *e = p->backend_state;
-    uint64_t start = 0;
+    uint64_t start = 0, gather_ns = 0;
+    uint32_t count = 1;
     int n;
 
     if (p->member && !about_to_wait(p, &deadline_ns))
         return;
+    if (deadline_ns)
+        count = pump_coalesce(p, &gather_ns);
     pthread_mutex_unlock(&p->lock);
     if (deadline_ns)
         start = clock_monotonic_ns();
-    n = spin(p, e, deadline_ns);
-    if (n <= 0)
+    if (gather_ns > SLACK_NS && deadline_ns > start + gather_ns)
+        n = gather(p, e, (int)count, gather_ns);
+    else
+        n = spin(p, e, deadline_ns);
+    if (n <= 0 && !pump_is_kicked(p))
         n = wait_events(e, deadline_ns);
     if (deadline_ns && n > 0)
         pump_waited(p, clock_monotonic_ns() - start);

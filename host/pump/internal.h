@@ -178,6 +178,11 @@ bool ready_pending(const struct pump *p);            /* the kernel has not looke
 void chan_todo(struct pump *p, struct chan *c);
 void pump_turn_now(struct pump *p); /* what is on the todo list, without waiting */
 void pump_take(struct pump *p);     /* what the kernel has queued, and the todo list */
+/*
+ * How many inputs a wait is to gather, and for how long at most: a tenth of the time between two of a channel. 1 and 0:
+ * any one ends it, since there are few of them, or few channels have any.
+ */
+uint32_t pump_coalesce(const struct pump *p, uint64_t *ret_ns);
 
 /* numbers.c */
 int numbers_new(struct pump *p);

@@ -16,6 +16,9 @@
 #define RING_SIZE_DEFAULT 0x40000
 #define DRAIN_QUIET_NS 10000000000ULL
 #define EPOCH_NS 2000000ULL
+#define COALESCE_ARRIVALS 40 /* per EPOCH_NS */
+#define COALESCE_PART 10     /* of the time between two inputs of a channel */
+#define COALESCE_MAX 32
 #define MANY_CLIENTS 8
 
 static uint64_t align_page(uint64_t value)
@@ -365,6 +368,17 @@ static void roll_epoch(struct pump *p)
     atomic_store_explicit(&p->clients, p->active_last, memory_order_relaxed);
     p->arrivals = p->active = 0;
     p->epoch_start_ns = now;
+}
+
+uint32_t pump_coalesce(const struct pump *p, uint64_t *ret_ns)
+{
+    uint32_t count = p->active_last / 4;
+
+    *ret_ns = 0;
+    if (p->arrivals_last < COALESCE_ARRIVALS || count < 2)
+        return 1;
+    *ret_ns = EPOCH_NS / COALESCE_PART * p->active_last / p->arrivals_last;
+    return count < COALESCE_MAX ? count : COALESCE_MAX;
 }
 
 void pump_park(struct pump *p, uint64_t deadline_ns, atomic_uint *kicked)

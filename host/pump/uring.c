@@ -31,9 +31,6 @@
 #define BUFFER_GROUP 0
 #define BULK_AFTER 8  /* full buffers in a row: plain recv */
 #define SMALL_AFTER 2 /* small plain recvs in a row: multishot again */
-#define COALESCE_USEC 50
-#define COALESCE_ARRIVALS 80 /* per 2 ms, i.e. 2 per COALESCE_USEC */
-#define COALESCE_TARGET_MAX 32
 
 #ifndef IORING_FEAT_MIN_TIMEOUT
 #define IORING_FEAT_MIN_TIMEOUT (1U << 15)
@@ -490,25 +487,15 @@ static bool spin(struct pump *p)
     return came;
 }
 
-/* How many events to wait for, at most for COALESCE_USEC, before any one will do. */
-static unsigned coalesce(const struct pump *p)
-{
-    const struct uring *u = p->backend_state;
-    uint32_t active = p->active > p->active_last ? p->active : p->active_last, target = active / 4;
-
-    if (!u->min_wait || (p->arrivals_last < COALESCE_ARRIVALS && p->arrivals < COALESCE_ARRIVALS) || target < 2)
-        return 1;
-    return target < COALESCE_TARGET_MAX ? target : COALESCE_TARGET_MAX;
-}
-
 static void wait_events(struct pump *p, uint64_t deadline_ns)
 {
+    const struct uring *u = p->backend_state;
     struct __kernel_timespec timeout;
     struct wait_argument argument = {0};
-    unsigned count = coalesce(p);
+    uint64_t gather_ns = 0;
+    unsigned count = u->min_wait ? pump_coalesce(p, &gather_ns) : 1;
 
-    if (count > 1)
-        argument.min_wait_usec = COALESCE_USEC;
+    argument.min_wait_usec = (uint32_t)(gather_ns / 1000);
     if (deadline_ns != PARK_FOREVER) {
         uint64_t now = clock_monotonic_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
 
@@ -524,8 +511,8 @@ static void wait_events(struct pump *p, uint64_t deadline_ns)
 static void uring_turn(struct pump *p, uint64_t deadline_ns)
 {
     struct uring *u = p->backend_state;
-    bool may_spin = pump_may_spin(p) && coalesce(p) == 1;
-    uint64_t start;
+    uint64_t start, gather_ns;
+    bool may_spin = pump_may_spin(p) && (!u->min_wait || pump_coalesce(p, &gather_ns) == 1);
 
     if (!u->wake_armed)
         arm_wake(p);

@@ -133,7 +133,7 @@ few_exits() {
     application_image servers
     one_worker "one worker" "worker_processes 1;"
     few_exits /small 1
-    few_exits /big 2 # mostly 1: docs/applications.md
+    few_exits /big 1
 }
 
 @test "nginx, one process: files under 64 clients, hardly an exit for them" {

@@ -2,6 +2,7 @@
  * Members' pumps beside the init process's, which has either backend (first argument: uring or epoll): accepting on
  * demand, sharing listening sockets, handing connections over, and the end of a member.
  */
+#include "host/clock.h"
 #include "host/pump/internal.h"
 #include "tests/unit/fake_kernel.h"
 #include "tests/unit/pump_test.h"
@@ -480,11 +481,17 @@ static void wake(struct kicks *kicks)
     pthread_kill(kicks->parked, PUMP_WAKE_SIGNAL);
 }
 
-/* As from another process: no wake-up is lost, whenever it comes. */
+static void input_gathers(struct fake_kernel *k)
+{
+    k->pump->arrivals_last = k->pump->active_last = k->parks % 2 ? 64 : 0;
+    k->pump->epoch_start_ns = clock_monotonic_ns();
+}
+
+/* As from another process: no wake-up is lost, whenever it comes, also while input is to gather. */
 static void test_wake_by_signal(void **state)
 {
     struct fixture *f = *state;
-    struct kicks kicks = {.kernel = f->member, .rounds = 3000, .kick = wake};
+    struct kicks kicks = {.kernel = f->member, .rounds = 6000, .kick = wake, .before_round = input_gathers};
     struct sigaction action = {.sa_handler = on_wake};
     sigset_t set;
 

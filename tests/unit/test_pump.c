@@ -1,4 +1,5 @@
 /* The pump against a fake kernel and real clients, with either backend (first argument: uring or epoll). */
+#include "host/clock.h"
 #include "host/pump/internal.h"
 #include "tests/unit/fake_kernel.h"
 #include "tests/unit/pump_test.h"
@@ -664,6 +665,45 @@ static void test_kick_at_any_time(void **state)
     kicks_all_count(&kicks);
 }
 
+static void input_gathers(struct fake_kernel *k)
+{
+    k->pump->arrivals_last = k->pump->active_last = 64;
+    k->pump->epoch_start_ns = clock_monotonic_ns();
+}
+
+/* Also while input is to gather. */
+static void test_kick_while_input_gathers(void **state)
+{
+    struct kicks kicks = {.kernel = *state, .rounds = 5000, .kick = kick, .before_round = input_gathers};
+
+    kicks_all_count(&kicks);
+}
+
+static void test_coalesce(void **state)
+{
+    struct pump *p = calloc(1, sizeof(*p));
+    uint64_t ns = 1;
+
+    (void)state;
+    p->arrivals_last = p->active_last = 39; /* few */
+    assert_int_equal(pump_coalesce(p, &ns), 1);
+    assert_int_equal(ns, 0);
+    p->arrivals_last = 100000;
+    p->active_last = 7; /* few have any */
+    assert_int_equal(pump_coalesce(p, &ns), 1);
+    assert_int_equal(ns, 0);
+    p->arrivals_last = p->active_last = 40;
+    assert_int_equal(pump_coalesce(p, &ns), 10);
+    assert_int_equal(ns, 200000);
+    p->arrivals_last = 400; /* each has one in 200 us */
+    assert_int_equal(pump_coalesce(p, &ns), 10);
+    assert_int_equal(ns, 20000);
+    p->arrivals_last = p->active_last = 2000;
+    assert_int_equal(pump_coalesce(p, &ns), 32);
+    assert_int_equal(ns, 200000);
+    free(p);
+}
+
 /* Spins that pay go on; those in vain, or that lose the CPU, are followed by longer and longer rests. */
 static void test_spin_rests(void **state)
 {
@@ -728,6 +768,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_udp, setup, teardown),
         cmocka_unit_test(test_published_port),
         cmocka_unit_test_setup_teardown(test_kick_at_any_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kick_while_input_gathers, setup, teardown),
+        cmocka_unit_test(test_coalesce),
         cmocka_unit_test(test_spin_rests),
         cmocka_unit_test_setup_teardown(test_kick_and_deadline, setup, teardown),
     };
