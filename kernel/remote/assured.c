@@ -2,6 +2,7 @@
 #include "kernel/remote/assured.h"
 
 #include <asm/unistd_64.h>
+#include <linux/eventpoll.h>
 
 #include "kernel/fs/file.h"
 #include "kernel/lib/printk.h"
@@ -130,15 +131,22 @@ bool assured_clear(void)
     return any;
 }
 
-bool assured_ask(void)
+static bool is_alone(void)
 {
+    return process_self() == process_first() && process_count() == 1;
+}
+
+bool assured_ask(uint64_t nr, const uint64_t args[6])
+{
+    if (nr == __NR_epoll_ctl)
+        return args[1] == EPOLL_CTL_ADD && is_alone();
     bool asks = asker == task_current();
     if (asks)
         asker = NULL;
     return asks;
 }
 
-static void count(int fd, uint32_t kind)
+static struct place *find_or_make(int fd, uint32_t kind)
 {
     struct place *place = find(fd, kind);
     if (!place) {
@@ -146,6 +154,12 @@ static void count(int fd, uint32_t kind)
         end(place);
         *place = (struct place){.fd = fd, .kind = kind};
     }
+    return place;
+}
+
+static void count(int fd, uint32_t kind)
+{
+    struct place *place = find_or_make(fd, kind);
     if (++place->calls < ASK_AFTER)
         return;
     place->calls = ASK_AFTER - (kind == ASSURANCE_ACCEPT ? 1 : ASK_AGAIN);
@@ -155,7 +169,7 @@ static void count(int fd, uint32_t kind)
 /* What was said of it; if nothing was, it is counted. */
 static struct place *assured(int fd, uint32_t kind)
 {
-    if (process_self() != process_first() || process_count() != 1)
+    if (!is_alone())
         return NULL;
     struct place *place = find(fd, kind);
     if (place && place->id)
@@ -183,7 +197,7 @@ static struct file *listener_of(struct place *place)
 
 struct file *assured_listener(int fd)
 {
-    struct place *place = process_self() == process_first() && process_count() == 1 ? find(fd, ASSURANCE_ACCEPT) : NULL;
+    struct place *place = is_alone() ? find(fd, ASSURANCE_ACCEPT) : NULL;
     return place && place->id ? listener_of(place) : NULL;
 }
 
@@ -243,7 +257,7 @@ static void receive_listener(struct record *record)
         panic("a listening socket of the init enclave");
     const struct process *process = process_first();
     bool wanted = process && process->pid == m->message.pid && leased_era() == m->era && !descriptors_changing();
-    struct place *place = wanted ? find(m->fd, ASSURANCE_ACCEPT) : NULL;
+    struct place *place = wanted ? find_or_make(m->fd, ASSURANCE_ACCEPT) : NULL;
     struct tcp_loan *loan = place && !place->id ? kmalloc(sizeof(*loan)) : NULL;
     if (loan) {
         *loan = m->loan;

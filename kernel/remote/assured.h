@@ -21,8 +21,8 @@ bool assured_call(uint64_t nr, const uint64_t args[6], int64_t *ret_result);
 bool assured_accept(uint64_t nr, const uint64_t args[6], int64_t *ret_result);
 /* The listening socket at a descriptor, if this enclave may accept from it; referenced. Or NULL. */
 struct file *assured_listener(int fd);
-/* Is the current task's next call to ask? Once. */
-bool assured_ask(void);
+/* Is this call of the current task to ask, too? */
+bool assured_ask(uint64_t nr, const uint64_t args[6]);
 /* Tell the modes that were set: before anything is asked there. Who looks at one asks first. */
 void assured_tell(void);
 /* Before a descriptor is closed, or any may be. */

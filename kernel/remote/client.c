@@ -348,7 +348,7 @@ static int send_call(const struct pending *p, uint64_t nr, const uint64_t args[6
     memcpy(head.args, args, sizeof(head.args));
     if (nr == __NR_openat)
         head.lease_era = leased_ask();
-    else if (assured_ask())
+    else if (assured_ask(nr, args))
         head.lease_era = leased_era();
     if (nr == __NR_write)
         head.wants_post = posted_ask();

@@ -381,9 +381,14 @@ static bool may_lease(const struct file *file)
            !inode->mappings && !inode->shared && inode_reads_leave_times(file->inode);
 }
 
+static bool is_unchanged(uint64_t seen)
+{
+    return running == 0 && changes == seen;
+}
+
 static bool is_quiet(uint64_t seen)
 {
-    return running == 0 && changes == seen && time_monotonic_ns() - changed_ns >= QUIET_NS;
+    return is_unchanged(seen) && time_monotonic_ns() - changed_ns >= QUIET_NS;
 }
 
 static bool read_piece(const struct lease *lease, void *buf, size_t offset, size_t size)
@@ -478,10 +483,10 @@ static void assure(struct remote_member *member, const struct process *process, 
         lease_free(l, lease);
 }
 
-static void share(struct remote_member *member, const struct process *process, const struct call_head *head,
+static void share(struct remote_member *member, const struct process *process, const struct call_head *head, int fd,
                   struct file *file)
 {
-    struct lease_listener_message m = {.era = head->lease_era, .fd = (int)head->args[0]};
+    struct lease_listener_message m = {.era = head->lease_era, .fd = fd};
     struct lessee *l;
     if (output_may_be_held() || !tcp_share(file, &m.loan))
         return;
@@ -498,7 +503,9 @@ static void share(struct remote_member *member, const struct process *process, c
 static void offer_assurance(struct remote_member *member, const struct process *process, const struct call_head *head)
 {
     struct lease_assurance_message m = {.kind = 0};
-    struct file *file = fd_table_file(process->files, (int)head->args[0], NULL);
+    bool watched = head->nr == __NR_epoll_ctl; /* who adds a listening socket to a set is going to accept from it */
+    int fd = (int)head->args[watched ? 2 : 0];
+    struct file *file = fd_table_file(process->files, fd, NULL);
     if (!file)
         return;
     int size = head->nr == __NR_getsockname ? tcp_listening_name(file, m.name) : 0;
@@ -506,8 +513,8 @@ static void offer_assurance(struct remote_member *member, const struct process *
         m.kind = ASSURANCE_NAME;
         m.size = (uint32_t)size;
         assure(member, process, head, &m, NULL);
-    } else if (head->nr == __NR_accept || head->nr == __NR_accept4) {
-        share(member, process, head, file);
+    } else if (watched || head->nr == __NR_accept || head->nr == __NR_accept4) {
+        share(member, process, head, fd, file);
     } else if (head->nr == __NR_fchmod && file_mode_assured(file)) {
         m.kind = ASSURANCE_MODE;
         assure(member, process, head, &m, file);
@@ -520,7 +527,10 @@ void leases_offer(struct remote_member *member, struct process *process, const s
 {
     char *path;
     if (head->lease_era == 0 || result < 0 || !process->files || !process->remote ||
-        process->remote->member != member || process->ended || fd_table_shared(process->files) || !is_quiet(seen))
+        process->remote->member != member || process->ended || fd_table_shared(process->files))
+        return;
+    /* A server adds its sockets when it has just started, and then asks for nothing until connections come. */
+    if (head->nr == __NR_epoll_ctl ? !is_unchanged(seen) : !is_quiet(seen))
         return;
     if (head->nr != __NR_openat) {
         offer_assurance(member, process, head);

@@ -83,6 +83,50 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))'
     jq -e '.syscalls.openat > 4000 and .syscalls.openat < 6000 and .syscalls.pread64 < 6000' stats
 }
 
+@test "a worker with a listening socket in an epoll set accepts the first connections by itself, all at once" {
+    IMAGE=$(e2e_image python python "$OPEN_POLICY")
+    local serve='
+import os, select, socket, sys
+listener = socket.create_server(("0.0.0.0", int(sys.argv[1])), backlog=64)
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+listener.setblocking(False)
+watched, clients, ended = select.epoll(), {}, 0
+watched.register(listener, select.EPOLLIN)
+while ended < 40:
+    for fd, _ in watched.poll():
+        if fd == listener.fileno():
+            client, _ = listener.accept()
+            clients[client.fileno()] = client
+            watched.register(client, select.EPOLLIN)
+        elif data := clients[fd].recv(100):
+            clients[fd].send(data)
+        else:
+            clients.pop(fd).close()
+            ended += 1
+os._exit(0)'
+    local ask='
+import socket, sys
+clients = [socket.socket() for _ in range(40)]
+for client in clients:
+    client.settimeout(20)
+    client.connect(("127.0.0.1", int(sys.argv[1])))
+for n in range(5):
+    for client in clients:
+        client.send(b"%d" % n)
+    assert all(client.recv(100) == b"%d" % n for client in clients)'
+    PORT=$(free_port)
+    timeout -k 5 60 "$COFRE" run --softsgx --stats=json:stats -i -p "127.0.0.1:$PORT:$PORT" "$IMAGE" -- -c "$serve" "$PORT" </dev/null >out 2>err 3>&- &
+    SERVER=$!
+    wait_until 10 grep -q "$(printf ':%04X .* 0A' "$PORT")" /proc/net/tcp
+    sleep 0.5 # fork, and a set to wait in
+    timeout -k 5 40 python3 -c "$ask" "$PORT"
+    wait "$SERVER"
+    jq -c .syscalls.accept4 stats
+    # What the init enclave runs for a member counts once more.
+    jq -e '.syscalls.accept4 >= 40 and .syscalls.accept4 < 60' stats
+}
+
 @test "connections that come at once wake as many threads that wait in accept" {
     IMAGE=$(e2e_image python python "$OPEN_POLICY")
     local child

@@ -509,9 +509,9 @@ int64_t call_of_pid1(uint64_t nr, struct world_file *f, uint64_t b)
 int64_t delegate(uint64_t nr, const uint64_t args[6])
 {
     struct call_head head = {.nr = nr,
-                             .lease_era = nr == __NR_openat ? leased_ask()
-                                          : assured_ask()   ? leased_era()
-                                                            : 0};
+                             .lease_era = nr == __NR_openat       ? leased_ask()
+                                          : assured_ask(nr, args) ? leased_era()
+                                                                  : 0};
     memcpy(head.args, args, sizeof(head.args));
     posted_flush();
     assured_tell();
