@@ -213,6 +213,7 @@ static void epoll_turn(struct pump *p, uint64_t deadline_ns)
     struct epoll *e = p->backend_state;
     uint64_t start = 0, gather_ns = 0;
     uint32_t count = 1;
+    bool gathers;
     int n;
 
     if (p->member && !about_to_wait(p, &deadline_ns))
@@ -222,11 +223,9 @@ static void epoll_turn(struct pump *p, uint64_t deadline_ns)
     pthread_mutex_unlock(&p->lock);
     if (deadline_ns)
         start = clock_monotonic_ns();
-    if (gather_ns > SLACK_NS && deadline_ns > start + gather_ns)
-        n = gather(p, e, (int)count, gather_ns);
-    else
-        n = spin(p, e, deadline_ns);
-    if (n <= 0 && !pump_is_kicked(p))
+    gathers = gather_ns > SLACK_NS && deadline_ns > start + gather_ns;
+    n = gathers ? gather(p, e, (int)count, gather_ns) : spin(p, e, deadline_ns);
+    if (n <= 0 && !(gathers && pump_is_kicked(p))) /* the kick may have been taken */
         n = wait_events(e, deadline_ns);
     if (deadline_ns && n > 0)
         pump_waited(p, clock_monotonic_ns() - start);

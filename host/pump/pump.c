@@ -18,6 +18,7 @@
 #define EPOCH_NS 2000000ULL
 #define COALESCE_ARRIVALS 40 /* per EPOCH_NS */
 #define COALESCE_PART 10     /* of the time between two inputs of a channel */
+#define COALESCE_MIN_NS 1000 /* io_uring's unit: for none at all it waits until all have come */
 #define COALESCE_MAX 32
 #define MANY_CLIENTS 8
 
@@ -373,11 +374,15 @@ static void roll_epoch(struct pump *p)
 uint32_t pump_coalesce(const struct pump *p, uint64_t *ret_ns)
 {
     uint32_t count = p->active_last / 4;
+    uint64_t ns;
 
     *ret_ns = 0;
     if (p->arrivals_last < COALESCE_ARRIVALS || count < 2)
         return 1;
-    *ret_ns = EPOCH_NS / COALESCE_PART * p->active_last / p->arrivals_last;
+    ns = EPOCH_NS / COALESCE_PART * p->active_last / p->arrivals_last;
+    if (ns < COALESCE_MIN_NS)
+        return 1;
+    *ret_ns = ns;
     return count < COALESCE_MAX ? count : COALESCE_MAX;
 }
 

@@ -679,6 +679,28 @@ static void test_kick_while_input_gathers(void **state)
     kicks_all_count(&kicks);
 }
 
+/* Who is kicked already does not wait, but takes what is there. */
+static void test_kicked_takes_input(void **state)
+{
+    struct fake_kernel *k = *state;
+    uint32_t c = fake_socket(k, AF_INET, SOCK_STREAM), accepted = 0;
+    int fd = dial(fake_listen(k, c, 0, 5));
+    struct ring_accept record;
+
+    for (int i = 0; i < 50 && !accepted; i++) {
+        fake_kernel_park(k, 100 * MS, nothing, NULL);
+        accepted = fake_accept(k, c, &record);
+    }
+    assert_int_not_equal(accepted, 0);
+    fake_kernel_park(k, 0, nothing, NULL);
+    assert_int_equal(write(fd, "x", 1), 1);
+    usleep(20000);
+    atomic_store(&k->kicked, 1);
+    fake_kernel_park(k, 20000 * MS, nothing, NULL);
+    assert_int_equal(fake_rx_used(k, accepted), 1);
+    close(fd);
+}
+
 static void test_coalesce(void **state)
 {
     struct pump *p = calloc(1, sizeof(*p));
@@ -698,6 +720,9 @@ static void test_coalesce(void **state)
     p->arrivals_last = 400; /* each has one in 200 us */
     assert_int_equal(pump_coalesce(p, &ns), 10);
     assert_int_equal(ns, 20000);
+    p->arrivals_last = 100000; /* no time at all */
+    assert_int_equal(pump_coalesce(p, &ns), 1);
+    assert_int_equal(ns, 0);
     p->arrivals_last = p->active_last = 2000;
     assert_int_equal(pump_coalesce(p, &ns), 32);
     assert_int_equal(ns, 200000);
@@ -769,6 +794,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_published_port),
         cmocka_unit_test_setup_teardown(test_kick_at_any_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kick_while_input_gathers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kicked_takes_input, setup, teardown),
         cmocka_unit_test(test_coalesce),
         cmocka_unit_test(test_spin_rests),
         cmocka_unit_test_setup_teardown(test_kick_and_deadline, setup, teardown),
